@@ -1,0 +1,38 @@
+"""Declares one stack of tweet bots on Google Cloud, as its stack file asks."""
+
+import pulumi
+
+from pipeline.errors import UserError
+from stacks import config
+from stacks.account import Account
+from stacks.foundation import Foundation
+from stacks.images import Images
+from stacks.release import Release
+from stacks.scraper import Scraper
+
+
+def main() -> None:
+    """Declare everything, in the order in which one part stands on another."""
+    try:
+        stack = config.from_engine(pulumi.get_stack(), pulumi.runtime.get_config_env())
+    except UserError as error:
+        raise pulumi.RunError(str(error)) from None
+
+    foundation = Foundation(stack)
+    images = Images(foundation)
+    release = Release(foundation)
+    scraper = Scraper(foundation)
+    for name, bot in stack.accounts.items():
+        Account(name, bot, foundation, scraper, images, release)
+    if stack.training is not None:
+        # Imported where a machine is declared: Compute's module takes seconds to load.
+        from stacks.training import Training
+
+        Training(stack.training, foundation, images, release)
+
+    pulumi.export("data_bucket", foundation.data.name)
+    pulumi.export("models_bucket", foundation.models.name)
+    pulumi.export("registry", foundation.registry.url)
+
+
+main()

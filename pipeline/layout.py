@@ -1,0 +1,117 @@
+"""Where everything lies: names of buckets, secrets and objects, as functions of plain facts.
+
+The Pulumi program, the images and the operator's command all take them from here, so that each
+finds what the others wrote without asking the engine.
+"""
+
+import hashlib
+
+
+def fit(name: str, limit: int) -> str:
+    """`name` if it has at most `limit` characters, else its start and 7 digits of its hash."""
+    if len(name) <= limit:
+        return name
+    return f"{name[: limit - 8].rstrip('-')}-{hashlib.sha256(name.encode()).hexdigest()[:7]}"
+
+
+# Cloud Storage bucket names have at most 63 characters, Secret Manager ids 255.
+def data_bucket(project: str, stack: str) -> str:
+    """The bucket of tweets and posts."""
+    return fit(f"{project}-{stack}-data", 63)
+
+
+def models_bucket(project: str, stack: str) -> str:
+    """The bucket of base models, releases, pointers and training runs."""
+    return fit(f"{project}-{stack}-models", 63)
+
+
+def bearer_secret(stack: str) -> str:
+    """The secret that holds X's bearer token, with which timelines are read."""
+    return fit(f"{stack}-x-bearer", 255)
+
+
+def keys_secret(stack: str, account: str) -> str:
+    """The secret that holds one account's four X keys, with which it posts."""
+    return fit(f"{stack}-{account}-x-keys", 255)
+
+
+# Objects of the data bucket.
+def tweets(account: str) -> str:
+    """The prefix of all that is collected of an account."""
+    return f"tweets/{account}/"
+
+
+def segments(account: str) -> str:
+    """The prefix of the immutable files of tweets."""
+    return f"{tweets(account)}segments/"
+
+
+def index(account: str) -> str:
+    """The cursor and the user id of the timeline."""
+    return f"{tweets(account)}index.json"
+
+
+def reads(account: str) -> str:
+    """The ledger of what reading cost."""
+    return f"{tweets(account)}reads.json"
+
+
+def posts(account: str) -> str:
+    """The prefix of all that an account posts."""
+    return f"posts/{account}/"
+
+
+def slot(account: str, slot: str) -> str:
+    """What became of one tick of the posting schedule."""
+    return f"{posts(account)}{slot}.json"
+
+
+def history(account: str) -> str:
+    """Every text that was posted or meant to be."""
+    return f"{posts(account)}history.json"
+
+
+def spent(account: str) -> str:
+    """The ledger of what posting cost."""
+    return f"{posts(account)}spend.json"
+
+
+# Objects of the models bucket.
+def base_model(name: str) -> str:
+    """The prefix of a base model in gpt-2-simple's layout."""
+    return f"base/{name}/"
+
+
+def releases(account: str) -> str:
+    """The prefix of an account's releases."""
+    return f"releases/{account}/"
+
+
+def release(account: str, tag: str) -> str:
+    """The prefix of one release."""
+    return f"{releases(account)}{tag}/"
+
+
+def manifest(account: str, tag: str) -> str:
+    """The document that completes a release: without it, there is none."""
+    return f"{release(account, tag)}manifest.json"
+
+
+def live_pointer(account: str) -> str:
+    """Which release is live; written by the trainer and the operator."""
+    return f"rollout/live/{account}.json"
+
+
+def base_pointer(account: str) -> str:
+    """On which app base, by digest; written by the Pulumi program alone."""
+    return f"rollout/base/{account}.json"
+
+
+def run_result(run: str) -> str:
+    """How a training run ended; a run that has one never trains again."""
+    return f"runs/{run}/result.json"
+
+
+def lease(account: str) -> str:
+    """Who is training the account, and until when."""
+    return f"leases/{account}.json"

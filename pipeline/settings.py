@@ -1,0 +1,21 @@
+"""How a model is trained: taken from the stack file, handed to the trainer unchanged."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Settings(BaseModel):
+    """Training settings; the defaults are for GPT-2 124M on one GPU."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base_model: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")] = "124M"
+    steps: Annotated[int, Field(ge=1, le=100_000)] = 300
+    learning_rate: Annotated[float, Field(gt=0, le=0.1)] = 1e-4
+    batch_size: Annotated[int, Field(ge=1, le=256)] = 1
+    window: Annotated[int, Field(ge=16, le=1024, description="tokens a training example")] = 256
+    save_every: Annotated[int, Field(ge=1)] = 30
+    min_tweets: Annotated[int, Field(ge=20, description="fewer: the account is not trained")] = 100
+    min_new_tweets: Annotated[int, Field(ge=1, description="fewer since live: skipped")] = 20
+    seed: int = 1

@@ -1,0 +1,93 @@
+"""A bucket, and who may do what under which prefix of it."""
+
+import pulumi
+import pulumi_gcp as gcp
+
+from stacks.component import Component
+
+READ = "roles/storage.objectViewer"
+# Reading, creating, overwriting (which needs delete) and deleting.
+WRITE = "roles/storage.objectUser"
+
+
+class Bucket(Component):
+    """A private bucket whose old versions go, and whose live objects stay."""
+
+    def __init__(
+        self,
+        role: str,
+        part_of: Component,
+        *,
+        name: str,
+        location: str,
+        throw_away: bool,
+        lister: gcp.projects.IAMCustomRole,
+        needs: pulumi.Resource,
+    ) -> None:
+        super().__init__(role, part_of)
+        self._role = role
+        self._lister = lister
+        self._name = name
+        self.bucket = gcp.storage.Bucket(
+            role,
+            gcp.storage.BucketArgs(
+                name=name,
+                location=location,
+                force_destroy=throw_away,
+                uniform_bucket_level_access=True,
+                public_access_prevention="enforced",
+                versioning=gcp.storage.BucketVersioningArgs(enabled=True),
+                lifecycle_rules=[_delete_old_versions(), _abort_stale_uploads()],
+            ),
+            self.child(needs),
+        )
+        self.name = self.bucket.name
+        self.register_outputs({})
+
+    def grant(
+        self, who: str, member: pulumi.Input[str], role: str, *prefixes: str
+    ) -> gcp.storage.BucketIAMMember:
+        """`role` for the objects under the prefixes, and no others; `who` names the grant."""
+        objects = f"projects/_/buckets/{self._name}/objects/"
+        verb = role.removeprefix("roles/storage.object").lower()
+        return gcp.storage.BucketIAMMember(
+            f"{self._role}-{who}-{verb}",
+            gcp.storage.BucketIAMMemberArgs(
+                bucket=self.bucket.name,
+                role=role,
+                member=member,
+                condition=gcp.storage.BucketIAMMemberConditionArgs(
+                    title=f"{who} {verb}",
+                    expression=" || ".join(
+                        f'resource.name.startsWith("{objects}{prefix}")' for prefix in prefixes
+                    ),
+                ),
+            ),
+            self.child(),
+        )
+
+    def may_list(self, who: str, member: pulumi.Input[str]) -> gcp.storage.BucketIAMMember:
+        """The names of all objects; without it, an absent object looks forbidden."""
+        return gcp.storage.BucketIAMMember(
+            f"{self._role}-{who}-list",
+            gcp.storage.BucketIAMMemberArgs(
+                bucket=self.bucket.name, role=self._lister.name, member=member
+            ),
+            self.child(),
+        )
+
+
+def _delete_old_versions() -> gcp.storage.BucketLifecycleRuleArgs:
+    return gcp.storage.BucketLifecycleRuleArgs(
+        action=gcp.storage.BucketLifecycleRuleActionArgs(type="Delete"),
+        condition=gcp.storage.BucketLifecycleRuleConditionArgs(
+            with_state="ARCHIVED", days_since_noncurrent_time=30
+        ),
+    )
+
+
+def _abort_stale_uploads() -> gcp.storage.BucketLifecycleRuleArgs:
+    return gcp.storage.BucketLifecycleRuleArgs(
+        action=gcp.storage.BucketLifecycleRuleActionArgs(type="AbortIncompleteMultipartUpload"),
+        condition=gcp.storage.BucketLifecycleRuleConditionArgs(age=7),
+    )

@@ -1,0 +1,31 @@
+"""What the components share: their type tokens, and the options of their children."""
+
+from collections.abc import Sequence
+
+import pulumi
+
+
+class Component(pulumi.ComponentResource):
+    """One concept of the program, with the resources that make it up as children."""
+
+    def __init__(self, name: str, part_of: pulumi.Resource | None = None) -> None:
+        super().__init__(
+            f"gpt2-bots:stacks:{type(self).__name__}",
+            name,
+            opts=pulumi.ResourceOptions(parent=part_of),
+        )
+
+    def child(
+        self,
+        *depends_on: pulumi.Resource,
+        ignore_changes: Sequence[str] = (),
+        retain_on_delete: bool = False,
+    ) -> pulumi.ResourceOptions:
+        """Options of a child with a physical name of its own, which two cannot bear at once."""
+        return pulumi.ResourceOptions(
+            parent=self,
+            depends_on=list(depends_on),
+            delete_before_replace=True,
+            ignore_changes=list(ignore_changes),
+            retain_on_delete=retain_on_delete or None,
+        )

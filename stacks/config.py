@@ -1,0 +1,338 @@
+"""The stack file as frozen models: what a person may ask for, and what is wrong when it cannot be.
+
+Everything else in the program takes these models, never `pulumi.Config`; the operator's command
+reads the same file with `read`. Unknown keys are errors, since a misspelt key would silently do
+nothing.
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, Self, get_args
+from zoneinfo import ZoneInfo
+
+import yaml
+from cronsim import CronSim, CronSimError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from pipeline.errors import UserError
+from pipeline.settings import Settings
+from stacks import machines, naming
+
+NAMESPACE = "gpt2-bots:"
+# Service accounts are 100 a project; about ten are the stack's own (docs/decisions).
+MOST_ACCOUNTS = 90
+
+
+def _pattern(pattern: str, what: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"{value!r} is not {what}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _cron(value: str) -> str:
+    if len(value.split()) != 5:
+        raise ValueError(
+            f"{value!r} is not a cron expression of five fields"
+            " (minute hour day-of-month month day-of-week), such as '0 9 * * *'"
+        )
+    try:
+        next(CronSim(value, datetime.now(UTC)))
+    except CronSimError as error:
+        raise ValueError(f"{value!r} is not a cron expression: {error}") from None
+    except StopIteration:
+        raise ValueError(f"{value!r} never comes: no date matches it") from None
+    return value
+
+
+def _time_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, OSError, ValueError):
+        raise ValueError(
+            f"{value!r} is not a time zone of the IANA list, such as 'Europe/Paris' or 'Etc/UTC'"
+        ) from None
+    return value
+
+
+def _run(value: object) -> object:
+    """Let YAML's dates through: an unquoted 2026-11-23 is one, and the engine adds a time."""
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, str):
+        return value.removesuffix("T00:00:00Z")
+    return value
+
+
+Cron = Annotated[str, AfterValidator(_cron)]
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
+Handle = Annotated[
+    str,
+    _pattern(
+        r"[A-Za-z0-9_]{1,15}",
+        "a handle that X can have: 1 to 15 letters, digits and underscores, without the @",
+    ),
+]
+AccountName = Annotated[
+    str,
+    _pattern(
+        r"[a-z]([a-z0-9-]{0,28}[a-z0-9])?",
+        "a name for an account: 1 to 30 lower-case letters, digits and hyphens, a letter first",
+    ),
+]
+ProjectId = Annotated[
+    str,
+    _pattern(
+        r"[a-z][a-z0-9-]{4,28}[a-z0-9]",
+        "a Google Cloud project id: 6 to 30 lower-case letters, digits and hyphens",
+    ),
+]
+Region = Annotated[
+    str, _pattern(r"[a-z]+-[a-z]+[0-9]+", "a Google Cloud region, such as 'europe-west4'")
+]
+Zone = Annotated[
+    str, _pattern(r"[a-z]+-[a-z]+[0-9]+-[a-z]", "a Google Cloud zone, such as 'europe-west4-a'")
+]
+RunId = Annotated[
+    str,
+    BeforeValidator(_run),
+    _pattern(
+        r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?",
+        "a name for a run: 1 to 40 lower-case letters, digits and hyphens, such as '2026-11-23'",
+    ),
+]
+Dollars = Annotated[Decimal, Field(ge=0, le=100_000, decimal_places=2)]
+
+
+class Model(BaseModel):
+    """What all models share: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Account(Model):
+    """One bot."""
+
+    handle: Annotated[Handle, Field(description="the X user whose tweets it learns from")]
+    source: Literal["timeline", "archive"] = Field(
+        description="`timeline`: bought from X by a schedule; `archive`: imported by `bots import`"
+    )
+    consent: Annotated[
+        str, Field(min_length=3, description="who agreed to this bot, and where that is recorded")
+    ]
+    x_terms_acknowledged: bool = Field(
+        default=False,
+        description="X's terms on training with API content were read; timelines need it",
+    )
+    time_zone: TimeZone = Field(default="Etc/UTC", description="of both schedules")
+    collect: Cron | None = Field(default=None, description="when the timeline is read")
+    post: Cron | None = Field(default=None, description="when a tweet is posted")
+    reads_usd_per_month: Dollars = Field(
+        default=Decimal(5), description="collecting stops at it, before X does"
+    )
+    posts_usd_per_month: Dollars = Field(
+        default=Decimal(5), description="posting stops at it, before X does"
+    )
+
+    @model_validator(mode="after")
+    def _source_and_schedule_agree(self) -> Self:
+        if self.source == "timeline" and not self.x_terms_acknowledged:
+            raise ValueError(
+                "collecting a timeline needs `x_terms_acknowledged: true`: X restricts training"
+                " with content of its API; a person's own archive (`source: archive`) is free"
+                " of that"
+            )
+        if self.source == "archive" and self.collect is not None:
+            raise ValueError(
+                "`collect` is for timelines: an archive is imported once by `bots import`;"
+                " remove `collect` or say `source: timeline`"
+            )
+        return self
+
+
+class Gpu(Model):
+    """GPUs beside a machine that bundles none."""
+
+    type: str
+    count: Annotated[int, Field(ge=1, le=8)] = 1
+
+
+class Training(Model):
+    """The machine that trains, and the settings it trains with."""
+
+    zones: Annotated[tuple[Zone, ...], Field(min_length=1, description="tried in this order")]
+    machine_type: str = "g2-standard-4"
+    gpu: Gpu | None = Field(default=None, description="for machines that bundle no GPU (n1)")
+    disk_gb: Annotated[int, Field(ge=20, le=2000)] = 100
+    spot: bool = Field(default=False, description="cheaper, and may be taken away")
+    hours: Annotated[int, Field(ge=1, le=72, description="the machine's hard limit")] = 4
+    run: RunId | None = Field(
+        default=None, description="a name asks for one training run; remove it afterwards"
+    )
+    settings: Settings = Settings()
+
+    @model_validator(mode="after")
+    def _machine_exists(self) -> Self:
+        machines.check(self.machine_type, self.gpu and (self.gpu.type, self.gpu.count))
+        return self
+
+
+class Stack(Model):
+    """One environment."""
+
+    name: str
+    project: ProjectId
+    region: Region
+    accounts: Annotated[Mapping[AccountName, Account], AfterValidator(MappingProxyType)] = Field(
+        default=MappingProxyType({}), description="the bots, by name"
+    )
+    training: Training | None = None
+    throw_away: bool = Field(
+        default=False, description="`pulumi destroy` deletes the buckets with what is in them"
+    )
+    emulator: Annotated[
+        str | None,
+        Field(pattern=r"^http://127\.0\.0\.1:[0-9]{2,5}$", description="the local cloud's address"),
+    ] = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if len(self.accounts) > MOST_ACCOUNTS:
+            raise ValueError(
+                f"accounts: {len(self.accounts)} are more than the {MOST_ACCOUNTS} that a project"
+                " has service accounts for; move some to a stack with another project"
+            )
+        by_handle: dict[str, str] = {}
+        for name, account in self.accounts.items():
+            if name in naming.PROGRAMS:
+                raise ValueError(
+                    f"accounts.{name}: the name is taken by the program's own image; choose another"
+                )
+            other = by_handle.setdefault(account.handle.lower(), name)
+            if other != name:
+                raise ValueError(
+                    f"accounts.{name}.handle: {account.handle!r} is the handle of"
+                    f" accounts.{other} too; one account per handle"
+                )
+        zones = self.training.zones if self.training else ()
+        for zone in zones:
+            if not zone.startswith(f"{self.region}-"):
+                raise ValueError(
+                    f"training.zones: {zone!r} is not in gcp:region {self.region!r};"
+                    f" name zones such as '{self.region}-a'"
+                )
+        return self
+
+
+def _unknown_key(loc: tuple[int | str, ...]) -> str:
+    """What to write in place of a key that its model does not know."""
+    model: type[BaseModel] = Stack
+    for part in loc[:-1]:
+        if part in model.model_fields:
+            model = next(_models(model.model_fields[str(part)].annotation))
+    known = [key for key in model.model_fields if key != "name"]
+    near = difflib.get_close_matches(str(loc[-1]), known, n=1)
+    return f"unknown key; did you mean {near[0]!r}?" if near else f"unknown key; known: {known}"
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models inside Optional[…], Mapping[…] and the like."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models(inner)
+
+
+def load(stack: str, values: Mapping[str, object]) -> Stack:
+    """The stack named `stack` from its configuration, keyed as in the stack file.
+
+    Raises:
+        UserError: something is missing, unknown or impossible; one line names each mistake.
+    """
+    given: dict[str, Any] = {"name": stack}
+    for key, value in values.items():
+        if key in ("gcp:project", "gcp:region"):
+            given[key.removeprefix("gcp:")] = value
+        elif key.startswith(NAMESPACE):
+            given[key.removeprefix(NAMESPACE)] = value
+    try:
+        return Stack.model_validate(given)
+    except ValidationError as error:
+        raise UserError("; ".join(_sentence(stack, e) for e in error.errors())) from None
+
+
+def _sentence(stack: str, error: Any) -> str:
+    loc: tuple[int | str, ...] = tuple(part for part in error["loc"] if part != "[key]")
+    key = ".".join(map(str, loc))
+    if loc[:1] in (("project",), ("region",)):
+        key = f"gcp:{key}"
+    elif key:
+        key = NAMESPACE + key
+    if error["type"] == "extra_forbidden":
+        what = _unknown_key(loc)
+    elif error["type"] == "missing":
+        what = "missing"
+    elif error["type"] == "value_error":
+        what = error["msg"].removeprefix("Value error, ")
+    else:
+        what = f"{error['input']!r}: {error['msg'][:1].lower()}{error['msg'][1:]}"
+    return f"stacks/Pulumi.{stack}.yaml: " + (f"{key}: {what}" if key else what)
+
+
+def from_engine(stack: str, values: Mapping[str, str]) -> Stack:
+    """The stack from the engine's flat configuration, where objects are JSON text."""
+
+    def parse(text: str) -> object:
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+
+    return load(stack, {k: parse(v) if k.startswith(NAMESPACE) else v for k, v in values.items()})
+
+
+def read(file: Path) -> Stack:
+    """The stack of a stack file, `Pulumi.<stack>.yaml`, without the engine.
+
+    Raises:
+        UserError: there is no such file, or it is not a stack file that makes sense.
+    """
+    stack = file.name.removeprefix("Pulumi.").removesuffix(".yaml")
+    try:
+        document = yaml.safe_load(file.read_text())
+    except OSError:
+        raise UserError(
+            f"{file}: no such stack file; `pulumi stack init {stack}` begins one,"
+            " stacks/Pulumi.dev.yaml shows how it looks"
+        ) from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
+    try:
+        config = _Document.model_validate(document).config
+    except ValidationError:
+        raise UserError(
+            f"{file}: no `config:` in it; stacks/Pulumi.dev.yaml shows how it looks"
+        ) from None
+    return load(stack, config)
+
+
+class _Document(BaseModel):
+    """A stack file: the engine keeps keys of its own beside `config`."""
+
+    config: dict[str, object]

@@ -1,0 +1,199 @@
+"""The ephemeral machine that trains: its identity, its template, and a run by hand."""
+
+import json
+import shlex
+from importlib import resources
+
+import pulumi
+import pulumi_gcp as gcp
+import yaml
+
+from stacks import config, machines, naming
+from stacks.bucket import READ, WRITE
+from stacks.component import Component
+from stacks.foundation import Foundation
+from stacks.images import Images
+from stacks.release import Release
+
+
+class Training(Component):
+    """A template for training machines, and one machine where the stack file names a run."""
+
+    def __init__(
+        self, training: config.Training, foundation: Foundation, images: Images, release: Release
+    ) -> None:
+        super().__init__("training")
+        self._training = training
+        self._foundation = foundation
+        self._trainer = foundation.identity("trainer", "trains models")
+        grants = self._grants()
+        template = self._template(images)
+        if training.run is not None:
+            self._machine(training.run, template, [*grants, release])
+        self.register_outputs({})
+
+    def _grants(self) -> list[pulumi.Resource]:
+        foundation, member = self._foundation, self._trainer.member
+        return [
+            foundation.data.grant("trainer", member, READ, "tweets/"),
+            foundation.data.may_list("trainer", member),
+            foundation.models.grant("trainer", member, READ, "base/", "rollout/base/"),
+            foundation.models.grant(
+                "trainer", member, WRITE, "releases/", "rollout/live/", "runs/", "leases/"
+            ),
+            foundation.models.may_list("trainer", member),
+            gcp.artifactregistry.RepositoryIamMember(
+                "trainer-pull",
+                gcp.artifactregistry.RepositoryIamMemberArgs(
+                    repository=foundation.registry.repository.repository_id,
+                    location=foundation.stack.region,
+                    role="roles/artifactregistry.reader",
+                    member=member,
+                ),
+                self.child(),
+            ),
+            gcp.projects.IAMMember(
+                "trainer-log",
+                gcp.projects.IAMMemberArgs(
+                    project=foundation.stack.project, role="roles/logging.logWriter", member=member
+                ),
+                self.child(),
+            ),
+        ]
+
+    def _template(self, images: Images) -> gcp.compute.InstanceTemplate:
+        training, spot = self._training, self._training.spot
+        return gcp.compute.InstanceTemplate(
+            "trainer",
+            gcp.compute.InstanceTemplateArgs(
+                name_prefix=f"{self._foundation.stack.name}-trainer-",
+                machine_type=training.machine_type,
+                disks=[
+                    gcp.compute.InstanceTemplateDiskArgs(
+                        boot=True,
+                        auto_delete=True,
+                        source_image="projects/cos-cloud/global/images/family/cos-stable",
+                        disk_size_gb=training.disk_gb,
+                        disk_type="pd-balanced",
+                    )
+                ],
+                guest_accelerators=[
+                    gcp.compute.InstanceTemplateGuestAcceleratorArgs(
+                        type=training.gpu.type, count=training.gpu.count
+                    )
+                ]
+                if training.gpu
+                else None,
+                network_interfaces=[
+                    gcp.compute.InstanceTemplateNetworkInterfaceArgs(
+                        network="default",
+                        access_configs=[
+                            gcp.compute.InstanceTemplateNetworkInterfaceAccessConfigArgs()
+                        ],
+                    )
+                ],
+                service_account=gcp.compute.InstanceTemplateServiceAccountArgs(
+                    email=self._trainer.email, scopes=["cloud-platform"]
+                ),
+                scheduling=gcp.compute.InstanceTemplateSchedulingArgs(
+                    provisioning_model="SPOT" if spot else "STANDARD",
+                    preemptible=spot,
+                    automatic_restart=False,
+                    on_host_maintenance="TERMINATE",
+                    instance_termination_action="DELETE",
+                    max_run_duration=gcp.compute.InstanceTemplateSchedulingMaxRunDurationArgs(
+                        seconds=training.hours * 3600
+                    ),
+                ),
+                shielded_instance_config=gcp.compute.InstanceTemplateShieldedInstanceConfigArgs(
+                    enable_secure_boot=True
+                ),
+                metadata={
+                    "user-data": pulumi.Output.all(
+                        image=images.trainer,
+                        data=self._foundation.data.name,
+                        models=self._foundation.models.name,
+                    ).apply(lambda o: self._user_data(o["image"], o["data"], o["models"])),
+                    "google-logging-enabled": "true",
+                },
+            ),
+            # No explicit name: the new template stands before the old one goes.
+            pulumi.ResourceOptions(parent=self, depends_on=[self._foundation.services["compute"]]),
+        )
+
+    def _user_data(self, image: str, data: str, models: str) -> str:
+        return user_data(
+            image=image,
+            registry_host=self._foundation.registry.host,
+            container={
+                "DATA_BUCKET": data,
+                "MODELS_BUCKET": models,
+                "MODELS_MOUNT": "/mnt/models",
+                "SETTINGS": json.dumps(self._training.settings.model_dump()),
+                "REQUIRE_GPU": "1" if self._has_gpu else "",
+            },
+            gpu=self._has_gpu,
+        )
+
+    @property
+    def _has_gpu(self) -> bool:
+        return self._training.gpu is not None or machines.bundles_gpu(self._training.machine_type)
+
+    def _machine(
+        self, run: str, template: gcp.compute.InstanceTemplate, needs: list[pulumi.Resource]
+    ) -> gcp.compute.InstanceFromTemplate:
+        """One machine, named after the run, which trains once and then stands powered off.
+
+        Pulumi owns its deletion, so its hard limit stops it in place of deleting it. A template
+        that changed in the meantime must not make it anew, or an unrelated `up` would retrain.
+        """
+        return gcp.compute.InstanceFromTemplate(
+            f"train-{run}",
+            gcp.compute.InstanceFromTemplateArgs(
+                name=naming.machine(self._foundation.stack.name, run),
+                zone=self._training.zones[0],
+                source_instance_template=template.self_link_unique,
+                scheduling=gcp.compute.InstanceFromTemplateSchedulingArgs(
+                    provisioning_model="SPOT" if self._training.spot else "STANDARD",
+                    preemptible=self._training.spot,
+                    automatic_restart=False,
+                    on_host_maintenance="TERMINATE",
+                    instance_termination_action="STOP",
+                    max_run_duration=gcp.compute.InstanceFromTemplateSchedulingMaxRunDurationArgs(
+                        seconds=self._training.hours * 3600
+                    ),
+                ),
+            ),
+            self.child(*needs, ignore_changes=["source_instance_template"]),
+        )
+
+
+def user_data(*, image: str, registry_host: str, container: dict[str, str], gpu: bool) -> str:
+    """The cloud-config of a training machine; `container` is its container's environment."""
+    machine = {"IMAGE": image, "REGISTRY_HOST": registry_host, "GPU": "1" if gpu else ""}
+    files = {
+        "/etc/systemd/system/trainer.service": _script("trainer.service"),
+        "/etc/trainer/train.sh": _script("train.sh"),
+        "/etc/trainer/machine.env": _lines(machine, quote=True),
+        "/etc/trainer/container.env": _lines(container, quote=False),
+    }
+    config = {
+        "write_files": [
+            {"path": path, "permissions": "0644", "owner": "root", "content": content}
+            for path, content in files.items()
+        ],
+        "runcmd": [
+            ["systemctl", "daemon-reload"],
+            ["systemctl", "start", "--no-block", "trainer.service"],
+        ],
+    }
+    return "#cloud-config\n" + yaml.safe_dump(config, sort_keys=False)
+
+
+def _script(name: str) -> str:
+    return resources.files("stacks.scripts").joinpath(name).read_text()
+
+
+def _lines(values: dict[str, str], *, quote: bool) -> str:
+    """Lines of an environment file: a shell reads quotes, Docker's --env-file takes them whole."""
+    return "".join(f"{k}={shlex.quote(v) if quote else v}\n" for k, v in values.items())

@@ -1,0 +1,120 @@
+"""The real program under Pulumi's mocks, which record what it declares and refuse what is wrong.
+
+Mocks stand in for the engine and the providers. They show what is registered, with which inputs
+and options; they cannot show ordering, replacement, or anything that a provider does.
+"""
+
+import asyncio
+import gc
+import json
+import os
+import runpy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pulumi
+import yaml
+from pulumi.runtime import mocks
+
+ROOT = Path(__file__).parents[2]
+STORAGE_AGENT = "service-1@gs-project-accounts.iam.gserviceaccount.com"
+# What providers compute; anything else that the program takes from a resource is one of its inputs.
+_COMPUTED = {
+    "gcp:serviceaccount/account:Account": lambda i, p: {
+        "email": f"{i['accountId']}@{p}.iam.gserviceaccount.com",
+        "member": f"serviceAccount:{i['accountId']}@{p}.iam.gserviceaccount.com",
+    },
+    "gcp:projects/iAMCustomRole:IAMCustomRole": lambda i, p: {
+        "name": f"projects/{p}/roles/{i['roleId']}"
+    },
+    "gcp:compute/instanceTemplate:InstanceTemplate": lambda i, p: {
+        "selfLinkUnique": f"projects/{p}/global/instanceTemplates/t?uniqueId=1"
+    },
+    "docker:index/image:Image": lambda i, p: {
+        "repoDigest": i["imageName"].rpartition(":")[0] + "@sha256:" + "0" * 64
+    },
+    "docker-build:index:Index": lambda i, p: {"ref": i["tag"] + "@sha256:" + "1" * 64},
+}
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One registered resource."""
+
+    type: str
+    name: str
+    inputs: Mapping[str, Any]
+
+
+@dataclass
+class Recorder(mocks.Mocks):
+    """Records every resource; two of one type and name are an error, as in the engine."""
+
+    project: str
+    resources: list[Declared] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        for known in self.resources:
+            if (known.type, known.name) == (args.typ, args.name):
+                raise AssertionError(f"declared twice: {args.typ} {args.name}")
+        self.resources.append(Declared(args.typ, args.name, args.inputs))
+        computed = _COMPUTED.get(args.typ, lambda i, p: {})(args.inputs, self.project)
+        return f"{args.name}-id", {**args.inputs, **computed}
+
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]]]:
+        self.calls.append(args.token)
+        if args.token == "gcp:storage/getProjectServiceAccount:getProjectServiceAccount":
+            return {"emailAddress": STORAGE_AGENT}, []
+        raise AssertionError(f"no answer for {args.token}")
+
+    def of(self, kind: str) -> list[Declared]:
+        return [r for r in self.resources if r.type == kind]
+
+    def one(self, kind: str, name: str) -> Declared:
+        (found,) = [r for r in self.of(kind) if r.name == name]
+        return found
+
+    @property
+    def providers_resources(self) -> list[Declared]:
+        """Without components, stack and providers."""
+        return [r for r in self.resources if not r.type.startswith(("gpt2-bots:", "pulumi:"))]
+
+
+def stack_values(name: str) -> dict[str, Any]:
+    """The configuration of one of the project's own stack files."""
+    return yaml.safe_load((ROOT / f"stacks/Pulumi.{name}.yaml").read_text())["config"]
+
+
+def declare(stack: str, values: Mapping[str, Any]) -> Recorder:
+    """Run the real `__main__.py`; what it raises comes out of here."""
+    recorder = Recorder(str(values["gcp:project"]))
+    config = {k: v if isinstance(v, str) else json.dumps(v) for k, v in values.items()}
+    environment = {"PULUMI_CONFIG": json.dumps(config), "PULUMI_ERROR_OUTPUT_STRING": "1"}
+
+    @pulumi.runtime.test
+    def program() -> None:
+        runpy.run_path(str(ROOT / "__main__.py"))
+
+    loop = asyncio.new_event_loop()
+    try:
+        asyncio.set_event_loop(loop)
+        mocks.set_mocks(recorder, project="gpt2-bots", stack=stack, preview=False)
+        with mock.patch.dict(os.environ, environment):
+            program()
+    finally:
+        loop.run_until_complete(loop.shutdown_default_executor())
+        asyncio.set_event_loop(None)
+        loop.close()
+        _close_loops_of_threads()
+    return recorder
+
+
+def _close_loops_of_threads() -> None:
+    """Pulumi's mocks leave an event loop open in every thread that they answered from."""
+    for thing in gc.get_objects():
+        if isinstance(thing, asyncio.AbstractEventLoop) and not thing.is_running():
+            thing.close()

@@ -1,0 +1,258 @@
+"""Invariants of what the real program declares, for every environment."""
+
+import json
+from typing import Any
+
+import pulumi
+import pytest
+import yaml
+from pulumi.runtime.mocks import MockResourceArgs
+
+from tests.stacks.recorder import STORAGE_AGENT, Declared, Recorder, declare, stack_values
+
+ENVIRONMENTS = ["local", "dev", "prod"]
+ACCOUNT = {
+    "handle": "weatherfrog",
+    "source": "timeline",
+    "consent": "a made-up account",
+    "x_terms_acknowledged": True,
+    "collect": "0 4 * * *",
+    "post": "0 12 * * *",
+}
+
+
+@pytest.fixture(scope="module", params=ENVIRONMENTS)
+def declared(request: pytest.FixtureRequest) -> Recorder:
+    values = stack_values(request.param)
+    values["gpt2-bots:training"]["run"] = "2026-11-23"
+    return declare(request.param, values)
+
+
+def keys(recorder: Recorder) -> set[tuple[str, str]]:
+    return {(r.type, r.name) for r in recorder.resources}
+
+
+def walk(value: Any) -> list[Any]:
+    """Every value inside nested inputs."""
+    if isinstance(value, dict):
+        return [x for inner in value.values() for x in walk(inner)]
+    if isinstance(value, list):
+        return [x for inner in value for x in walk(inner)]
+    return [value]
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_adding_an_account_declares_that_accounts_resources_and_changes_no_other(
+    environment: str,
+) -> None:
+    values = stack_values(environment)
+    before = declare(environment, values)
+    values["gpt2-bots:accounts"] = {"aaa": ACCOUNT, **values["gpt2-bots:accounts"]}
+    after = declare(environment, values)
+    new = keys(after) - keys(before)
+    assert keys(before) <= keys(after)
+    assert all("aaa" in name for _, name in new)
+    unchanged = {(r.type, r.name): r.inputs for r in after.resources}
+    assert all(unchanged[r.type, r.name] == r.inputs for r in before.resources)
+
+
+def test_an_account_has_at_most_sixteen_provider_resources() -> None:
+    values = stack_values("prod")
+    before = declare("prod", values)
+    values["gpt2-bots:accounts"]["weather"] = ACCOUNT
+    after = declare("prod", values)
+    assert len(after.providers_resources) - len(before.providers_resources) <= 16
+
+
+def test_what_is_not_configured_is_not_declared() -> None:
+    values = stack_values("dev")
+    del values["gpt2-bots:training"]
+    values["gpt2-bots:accounts"]["keeper"].pop("post")
+    recorder = declare("dev", values)
+    assert not [r for r in recorder.resources if r.type.startswith("gcp:compute")]
+    assert not recorder.of("gcp:cloudrunv2/job:Job")
+    assert not recorder.of("gcp:cloudscheduler/job:Job")
+
+
+def test_a_machine_is_declared_only_where_the_stack_file_names_a_run() -> None:
+    values = stack_values("prod")
+    machine = "gcp:compute/instanceFromTemplate:InstanceFromTemplate"
+    assert not declare("prod", values).of(machine)
+    values["gpt2-bots:training"]["run"] = "2026-11-23"
+    (vm,) = declare("prod", values).of(machine)
+    assert vm.inputs["name"] == "train-prod-2026-11-23"
+    # Overriding metadata would replace the template's, and with it the start-up.
+    assert "metadata" not in vm.inputs
+    assert vm.inputs["scheduling"]["instanceTerminationAction"] == "STOP"
+
+
+def test_a_machine_has_a_hard_limit_and_is_never_restarted(declared: Recorder) -> None:
+    for kind in ("instanceTemplate:InstanceTemplate", "instanceFromTemplate:InstanceFromTemplate"):
+        (one,) = declared.of(f"gcp:compute/{kind}")
+        scheduling = one.inputs["scheduling"]
+        assert scheduling["onHostMaintenance"] == "TERMINATE"
+        assert scheduling["automaticRestart"] is False
+        assert scheduling["maxRunDuration"]["seconds"] > 0
+
+
+def test_user_data_is_cloud_config_that_names_the_trainer_by_digest(declared: Recorder) -> None:
+    (template,) = declared.of("gcp:compute/instanceTemplate:InstanceTemplate")
+    text = template.inputs["metadata"]["user-data"]
+    assert text.startswith("#cloud-config\n")
+    files = {f["path"]: f["content"] for f in yaml.safe_load(text)["write_files"]}
+    assert "@sha256:" in files["/etc/trainer/machine.env"]
+    assert "ExecStopPost" in files["/etc/systemd/system/trainer.service"]
+
+
+def test_nothing_is_protected_from_deletion_that_a_redeploy_must_remove(
+    declared: Recorder,
+) -> None:
+    for job in declared.of("gcp:cloudrunv2/job:Job"):
+        assert job.inputs["deletionProtection"] is False
+    for secret in declared.of("gcp:secretmanager/secret:Secret"):
+        assert secret.inputs["deletionProtection"] is False
+
+
+def test_services_are_never_disabled_on_destroy(declared: Recorder) -> None:
+    for service in declared.of("gcp:projects/service:Service"):
+        assert service.inputs["disableOnDestroy"] is False
+
+
+def test_buckets_are_private_and_lose_only_old_versions(declared: Recorder) -> None:
+    buckets = declared.of("gcp:storage/bucket:Bucket")
+    assert len(buckets) == 2
+    for bucket in buckets:
+        assert bucket.inputs["publicAccessPrevention"] == "enforced"
+        assert bucket.inputs["uniformBucketLevelAccess"] is True
+        assert bucket.inputs["versioning"] == {"enabled": True}
+        for rule in bucket.inputs["lifecycleRules"]:
+            assert (
+                rule["action"]["type"] == "AbortIncompleteMultipartUpload"
+                or rule["condition"]["withState"] == "ARCHIVED"
+            )
+
+
+def test_only_a_throw_away_stack_destroys_buckets_with_their_content() -> None:
+    forced = {
+        environment: {
+            b.inputs["forceDestroy"]
+            for b in declare(environment, stack_values(environment)).of("gcp:storage/bucket:Bucket")
+        }
+        for environment in ENVIRONMENTS
+    }
+    assert forced == {"local": {True}, "dev": {True}, "prod": {False}}
+
+
+def test_grants_are_single_members_and_never_primitive_or_public(declared: Recorder) -> None:
+    for r in declared.resources:
+        assert not r.type.endswith(("IAMBinding", "IAMPolicy", "IamBinding", "IamPolicy"))
+        if "role" in r.inputs:
+            assert r.inputs["role"] not in {"roles/owner", "roles/editor", "roles/viewer"}
+            assert r.inputs["member"].startswith("serviceAccount:")
+
+
+def test_objects_are_read_and_written_under_prefixes_only(declared: Recorder) -> None:
+    for grant in declared.of("gcp:storage/bucketIAMMember:BucketIAMMember"):
+        if grant.inputs["role"].startswith("roles/storage."):
+            expression = grant.inputs["condition"]["expression"]
+            assert f"/buckets/{grant.inputs['bucket']}/objects/" in expression
+        else:
+            assert grant.inputs["role"].endswith("object_lister")
+
+
+def test_a_poster_reaches_its_own_posts_and_secret_and_no_others(declared: Recorder) -> None:
+    for job in declared.of("gcp:cloudrunv2/job:Job"):
+        template = job.inputs["template"]["template"]
+        if template["containers"][0].get("args") != ["post"]:
+            continue
+        env = {e["name"]: e for e in template["containers"][0]["envs"]}
+        account, member = env["ACCOUNT"]["value"], f"serviceAccount:{template['serviceAccount']}"
+        granted = [r for r in declared.resources if r.inputs.get("member") == member]
+        written = [r for r in granted if r.inputs["role"] == "roles/storage.objectUser"]
+        assert [f"objects/posts/{account}/" in w.inputs["condition"]["expression"] for w in written]
+        assert len(written) == 1
+        (secret,) = [r for r in granted if r.inputs["role"].endswith("secretAccessor")]
+        assert secret.inputs["secretId"] == env["X_KEYS"]["valueSource"]["secretKeyRef"]["secret"]
+
+
+def test_a_schedule_starts_its_own_job_with_an_oauth_token(declared: Recorder) -> None:
+    jobs = {j.inputs["name"]: j for j in declared.of("gcp:cloudrunv2/job:Job")}
+    schedules = declared.of("gcp:cloudscheduler/job:Job")
+    assert {s.inputs["name"] for s in schedules} == set(jobs)
+    for schedule in schedules:
+        target = schedule.inputs["httpTarget"]
+        job = jobs[schedule.inputs["name"]]
+        assert target["uri"] == f"https://run.googleapis.com/v2/{job.name}-id:run"
+        assert target["httpMethod"] == "POST"
+        assert "oidcToken" not in target
+        assert "oauthToken" in target
+
+
+def test_a_posters_schedule_and_its_jobs_environment_agree(declared: Recorder) -> None:
+    schedules = {s.inputs["name"]: s.inputs for s in declared.of("gcp:cloudscheduler/job:Job")}
+    for job in declared.of("gcp:cloudrunv2/job:Job"):
+        container = job.inputs["template"]["template"]["containers"][0]
+        if container.get("args") != ["post"]:
+            continue
+        env = {e["name"]: e.get("value") for e in container["envs"]}
+        schedule = schedules[job.inputs["name"]]
+        assert (env["SCHEDULE"], env["TIME_ZONE"]) == (schedule["schedule"], schedule["timeZone"])
+        assert f"{env['TASK_TIMEOUT']}s" == job.inputs["template"]["template"]["timeout"]
+
+
+def test_posters_run_the_live_tag_and_scrapers_a_digest(declared: Recorder) -> None:
+    for job in declared.of("gcp:cloudrunv2/job:Job"):
+        container = job.inputs["template"]["template"]["containers"][0]
+        if container.get("args") == ["post"]:
+            assert container["image"].endswith(":live")
+        else:
+            assert "@sha256:" in container["image"]
+
+
+def test_storage_may_publish_before_it_is_told_to_notify(declared: Recorder) -> None:
+    (grant,) = declared.of("gcp:pubsub/topicIAMMember:TopicIAMMember")
+    assert grant.inputs["member"] == f"serviceAccount:{STORAGE_AGENT}"
+    order = [r.type for r in declared.resources]
+    assert order.index(grant.type) < order.index("gcp:storage/notification:Notification")
+
+
+def test_text_from_outside_reaches_the_build_as_a_value_only(declared: Recorder) -> None:
+    (trigger,) = declared.of("gcp:cloudbuild/trigger:Trigger")
+    for step in trigger.inputs["build"]["steps"]:
+        assert "OBJECT=$_OBJECT" in step["envs"]
+        assert "$_OBJECT" not in step["script"]
+        assert "args" not in step
+    assert trigger.inputs["build"]["options"]["logging"] == "CLOUD_LOGGING_ONLY"
+
+
+def test_no_secret_value_but_the_placeholder_is_declared(declared: Recorder) -> None:
+    for version in declared.of("gcp:secretmanager/secretVersion:SecretVersion"):
+        assert version.inputs["secretData"]["value"] == "unset"
+        assert version.inputs["deletionPolicy"] == "ABANDON"
+
+
+def test_no_output_was_turned_into_text_before_it_was_known(declared: Recorder) -> None:
+    for resource in declared.resources:
+        for value in walk(dict(resource.inputs)):
+            assert "Calling __str__" not in str(value)
+
+
+def test_the_base_pointer_names_the_app_by_digest_and_the_seed(declared: Recorder) -> None:
+    for pointer in declared.of("gcp:storage/bucketObject:BucketObject"):
+        content = json.loads(pointer.inputs["content"]["value"])
+        assert "/app@sha256:" in content["base"]
+        assert ":live@sha256:" in content["seed"]
+
+
+def test_a_mistake_in_the_stack_file_is_one_line_and_declares_nothing() -> None:
+    values = stack_values("dev")
+    values["gpt2-bots:accounts"]["keeper"]["hande"] = "x"
+    with pytest.raises(pulumi.RunError, match=r"keeper\.hande: unknown key; did you mean 'handle'"):
+        declare("dev", values)
+
+
+def test_the_recorder_refuses_two_resources_of_one_name() -> None:
+    recorder = Recorder("p")
+    recorder.resources.append(Declared("t", "n", {}))
+    with pytest.raises(AssertionError, match="declared twice"):
+        recorder.new_resource(MockResourceArgs("t", "n", {}))

@@ -74,9 +74,9 @@ def _time_zone(value: str) -> str:
 def _run(value: object) -> object:
     """Let YAML's dates through: an unquoted 2026-11-23 is one, and the engine adds a time."""
     if isinstance(value, date):
-        return value.isoformat()
+        return value.isoformat()[:10]
     if isinstance(value, str):
-        return value.removesuffix("T00:00:00Z")
+        return value.removesuffix(" 00:00:00 +0000 UTC")
     return value
 
 

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -134,8 +135,10 @@ def test_the_engine_and_the_file_give_the_same_stack(stack: str) -> None:
     assert config.from_engine(stack, flat) == config.read(ROOT / f"stacks/Pulumi.{stack}.yaml")
 
 
-@pytest.mark.parametrize("text", ["2026-11-23", "2026-11-23T00:00:00Z"])
-def test_an_unquoted_date_names_a_run(text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["2026-11-23", date(2026, 11, 23), "2026-11-23 00:00:00 +0000 UTC"]
+)
+def test_an_unquoted_date_names_a_run(text: object) -> None:
     values = stack_values("dev")
     values["gpt2-bots:training"]["run"] = text
     stack = config.load("dev", values)

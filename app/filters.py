@@ -1,0 +1,53 @@
+"""Which texts may not be posted, and why."""
+
+import hashlib
+from collections.abc import Collection
+from pathlib import Path
+
+from pipeline import text as rules
+from pipeline.novelty import NoveltyIndex, words
+
+UNSAFE_WORDS = Path(__file__).with_name("unsafe-words.sha256")
+
+
+class Filters:
+    """What keeps a text from being posted: the rules of X, the corpus, earlier posts, decency."""
+
+    def __init__(self, corpus: NoveltyIndex, unsafe: frozenset[str]) -> None:
+        """Take the live release's training tweets, and the digests of unsafe words."""
+        self._corpus = corpus
+        self._unsafe = unsafe
+
+    def objection(self, text: str, posted: Collection[str]) -> str | None:
+        """Why `text` may not be posted, in a word or two; None if it may.
+
+        `posted` are the normalised texts (see `normalised`) of the account's earlier posts.
+        """
+        if not words(text):
+            return "empty"
+        if rules.weighted_length(text) > rules.LIMIT:
+            return "too long"
+        if "\ufffd" in text or not rules.valid(text):
+            return "garbled"
+        if rules.has_link(text):
+            return "link"
+        if rules.has_mention(text):
+            return "mention"
+        if self._corpus.copies(text):
+            return "copy of the corpus"
+        if normalised(text) in posted:
+            return "posted before"
+        if any(hashlib.sha256(word.encode()).hexdigest() in self._unsafe for word in words(text)):
+            return "unsafe"
+        return None
+
+
+def normalised(text: str) -> str:
+    """What two texts share that a reader would call the same: their words, in order."""
+    return " ".join(words(text))
+
+
+def unsafe_words(file: Path = UNSAFE_WORDS) -> frozenset[str]:
+    """The SHA-256 digests of words that are never posted; the file says how to add one."""
+    lines = (line.partition("#")[0].strip() for line in file.read_text().splitlines())
+    return frozenset(line for line in lines if line)

@@ -1,0 +1,167 @@
+"""The command line of `bots`."""
+
+import argparse
+import getpass
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bots import credentials, releases, show
+from bots.cloud import Cloud
+from bots.imports import import_archive
+from bots.status import gather
+from pipeline import layout, release
+from pipeline.errors import UserError
+from stacks import config
+from stacks.config import Account
+
+_DESCRIPTION = """\
+See, feed and steer the bots of one stack.
+
+The stack is named by --stack, after its file stacks/Pulumi.NAME.yaml; names of accounts are those
+in that file. You act with your own Google credentials (`gcloud auth application-default login`);
+the local stack needs none, but the local cloud has to run (`python -m local up`).
+"""
+
+_EXAMPLES = """\
+examples:
+  what there is, what happened and what comes next:
+    bots status --stack local
+    bots status --stack prod --json | jq .accounts.keeper.posts
+
+  a new account: its keys, piped in (a JSON object with api_key, api_secret, access_token and
+  access_token_secret) or typed; then the archive that X gives a person of their own tweets:
+    bots credentials keeper --stack prod < keys.json
+    bots import keeper twitter-2026-11-23.zip --stack prod
+
+  the bearer token with which all timelines are read:
+    bots credentials --bearer --stack prod < token.txt
+
+  which releases there are, and another one live; the image follows by itself in some minutes:
+    bots releases keeper --stack prod
+    bots promote keeper 20261122T101500Z-0123abcd --stack prod
+    bots rollback keeper --stack prod
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what was asked; returns the exit status."""
+    asked = _parser().parse_args(arguments)
+    try:
+        file: Path = asked.config_file or Path("stacks") / f"Pulumi.{asked.stack}.yaml"
+        asked.run(Cloud(config.read(file)), asked)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bots",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
+
+    def command(
+        name: str, run: Callable[[Cloud, argparse.Namespace], None], text: str
+    ) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        where = made.add_mutually_exclusive_group(required=True)
+        where.add_argument("--stack", metavar="NAME", help="the stack of stacks/Pulumi.NAME.yaml")
+        where.add_argument("--config-file", type=Path, metavar="FILE", help="another stack file")
+        made.set_defaults(run=run)
+        return made
+
+    status = command("status", _status, "show tweets, releases, posts, spending and next ticks")
+    status.add_argument("--json", action="store_true", help="for programs, and with every post")
+
+    imports = command("import", _import, "add the tweets of an archive that X made")
+    imports.add_argument("account", metavar="ACCOUNT")
+    imports.add_argument("archive", metavar="ARCHIVE.zip", type=Path)
+
+    keys = command(
+        "credentials", _credentials, "keep X's keys; they are read from stdin, or typed unseen"
+    )
+    whose = keys.add_mutually_exclusive_group(required=True)
+    whose.add_argument("account", metavar="ACCOUNT", nargs="?", help="the four keys of an account")
+    whose.add_argument("--bearer", action="store_true", help="the token that reads all timelines")
+
+    listed = command("releases", _releases, "list an account's models, the newest first")
+    listed.add_argument("account", metavar="ACCOUNT")
+
+    promote = command("promote", _promote, "make a release the live one")
+    promote.add_argument("account", metavar="ACCOUNT")
+    promote.add_argument("tag", metavar="TAG", help="as `bots releases` shows it")
+
+    rollback = command("rollback", _rollback, "make the release before the live one live again")
+    rollback.add_argument("account", metavar="ACCOUNT")
+    return parser
+
+
+def _status(cloud: Cloud, asked: argparse.Namespace) -> None:
+    found = gather(cloud)
+    if asked.json:
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        show.status(found)
+
+
+def _import(cloud: Cloud, asked: argparse.Namespace) -> None:
+    account = _account(cloud, asked.account)
+    done = import_archive(cloud.data, asked.account, account.handle, asked.archive)
+    print(f"{asked.archive.name}: {done.tweets} tweets (no retweets), {done.new} of them new")
+
+
+def _credentials(cloud: Cloud, asked: argparse.Namespace) -> None:
+    if asked.bearer:
+        secret = layout.bearer_secret(cloud.stack.name)
+        value = credentials.bearer()
+    else:
+        _account(cloud, asked.account)
+        secret = layout.keys_secret(cloud.stack.name, asked.account)
+        value = credentials.keys()
+    cloud.add_secret_version(secret, value)
+    print(f"{secret} has a new version; programs take it from their next start on")
+
+
+def _releases(cloud: Cloud, asked: argparse.Namespace) -> None:
+    _account(cloud, asked.account)
+    manifests = release.list_releases(cloud.models, asked.account)
+    rows = releases.rows(manifests, releases.live_tag(cloud.models, asked.account))
+    show.table(
+        f"releases of {asked.account}", ("tag", "made", "tweets", "loss", "gate", "live"), rows
+    )
+
+
+def _promote(cloud: Cloud, asked: argparse.Namespace) -> None:
+    _account(cloud, asked.account)
+    moved = releases.promote(cloud.models, asked.account, asked.tag, _who(), cloud.now())
+    print(f"{asked.tag} is {'now' if moved else 'already'} the live release of {asked.account}")
+
+
+def _rollback(cloud: Cloud, asked: argparse.Namespace) -> None:
+    _account(cloud, asked.account)
+    tag = releases.rollback(cloud.models, asked.account, _who(), cloud.now())
+    print(f"{tag} is the live release of {asked.account} again")
+
+
+def _account(cloud: Cloud, name: str) -> Account:
+    account = cloud.stack.accounts.get(name)
+    if account is None:
+        known = ", ".join(cloud.stack.accounts) or "none"
+        raise UserError(f"stack {cloud.stack.name} has no account {name!r}; it has: {known}")
+    return account
+
+
+def _who() -> str:
+    return f"operator {getpass.getuser()}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

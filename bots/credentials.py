@@ -1,0 +1,24 @@
+"""Takes X's credentials from the operator: piped in, or typed where nobody can read along."""
+
+import sys
+from getpass import getpass
+
+from pipeline.errors import UserError
+from pipeline.x import Keys, required
+
+
+def keys() -> str:
+    """The four keys of one account as JSON, checked for being all there."""
+    if sys.stdin.isatty():
+        typed = {name: getpass(f"{name}: ") for name in Keys.model_fields}
+        return Keys.model_validate(typed).model_dump_json()
+    return Keys.parse(sys.stdin.read()).model_dump_json()
+
+
+def bearer() -> str:
+    """The bearer token with which timelines are read."""
+    text = getpass("bearer token: ") if sys.stdin.isatty() else sys.stdin.read()
+    token = required(text, "bearer token")
+    if len(token.split()) != 1:
+        raise UserError("a bearer token is one word; this is not one")
+    return token

@@ -1,0 +1,34 @@
+"""Brings the archive that X gives a person into an account's corpus."""
+
+import hashlib
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline import archive, corpus, layout
+from pipeline.errors import UserError
+from pipeline.store import Changed, Store
+from pipeline.tweets import to_jsonl
+
+
+@dataclass(frozen=True)
+class Imported:
+    """How many tweets an archive has, and how many of them were not held before."""
+
+    tweets: int
+    new: int
+
+
+def import_archive(store: Store, account: str, handle: str, file: Path) -> Imported:
+    """Keep the archive's tweets as one segment named after the archive; twice adds nothing."""
+    tweets = archive.read(file, handle)
+    if not tweets:
+        raise UserError(f"{file}: the archive has no tweets of @{handle}, only retweets or none")
+    held = {tweet.id for tweet in corpus.read(store, account)}
+    with file.open("rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    name = f"{layout.segments(account)}archive-{digest[:32]}.jsonl"
+    # A segment is never written again, not even where archives are read otherwise by now.
+    with suppress(Changed):
+        store.write(name, to_jsonl(tweets), generation=0)
+    return Imported(tweets=len(tweets), new=sum(tweet.id not in held for tweet in tweets))

@@ -1,0 +1,70 @@
+"""Shows an account's releases and chooses the live one."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from pipeline import release
+from pipeline.errors import UserError
+from pipeline.release import Manifest
+from pipeline.store import Changed, Store
+
+
+def live_tag(store: Store, account: str) -> str | None:
+    """The live release's tag; None before the first release."""
+    live = release.read_live(store, account)
+    return live[0].release if live else None
+
+
+def promote(store: Store, account: str, tag: str, by: str, at: datetime) -> bool:
+    """Make a release live; False where it is already."""
+    manifest = release.read_manifest(store, account, tag)
+    if manifest.gate == "refused":
+        raise UserError(
+            f"release {tag} of {account} did not pass its gate ({manifest.reason});"
+            f" choose another: `bots releases {account}`"
+        )
+    live = release.read_live(store, account)
+    if live is not None and live[0].release == tag:
+        return False
+    _move(store, account, tag, by, live[1] if live else 0, at)
+    return True
+
+
+def rollback(store: Store, account: str, by: str, at: datetime) -> str:
+    """Make the release before the live one live again and return its tag."""
+    live = release.read_live(store, account)
+    if live is None:
+        raise UserError(f"account {account} has no live release yet: nothing to go back from")
+    pointer, generation = live
+    if pointer.previous is None:
+        raise UserError(
+            f"account {account} had no release before {pointer.release}: nothing to go back to"
+        )
+    release.read_manifest(store, account, pointer.previous)
+    _move(store, account, pointer.previous, by, generation, at)
+    return pointer.previous
+
+
+def _move(store: Store, account: str, tag: str, by: str, generation: int, at: datetime) -> None:
+    try:
+        release.move_live(store, account, tag, by, generation, at)
+    except Changed:
+        raise UserError(
+            f"the live release of {account} was changed by somebody else meanwhile; look at"
+            f" `bots releases {account}` and decide again"
+        ) from None
+
+
+def rows(manifests: Sequence[Manifest], live: str | None) -> list[tuple[str, ...]]:
+    """Tag, time, tweets, held-out loss, gate and whether live: the newest first."""
+    return [
+        (
+            m.tag,
+            f"{m.created:%Y-%m-%d %H:%M}",
+            str(m.dataset.tweets),
+            f"{m.loss.held_out_int8:.3f}",
+            m.gate if m.gate == "passed" else f"refused: {m.reason}",
+            "live" if m.tag == live else "",
+        )
+        for m in reversed(manifests)
+    ]

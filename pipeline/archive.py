@@ -1,0 +1,191 @@
+"""Tweets out of the archive zip that X gives a person of their own account.
+
+Direct messages, likes and addresses lie in the same zip: only the manifest and the files of tweets
+are read, and nothing is unpacked.
+"""
+
+import html
+import json
+import re
+import zipfile
+import zlib
+from bisect import bisect_right
+from datetime import datetime, timedelta
+from pathlib import Path, PurePosixPath
+from typing import Any, cast
+
+from pydantic import ValidationError
+
+from pipeline.errors import UserError
+from pipeline.tweets import Tweet
+
+_MOST_BYTES = 2 * 1024**3  # unpacked; a hundred thousand tweets are some 200 MB
+_ANEW = "download it again at https://x.com/settings/download_your_data"
+
+# tweets.js since 2022, tweet.js before; of 2013, a file a month.
+_TWEETS = re.compile(r"(?:^|/)(?:tweets?(?:-part\d+)?|js/tweets/\d{4}_\d{2})\.js$")
+_NOTES = re.compile(r"(?:^|/)note-tweet(?:-part\d+)?\.js$")
+_MANIFEST = re.compile(r"(?:^|/)data/manifest\.js$")
+_ASSIGNMENT = re.compile(r"\s*(?:window\.\w+|Grailbird)[\w.]*\s*=")
+
+_WHEN = ("%a %b %d %H:%M:%S %z %Y", "%Y-%m-%d %H:%M:%S %z", "%Y-%m-%dT%H:%M:%S.%f%z")
+
+# What damaged JSON raises when it is taken for an entry.
+_NO_ENTRY = (KeyError, IndexError, TypeError, ValueError, AttributeError, ValidationError)
+
+
+def read(path: Path, handle: str) -> list[Tweet]:
+    """The tweets of @`handle`, oldest first: no retweets, long posts whole, edits as last left.
+
+    UserError where the file is no such archive, is damaged or incomplete, or is somebody else's.
+    """
+    try:
+        with zipfile.ZipFile(path) as opened:
+            return _Archive(opened, path.name).tweets(handle)
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        raise UserError(f"{path}: not a whole zip file ({error}); {_ANEW}") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+
+
+class _Archive:
+    """The zip's own layout; every fault in it is a UserError that names the file."""
+
+    def __init__(self, opened: zipfile.ZipFile, label: str) -> None:
+        self._zip = opened
+        self._label = label
+        for name in opened.namelist():
+            parts = PurePosixPath(name.replace("\\", "/"))
+            if parts.is_absolute() or ".." in parts.parts:
+                raise self._fault(name, "leads out of the archive, as no file of X's does")
+
+    def tweets(self, handle: str) -> list[Tweet]:
+        files = {name: self._entries(name, "tweet") for name in self._names(_TWEETS)}
+        if not files:
+            raise self._fault("data/tweets.js", "is missing, so this is no archive of X's")
+        notes = {name: self._entries(name, "noteTweet") for name in self._names(_NOTES)}
+        for name in self._names(_MANIFEST):
+            self._check(name, handle, files | notes)
+
+        found: dict[int, Tweet] = {}
+        outdated: set[int] = set()
+        for name, entries in files.items():
+            for entry in entries:
+                try:
+                    found[int(_id(entry))] = _tweet(entry)
+                    outdated.update(_edits(entry)[:-1])
+                except _NO_ENTRY:
+                    raise self._fault(name, "holds something that is no tweet") from None
+        for name, entries in notes.items():
+            try:
+                found |= _whole(entries, found)
+            except _NO_ENTRY:
+                raise self._fault(name, "holds something that is no long post") from None
+        return [
+            tweet
+            for number, tweet in sorted(found.items())
+            if number not in outdated and not tweet.text.startswith("RT @")
+        ]
+
+    def _check(self, name: str, handle: str, files: dict[str, list[Any]]) -> None:
+        """The manifest says whose archive it is, and how many entries each file has."""
+        manifest = self._json(name)
+        try:
+            owner = manifest["userInfo"]["userName"]
+            listed = [f for kind in manifest["dataTypes"].values() for f in kind.get("files", [])]
+            counts = {
+                file["fileName"]: int(file["count"])
+                for file in listed
+                if _TWEETS.search(file["fileName"]) or _NOTES.search(file["fileName"])
+            }
+        except _NO_ENTRY:
+            raise self._fault(name, "is damaged") from None
+        if owner.lower() != handle.lower():
+            raise UserError(
+                f"{self._label} is the archive of @{owner}, not of @{handle}; "
+                "import it for the account whose handle that is"
+            )
+        root = name.removesuffix("data/manifest.js")
+        for file, count in counts.items():
+            held = len(files.get(root + file, []))
+            if held != count:
+                raise self._fault(file, f"holds {held} of the {count} entries it should")
+
+    def _names(self, pattern: re.Pattern[str]) -> list[str]:
+        found = [info for info in self._zip.infolist() if pattern.search(info.filename)]
+        if sum(info.file_size for info in found) > _MOST_BYTES:
+            raise self._fault(found[0].filename, f"unpacks to over {_MOST_BYTES >> 30} GiB")
+        return [info.filename for info in found]
+
+    def _entries(self, name: str, wrapper: str) -> list[Any]:
+        listed = self._json(name)
+        if not isinstance(listed, list):
+            raise self._fault(name, "is damaged")
+        return [_unwrapped(entry, wrapper) for entry in cast("list[Any]", listed)]
+
+    def _json(self, name: str) -> Any:
+        """What the one assignment in a file of JavaScript assigns."""
+        try:
+            text = self._zip.read(name).decode("utf-8-sig")
+            assignment = _ASSIGNMENT.match(text)
+            if assignment is None:
+                raise self._fault(name, "is not as X writes it")
+            return json.loads(text[assignment.end() :].strip().removesuffix(";"))
+        except (ValueError, RecursionError):
+            raise self._fault(name, "is damaged") from None
+
+    def _fault(self, name: str, what: str) -> UserError:
+        return UserError(f"{self._label}: {name} {what}; {_ANEW}")
+
+
+def _unwrapped(entry: Any, wrapper: str) -> Any:
+    """Since 2019 each entry is in an object of its own."""
+    return cast("dict[str, Any]", entry).get(wrapper, entry) if isinstance(entry, dict) else entry
+
+
+def _id(entry: Any) -> str:
+    return str(entry["id_str"] if "id_str" in entry else entry["id"])
+
+
+def _tweet(entry: Any) -> Tweet:
+    return Tweet(
+        id=_id(entry),
+        text=entry["full_text"] if "full_text" in entry else entry["text"],
+        created_at=_time(entry["created_at"]),
+        source="archive",
+    )
+
+
+def _edits(entry: Any) -> list[int]:
+    """The ids of all versions of a tweet, the living one last."""
+    for part in entry.get("edit_info", {}).values():
+        control = part.get("editControlInitial", part)
+        return sorted(int(number) for number in control["editTweetIds"])
+    return []
+
+
+def _whole(notes: list[Any], tweets: dict[int, Tweet]) -> dict[int, Tweet]:
+    """The tweets that `notes` hold the long texts of, with these.
+
+    A note does not name its tweet, which is the one with the smallest id above the note's own,
+    made in the same second. Its text is not escaped, as that of tweets is.
+    """
+    numbers = sorted(tweets)
+    whole: dict[int, Tweet] = {}
+    for note in notes:
+        place = bisect_right(numbers, int(note["noteTweetId"]))
+        text = html.escape(note["core"]["text"], quote=False)
+        if place < len(numbers):
+            tweet = tweets[numbers[place]]
+            if abs(tweet.created_at - _time(note["createdAt"])) <= timedelta(seconds=1):
+                whole[numbers[place]] = tweet.model_copy(update={"text": text})
+    return whole
+
+
+def _time(text: str) -> datetime:
+    for form in _WHEN:
+        try:
+            return datetime.strptime(text, form)  # noqa: DTZ007 each form has a zone
+        except ValueError:
+            continue
+    raise ValueError(text)

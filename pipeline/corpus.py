@@ -1,0 +1,81 @@
+"""The corpus: what of an account's tweets is worth training on, and which of it is held out."""
+
+import hashlib
+import html
+import json
+import re
+import unicodedata
+from collections.abc import Iterable
+
+from pipeline import layout
+from pipeline.store import Store
+from pipeline.tweets import Tweet, from_jsonl
+
+_RETWEET = re.compile(r"RT @\w")
+# X made a t.co link of every address; only the oldest archives hold addresses as they were typed.
+_LINK = re.compile(r"https?://(?:t\.co/[A-Za-z0-9]+(?:\?[!-~]*)?|[^\s<>\"]+)", re.IGNORECASE)
+_LEADING_MENTIONS = re.compile(r"^(?:\.?[@\uff20]\w{1,20}[:,]?(?:\s+|$))+")
+_SPACES = re.compile(r"[^\S\n]+")
+_NEWLINES = re.compile(r" ?\n[ \n]*")
+# A text that holds the end token would end in the midst of itself.
+_NO_TEXT = re.compile(r"<\|endoftext\|>|[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
+
+
+def clean(raw_text: str) -> str | None:
+    """What a person wrote of a tweet, or None where that is nothing to learn from.
+
+    Drops retweets, links and the mentions that a reply begins with; undoes X's HTML escapes.
+    """
+    text = unicodedata.normalize("NFC", html.unescape(raw_text))
+    if _RETWEET.match(text):
+        return None
+    text = _LINK.sub(" ", _NO_TEXT.sub(" ", text))
+    text = _NEWLINES.sub("\n", _SPACES.sub(" ", text)).strip()
+    text = _LEADING_MENTIONS.sub("", text)
+    return text if any(c.isalpha() for c in text) else None
+
+
+def corpus(tweets: Iterable[Tweet]) -> list[Tweet]:
+    """The tweets with clean texts, one for each id and each text, the oldest first.
+
+    Of one id the longest text is kept, as it is the whole one; of one text the oldest tweet, so
+    that what is kept stays as newer ones arrive.
+    """
+    by_id: dict[int, Tweet] = {}
+    for tweet in tweets:
+        text = clean(tweet.text)
+        if text is None:
+            continue
+        known = by_id.get(int(tweet.id))
+        if known is None or len(known.text) < len(text):
+            by_id[int(tweet.id)] = tweet.model_copy(update={"text": text})
+    by_text: dict[str, Tweet] = {}
+    for _, tweet in sorted(by_id.items()):
+        by_text.setdefault(tweet.text.casefold(), tweet)
+    return list(by_text.values())
+
+
+def held_out(tweet_id: str) -> bool:
+    """Whether the tweet is one of the tenth that no model ever trains on.
+
+    The id alone decides: the held-out set grows with the corpus and never gives a tweet back.
+    """
+    return int.from_bytes(hashlib.sha256(tweet_id.encode()).digest()[:4]) % 10 == 0
+
+
+def digest(tweets: Iterable[Tweet]) -> str:
+    """SHA-256, in hex, of the ids and texts in their order: the name of a data set."""
+    sha = hashlib.sha256()
+    for tweet in tweets:
+        sha.update(json.dumps([tweet.id, tweet.text]).encode() + b"\n")
+    return sha.hexdigest()
+
+
+def read(store: Store, account: str) -> list[Tweet]:
+    """All that was collected of an account, as it came: the tweets of all its segments."""
+    tweets: list[Tweet] = []
+    for name in store.names(layout.segments(account)):
+        segment = store.read(name)
+        if segment is not None:
+            tweets += from_jsonl(segment.data, name)
+    return tweets

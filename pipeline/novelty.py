@@ -1,0 +1,58 @@
+"""Which texts copy a training tweet, told from hashes alone, so that no tweet leaves the bucket."""
+
+import re
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+from pathlib import Path
+
+from pipeline.errors import UserError
+
+FILE = "shingles.bin"
+RUN = 8
+
+
+def words(text: str) -> list[str]:
+    """The words of `text` in lower case, without punctuation: "The north-west, it's" has three."""
+    return re.findall(r"\w+(?:['-]\w+)*", text.casefold().replace("\u2019", "'"))
+
+
+def _shingles(text: str) -> Iterator[int]:
+    """64-bit hashes of every RUN words in a row; of the whole text if it has fewer words."""
+    found = words(text) or [text.strip()]  # a tweet of emoji alone has no words
+    for start in range(max(1, len(found) - RUN + 1)):
+        run = " ".join(found[start : start + RUN])
+        yield int.from_bytes(blake2b(run.encode(), digest_size=8).digest(), "little")
+
+
+class NoveltyIndex:
+    """The sorted hashes of all training tweets; its file is them as little-endian 64-bit words."""
+
+    def __init__(self, hashes: "array[int]") -> None:
+        self._hashes = hashes
+
+    @classmethod
+    def build(cls, texts: Iterable[str]) -> "NoveltyIndex":
+        """The index of these training tweets."""
+        return cls(array("Q", sorted({h for text in texts for h in _shingles(text)})))
+
+    @classmethod
+    def load(cls, path: Path) -> "NoveltyIndex":
+        """Raise UserError if `path` is no such file."""
+        try:
+            return cls(array("Q", path.read_bytes()))
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} is no index of training tweets: {error}") from error
+
+    def save(self, path: Path) -> None:
+        """Write the index to `path`."""
+        path.write_bytes(self._hashes.tobytes())
+
+    def copies(self, text: str) -> bool:
+        """Whether `text` shares RUN words in a row with a training tweet or equals a short one."""
+        return any(self._has(h) for h in _shingles(text))
+
+    def _has(self, shingle: int) -> bool:
+        at = bisect_left(self._hashes, shingle)
+        return at < len(self._hashes) and self._hashes[at] == shingle

@@ -1,0 +1,130 @@
+"""Releases of a model: the manifest that completes one, and the pointer that makes it live."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline import layout
+from pipeline.errors import UserError
+from pipeline.settings import Settings
+from pipeline.store import Store
+
+Tag = Annotated[str, Field(pattern=r"^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}$")]
+
+
+class _Document(BaseModel):
+    # Unknown keys are let pass: an older program reads what a newer one wrote.
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+
+_T = TypeVar("_T", bound=_Document)
+
+
+class Dataset(_Document):
+    """What a release was trained on and, held out of that, scored on."""
+
+    digest: str
+    tweets: int
+    held_out: int
+
+
+class Loss(_Document):
+    """Mean loss in nats a token of the release's vocabulary; the end token counts.
+
+    At step 0 of the held-out curve it is that of the model that training began with.
+    """
+
+    held_out_float: float
+    held_out_int8: float
+    live_int8: float | None = Field(description="of the live release's model, the same tweets")
+    train_curve: list[tuple[int, float]] = Field(description="(step, training loss)")
+    held_out_curve: list[tuple[int, float]] = Field(description="(step, held-out loss as int8)")
+
+
+class Memorisation(_Document):
+    """Shares of texts that hold 8 words in a row of a training tweet."""
+
+    samples: float
+    held_out: float
+
+
+class Manifest(_Document):
+    """All that is known of a release; written last, so that without it there is no release."""
+
+    account: str
+    tag: Tag
+    created: datetime
+    run: str
+    dataset: Dataset
+    base_model: str
+    warm_start: Tag | None
+    compared_with: Tag | None = Field(description="the release that was live, for the gate")
+    settings: Settings
+    loss: Loss
+    memorisation: Memorisation
+    valid: float = Field(description="share of samples that could be posted")
+    step: int
+    files: dict[str, str] = Field(description="sha256 of each file, by name below the release")
+    gate: Literal["passed", "refused"]
+    reason: str
+
+
+class LivePointer(_Document):
+    """Which release is live, since when and by whose hand."""
+
+    release: Tag
+    at: datetime
+    by: str
+    previous: Tag | None
+
+
+def tag(at: datetime, dataset_digest: str) -> str:
+    """The name of a release: sorts by time, valid as folder, image tag and label."""
+    return f"{at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{dataset_digest[:8]}"
+
+
+def read_manifest(store: Store, account: str, tag: str) -> Manifest:
+    """Raise UserError where there is no such release."""
+    found = store.read(layout.manifest(account, tag))
+    if found is None:
+        raise UserError(f"account {account} has no release {tag}: see `bots releases {account}`")
+    return _parse(Manifest, found.name, found.data)
+
+
+def list_releases(store: Store, account: str) -> list[Manifest]:
+    """The account's complete releases, the oldest first."""
+    names = store.names(layout.releases(account))
+    tags = sorted(name.split("/")[-2] for name in names if name.endswith("/manifest.json"))
+    return [read_manifest(store, account, tag) for tag in tags]
+
+
+def read_live(store: Store, account: str) -> tuple[LivePointer, int] | None:
+    """The live pointer and its generation; None before the first release."""
+    found = store.read(layout.live_pointer(account))
+    return found and (_parse(LivePointer, found.name, found.data), found.generation)
+
+
+def move_live(
+    store: Store, account: str, tag: str, by: str, expected_generation: int, at: datetime
+) -> int:
+    """Make `tag` live and return the pointer's new generation.
+
+    Raises store.Changed if the pointer is no longer at `expected_generation` (0: there was none).
+    """
+    live = read_live(store, account)
+    pointer = LivePointer(release=tag, at=at, by=by, previous=live[0].release if live else None)
+    return store.write(
+        layout.live_pointer(account),
+        pointer.model_dump_json().encode(),
+        generation=expected_generation,
+    )
+
+
+def _parse(model: type[_T], name: str, data: bytes) -> _T:
+    try:
+        return model.model_validate_json(data)
+    except ValidationError as error:
+        what = error.errors()[0]
+        where = ".".join(str(part) for part in what["loc"]) or "document"
+        raise UserError(f"object {name}: {where}: {what['msg']}") from error

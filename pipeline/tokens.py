@@ -1,0 +1,52 @@
+"""A GPT-2 vocabulary without TensorFlow: text to token ids and back."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from tokenizers import Tokenizer
+from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+
+from pipeline.errors import UserError
+
+END = "<|endoftext|>"
+
+
+class Vocabulary:
+    """The byte-level BPE of `encoder.json` and `vocab.bpe`; ids are those of gpt-2-simple.
+
+    `end` is the id that stands before, between and after tweets. It is looked up, since only
+    OpenAI's own vocabulary has it at 50256.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Raise UserError where `folder` holds no such vocabulary."""
+        try:
+            vocabulary, merges = BPE.read_file(
+                str(folder / "encoder.json"), str(folder / "vocab.bpe")
+            )
+        except Exception as error:  # tokenizers raises a bare Exception for whatever it cannot read
+            raise UserError(f"{folder} holds no readable GPT-2 vocabulary: {error}") from error
+        self._tokenizer = Tokenizer(BPE(vocabulary, merges))
+        self._tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
+        self._tokenizer.decoder = ByteLevelDecoder()
+        end = self._tokenizer.token_to_id(END)
+        if end is None:
+            raise UserError(f"{folder / 'encoder.json'} has no end token {END}")
+        self.end: int = end
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of `text`; an end token spelt out in it is ordinary text."""
+        return self._tokenizer.encode(text).ids
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of `ids` without end tokens; bytes that are not UTF-8 become U+FFFD."""
+        return self._tokenizer.decode([i for i in ids if i != self.end])
+
+    def token(self, id: int) -> str:  # noqa: A002
+        """The spelling of one id, as CTranslate2 takes it."""
+        token = self._tokenizer.id_to_token(id)
+        if token is None:
+            raise ValueError(f"no token has the id {id}")
+        return token

@@ -1,0 +1,250 @@
+"""X as this project asks it: tweepy with timeouts, and every odd answer as one clear XError."""
+
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, cast
+from urllib.parse import urlsplit, urlunsplit
+
+import requests
+import tweepy  # pyright: ignore[reportMissingTypeStubs]
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from requests.adapters import HTTPAdapter
+
+from pipeline import clock
+from pipeline.clock import Clock
+from pipeline.errors import UserError
+
+Kind = Literal[
+    "credentials",  # 401: the keys are wrong
+    "credits",  # 402: nothing is sold until somebody pays
+    "duplicate",  # 403: the account has posted this very text
+    "forbidden",  # 403, or a protected or suspended user: not to this client
+    "invalid",  # 400: the request itself; for a post, its text
+    "rate",  # 429: heals by itself, after `retry_after`
+    "cap",  # 429: the month's cap; waiting does not heal it
+    "unavailable",  # 5xx, or no answer: whether X did it is not known
+    "not-found",  # no such user
+    "nonsense",  # an answer that is none: whether X did it is not known
+]
+
+_HOST = "https://api.twitter.com"  # tweepy's, whatever the site is called
+_TIMEOUT = (5, 30)  # seconds to connect, and between two bytes
+
+# At DEBUG tweepy logs the Authorization header.
+logging.getLogger("tweepy").setLevel(logging.INFO)
+
+
+class XError(UserError):
+    """X did not do what it was asked; `kind` says why.
+
+    `retry_after` is in seconds, where X says when it will do so again.
+    """
+
+    def __init__(self, kind: Kind, message: str, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.kind: Kind = kind
+        self.retry_after = retry_after
+
+    @property
+    def outcome_unknown(self) -> bool:
+        """Whether X may have done, and sold, what it was asked all the same."""
+        return self.kind in {"unavailable", "nonsense"}
+
+
+class Keys(BaseModel):
+    """The four keys with which one account posts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+    api_key: str = Field(min_length=1, repr=False)
+    api_secret: str = Field(min_length=1, repr=False)
+    access_token: str = Field(min_length=1, repr=False)
+    access_token_secret: str = Field(min_length=1, repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> "Keys":
+        """The keys from their JSON; UserError, which shows none of them, if they are not there."""
+        required(text, "secret with the X keys")
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            names = sorted({".".join(map(str, e["loc"])) or "JSON" for e in error.errors()})
+            raise UserError(
+                f"the X keys have no valid {', '.join(names)}; "
+                "set all four again with `bots credentials ACCOUNT`"
+            ) from None
+
+
+def required(secret: str, name: str) -> str:
+    """A secret's value; UserError while it is empty or the placeholder that the stack made."""
+    value = secret.strip()
+    if value in {"", "unset"}:
+        raise UserError(f"the {name} is not set; set it with `bots credentials`")
+    return value
+
+
+class _Wire(HTTPAdapter):
+    """Gives every request a timeout, and in the local cloud another host.
+
+    OAuth 1.0a signs before this, so what arrives there is signed for the real address.
+    """
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> Any:
+        if options.get("timeout") is None:
+            options["timeout"] = _TIMEOUT
+        elsewhere = os.environ.get("X_API_URL")
+        if elsewhere:
+            there = urlsplit(elsewhere)
+            asked = urlsplit(request.url or "")
+            request.url = urlunsplit((there.scheme, there.netloc, asked.path, asked.query, ""))
+        return super().send(request, *args, **options)
+
+
+def client(bearer: str) -> tweepy.Client:
+    """What reads timelines, with the app's bearer token."""
+    return _client(bearer_token=bearer)
+
+
+def poster(keys: Keys) -> tweepy.Client:
+    """What posts as one account."""
+    return _client(
+        consumer_key=keys.api_key,
+        consumer_secret=keys.api_secret,
+        access_token=keys.access_token,
+        access_token_secret=keys.access_token_secret,
+    )
+
+
+def _client(**credentials: Any) -> tweepy.Client:
+    made = tweepy.Client(**credentials, return_type=dict)  # pyright: ignore[reportArgumentType]
+    made.session.mount(_HOST, _Wire())
+    return made
+
+
+def ask(method: Callable[..., Any], *args: Any, **parameters: Any) -> dict[str, Any]:
+    """Call a method of `client` or `poster` and return X's JSON, which holds `data` or `meta`.
+
+    Whatever else X answers, and if it does not, is an XError; so is a 200 with errors and no
+    data, which is how X speaks of users that are missing, suspended or protected.
+    """
+    try:
+        answer = method(*args, **parameters)
+    except Exception as error:
+        raise translate(error) from error
+    if not isinstance(answer, dict):
+        raise _nonsense("its JSON is no object")
+    body = cast("dict[str, Any]", answer)
+    if "data" in body:
+        return body
+    if body.get("errors"):
+        raise _refused_user(body)
+    if not isinstance(body.get("meta"), dict):
+        raise _nonsense("it has neither data nor errors")
+    return body
+
+
+def translate(error: Exception, now: Clock = clock.now) -> XError:
+    """What tweepy raised, as an XError; what it cannot have raised for X's sake is raised again."""
+    if isinstance(error, tweepy.HTTPException):
+        return _refused(cast("Any", error).response, now)
+    if isinstance(error, requests.JSONDecodeError):
+        return _nonsense("it is no JSON")
+    if isinstance(error, requests.RequestException):
+        return XError("unavailable", f"X does not answer ({type(error).__name__}); try again later")
+    if isinstance(error, (ValueError, AttributeError, TypeError, KeyError)):
+        # tweepy's own, over a body or a header that is not what it takes for granted
+        return _nonsense(f"{type(error).__name__} in reading it")
+    raise error
+
+
+def _refused(response: requests.Response, now: Clock) -> XError:
+    status = response.status_code
+    body = _body(response)
+    said = _words(body) or response.reason
+    if status == 401:
+        return XError("credentials", f"X refuses the keys (401: {said}); set them again with "
+                      "`bots credentials`")  # fmt: skip
+    if status == 402:
+        return XError("credits", f"X's account has no credits (402: {said}); buy some in X's "
+                      "developer portal")  # fmt: skip
+    if status == 403:
+        return _forbidden(body, said)
+    if status == 404:
+        return XError("not-found", f"X knows no such thing (404: {said})")
+    if status == 429:
+        return _too_many(response.headers, body, said, now)
+    if status >= 500:
+        return XError("unavailable", f"X is out of order ({status}: {said}); try again later")
+    return XError("invalid", f"X refuses the request ({status}: {said})")
+
+
+def _forbidden(body: dict[str, Any], said: str) -> XError:
+    problem = str(body.get("type", "")).rpartition("/")[2]
+    if "duplicate content" in said.lower():
+        return XError("duplicate", f"X has this post already (403: {said})")
+    mend = {
+        "client-forbidden": "attach the app to a project in X's developer portal",
+        "oauth1-permissions": "give the app read and write permission in X's developer portal, "
+        "make its access token anew and set it with `bots credentials`",
+    }.get(problem, "see the account and the app at X")
+    return XError("forbidden", f"X does not allow this (403: {said}); {mend}")
+
+
+def _too_many(headers: Mapping[str, str], body: dict[str, Any], said: str, now: Clock) -> XError:
+    if "usage-capped" in str(body.get("type")) or body.get("title") == "UsageCapExceeded":
+        period = str(body.get("period", "month")).lower()
+        return XError("cap", f"X's {period} cap is used up (429: {said}); raise it in X's "
+                      "developer portal, or wait for the next period")  # fmt: skip
+    seconds = _retry_after(headers, now)
+    when = "later" if seconds is None else f"in {seconds} s"
+    return XError("rate", f"X has had too many requests (429: {said}); try again {when}", seconds)
+
+
+def _retry_after(headers: Mapping[str, str], now: Clock) -> int | None:
+    """Seconds until the last of the limits that are used up is reset; None if X does not say."""
+    limits = ("x-rate-limit", "x-app-limit-24hour", "x-user-limit-24hour")
+    used_up = [limit for limit in limits if headers.get(f"{limit}-remaining") == "0"]
+    resets = [headers.get(f"{limit}-reset", "") for limit in used_up or limits[:1]]
+    times = [int(reset) for reset in resets if reset.isascii() and reset.isdigit()]
+    return max(0, max(times) - int(now().timestamp())) if times else None
+
+
+def _refused_user(body: dict[str, Any]) -> XError:
+    said = _words(body)
+    problem = str(_first_error(body).get("type", ""))
+    if "suspended" in said.lower():
+        return XError("forbidden", f"X has suspended the account ({said})")
+    if "not-authorized" in problem:
+        return XError("forbidden", f"the account is protected: X does not show it ({said})")
+    if "not-found" in problem:
+        return XError("not-found", f"X has no such account ({said})")
+    return XError("nonsense", f"X answered with an error that is not known here ({said})")
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _body(response: requests.Response) -> dict[str, Any]:
+    try:
+        return _object(json.loads(response.content))
+    except ValueError:
+        return {}
+
+
+def _first_error(body: dict[str, Any]) -> dict[str, Any]:
+    errors: Any = body.get("errors")
+    return _object(errors[0]) if isinstance(errors, list) and errors else {}
+
+
+def _words(body: dict[str, Any]) -> str:
+    """What X says for people, on one line."""
+    error = _first_error(body)
+    said = error.get("message") or error.get("detail") or body.get("detail") or body.get("title")
+    return " ".join(str(said or "").split())[:300]
+
+
+def _nonsense(why: str) -> XError:
+    return XError("nonsense", f"X's answer makes no sense: {why}; try again later")

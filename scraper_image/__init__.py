@@ -1,0 +1,1 @@
+"""The program that collects one account's timeline."""

@@ -1,0 +1,73 @@
+"""Collects the timeline of the account that the environment names, once."""
+
+import os
+import re
+import sys
+from decimal import Decimal, InvalidOperation
+
+from pipeline import clock, layout, x
+from pipeline.errors import UserError
+from pipeline.log import log
+from pipeline.spend import Ledger
+from pipeline.store import Store
+from scraper_image.collect import Collector
+from scraper_image.timeline import Timeline
+
+
+def main() -> int:
+    """Run once; the exit status is 0 if all that X has is collected."""
+    account = os.environ.get("ACCOUNT", "scraper")
+    try:
+        _collect(_given("ACCOUNT"))
+    except UserError as error:
+        log("ERROR", f"{account}: {error}", account=account)
+        return 1
+    return 0
+
+
+def _collect(account: str) -> None:
+    handle = _given("HANDLE")
+    if not re.fullmatch(r"[A-Za-z0-9_]{1,15}", handle):
+        raise UserError(
+            f"HANDLE is {handle!r}, which no user of X can have; "
+            "write the name alone, without @ and address"
+        )
+    bearer = x.required(os.environ.get("X_BEARER_TOKEN", ""), "X bearer token (X_BEARER_TOKEN)")
+    limit = _money("READS_USD_PER_MONTH")
+    store = Store.open(_given("DATA_BUCKET"))
+    ledger = Ledger(store, layout.reads(account), limit, clock.now)
+    before = ledger.spent().total
+    timeline = Timeline(x.client(bearer))
+    index = Collector(store, account, handle, timeline, ledger).collect()
+    spent = ledger.spent()
+    log(
+        "INFO",
+        f"{account}: {spent.total - before} posts bought, {index.count} held of @{handle}",
+        account=account,
+        bought=spent.total - before,
+        held=index.count,
+        newest_id=index.newest_id,
+        usd_this_month=str(spent.usd),
+    )
+
+
+def _given(name: str) -> str:
+    value = os.environ.get(name, "")
+    if not value:
+        raise UserError(f"{name} is not in the environment; the stack declares it for the job")
+    return value
+
+
+def _money(name: str) -> Decimal:
+    value = _given(name)
+    try:
+        money = Decimal(value)
+    except InvalidOperation:
+        money = Decimal("NaN")
+    if not money.is_finite() or money < 0:
+        raise UserError(f"{name} is {value!r}; write US dollars, as in 5.00")
+    return money
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,159 @@
+"""Collects the new posts of one account: a page is kept before the cursor moves, and bought once.
+
+A page is a segment, an immutable object named after the request that it answers. A run looks for
+each segment before it buys it, so a run that was cut short is repeated for nothing up to where it
+stopped. The cursor moves once, after the last page: until then every run asks the same questions.
+"""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline import layout
+from pipeline.errors import UserError
+from pipeline.spend import POST_READ, USER_READ, Ledger
+from pipeline.store import Changed, Store
+from pipeline.tweets import Tweet, from_jsonl, to_jsonl
+from pipeline.x import XError
+from scraper_image.timeline import LARGEST, SMALLEST, Page, Timeline
+
+_MOST_EMPTY_PAGES = 100
+
+Id = Annotated[str, Field(pattern=r"^[0-9]+$")]
+
+
+class Index(BaseModel):
+    """Whose timeline this is and how far it was read: the cursor."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    user_id: Id
+    handle: str
+    newest_id: Id | None = None
+    count: int = 0
+
+
+class Collector:
+    """Collects one account's timeline into its prefix of the data bucket."""
+
+    def __init__(
+        self, store: Store, account: str, handle: str, timeline: Timeline, ledger: Ledger
+    ) -> None:
+        self._store = store
+        self._account = account
+        self._handle = handle
+        self._timeline = timeline
+        self._ledger = ledger
+
+    def collect(self) -> Index:
+        """Collect what is new and return the cursor as it stands then.
+
+        XError, LimitReached and StorageError leave all that was collected; the next run carries on.
+        """
+        index, generation = self._index()
+        new = self._new(index)
+        if not new:
+            return index
+        newest = max((tweet.id for tweet in new), key=int)
+        moved = index.model_copy(update={"newest_id": newest, "count": index.count + len(new)})
+        try:
+            self._write_index(moved, generation)
+        except Changed:
+            raise UserError(
+                "another collection ran at the same time and moved the cursor; "
+                "nothing is lost, the next run carries on"
+            ) from None
+        return moved
+
+    def _index(self) -> tuple[Index, int]:
+        name = layout.index(self._account)
+        found = self._store.read(name)
+        if found is None:
+            index = Index(user_id=self._look_up(), handle=self._handle)
+            try:
+                return index, self._write_index(index, generation=0)
+            except Changed:
+                return self._index()
+        try:
+            index = Index.model_validate_json(found.data)
+        except ValidationError:
+            raise UserError(f"{name}: no cursor; restore the object's last version") from None
+        if index.handle.lower() != self._handle.lower():
+            raise UserError(
+                f"account {self._account} holds the tweets of @{index.handle}, but its handle is "
+                f"now @{self._handle}; give @{self._handle} an account of its own, or, if the same "
+                f"person changed their name, set `handle` in "
+                f"gs://{self._store.bucket_name}/{name}"
+            )
+        return index, found.generation
+
+    def _write_index(self, index: Index, generation: int) -> int:
+        name = layout.index(self._account)
+        return self._store.write(name, index.model_dump_json().encode(), generation=generation)
+
+    def _look_up(self) -> str:
+        self._ledger.reserve(USER_READ, count=0)
+        try:
+            return self._timeline.user_id(self._handle)
+        except XError as error:
+            if not error.outcome_unknown:
+                self._ledger.give_back(USER_READ, count=0)
+            raise
+
+    def _new(self, index: Index) -> list[Tweet]:
+        """All posts above the cursor, from segments as far as these go, then from X."""
+        new: list[Tweet] = []
+        until, last = None, False
+        while not last:
+            tweets, last = self._page(index, until)
+            new += tweets
+            until = min((tweet.id for tweet in tweets), key=int, default=until)
+        return new
+
+    def _page(self, index: Index, until: str | None) -> tuple[list[Tweet], bool]:
+        """The page below `until`, bought and kept if it was not before, and if it is the last.
+
+        Of a page that was kept by another run that is not known: there may be an empty one below.
+        """
+        since = index.newest_id
+        name = f"{layout.segments(self._account)}timeline-{since or 0}-{until or 'newest'}.jsonl"
+        kept = self._store.read(name)
+        if kept is not None:
+            return from_jsonl(kept.data, name), False
+        try:
+            page = self._buy(index.user_id, since, until, name)
+        except Changed:
+            return self._page(index, until)
+        return page.tweets, page.more is None
+
+    def _buy(self, user_id: str, since: str | None, until: str | None, name: str) -> Page:
+        """The posts that X has there, kept under `name`; Changed if a rival has kept them before.
+
+        The most that they can cost is reserved; what X does not sell is given back afterwards,
+        and what it may have sold with an answer that was lost is not.
+        """
+        affordable = int(self._ledger.left() / POST_READ)
+        size = max(SMALLEST, min(LARGEST, affordable))
+        self._ledger.reserve(size * POST_READ, size)
+        try:
+            page = self._ask(user_id, since, until, size)
+        except XError as error:
+            if not error.outcome_unknown:
+                self._ledger.give_back(size * POST_READ, size)
+            raise
+        if page.tweets:
+            self._store.write(name, to_jsonl(page.tweets), generation=0)
+        unsold = size - len(page.tweets)
+        if unsold:
+            self._ledger.give_back(unsold * POST_READ, unsold)
+        return page
+
+    def _ask(self, user_id: str, since: str | None, until: str | None, size: int) -> Page:
+        """The first page that is not empty; an empty one is the end."""
+        more = None
+        for _ in range(_MOST_EMPTY_PAGES):
+            page = self._timeline.page(user_id, since, until, size, more)
+            if page.tweets or page.more is None:
+                return page
+            more = page.more
+        raise XError("nonsense", f"X answers with empty pages, {_MOST_EMPTY_PAGES} in a row")

@@ -1,0 +1,100 @@
+"""The ledger: never lower than what was bought, whoever else writes, whatever the month."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.spend import POST_CREATE, Ledger, LimitReached
+from pipeline.store import Store
+
+NOVEMBER = datetime(2026, 11, 30, 23, 59, tzinfo=UTC)
+DECEMBER = datetime(2026, 12, 1, 0, 0, tzinfo=UTC)
+
+
+def ledger(store: Store, limit: str = "1", at: datetime = NOVEMBER) -> Ledger:
+    return Ledger(store, "spend.json", Decimal(limit), lambda: at)
+
+
+def test_nothing_is_spent_at_first(store: Store):
+    spent = ledger(store).spent()
+    assert (spent.month, spent.usd, spent.count, spent.total) == ("2026-11", 0, 0, 0)
+
+
+def test_purchases_add_up_to_the_cent(store: Store):
+    for _ in range(3):
+        ledger(store).reserve(POST_CREATE)
+    ledger(store).reserve(Decimal("0.50"), 100)
+    spent = ledger(store).spent()
+    assert (spent.usd, spent.count, spent.total) == (Decimal("0.545"), 103, 103)
+
+
+def test_the_limit_can_be_reached_and_not_passed(store: Store):
+    small = ledger(store, "0.03")
+    small.reserve(POST_CREATE)
+    small.reserve(POST_CREATE)
+    with pytest.raises(LimitReached, match=r"spend\.json: \$0\.030 of this month's \$0\.03"):
+        small.reserve(POST_CREATE)
+    assert small.spent().count == 2
+    assert small.left() == 0
+
+
+def test_what_x_did_not_sell_is_given_back(store: Store):
+    book = ledger(store)
+    book.reserve(Decimal("0.5"), 100)
+    book.give_back(Decimal("0.35"), 70)
+    assert (book.spent().usd, book.spent().count, book.left()) == (
+        Decimal("0.15"),
+        30,
+        Decimal("0.85"),
+    )
+
+
+def test_a_new_month_in_utc_starts_at_nothing_and_the_total_stays(store: Store):
+    ledger(store).reserve(Decimal(1), 5)
+    still_november = NOVEMBER.astimezone(timezone(timedelta(hours=8)))
+    with pytest.raises(LimitReached):
+        ledger(store, at=still_november).reserve(POST_CREATE)
+    ledger(store, at=DECEMBER).reserve(POST_CREATE)
+    spent = ledger(store, at=DECEMBER).spent()
+    assert (spent.month, spent.usd, spent.count, spent.total) == ("2026-12", POST_CREATE, 1, 6)
+
+
+def test_what_is_given_back_in_the_next_month_makes_that_none_cheaper(store: Store):
+    ledger(store).reserve(Decimal("0.5"), 100)
+    ledger(store, at=DECEMBER).give_back(Decimal("0.5"), 100)
+    spent = ledger(store, at=DECEMBER).spent()
+    assert (spent.usd, spent.count, spent.total) == (0, 0, 0)
+
+
+def test_reservations_at_one_time_are_all_counted(store: Store):
+    def reserve(_: int) -> bool:
+        try:
+            ledger(store, "0.10").reserve(Decimal("0.01"))
+        except LimitReached:
+            return False
+        return True
+
+    with ThreadPoolExecutor(6) as pool:
+        granted = sum(pool.map(reserve, range(16)))
+    assert granted == 10
+    assert ledger(store).spent().usd == Decimal("0.10")
+
+
+def test_the_document_is_as_documented(store: Store):
+    ledger(store).reserve(POST_CREATE)
+    found = store.read("spend.json")
+    assert found is not None
+    document = json.loads(found.data)
+    assert document.pop("nonce")
+    assert document == {"month": "2026-11", "usd": "0.015", "count": 1, "total": 1}
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"month": "2026-11", "usd": "x"}'])
+def test_a_damaged_ledger_stops_spending(store: Store, data: bytes):
+    store.write("spend.json", data, generation=0)
+    with pytest.raises(UserError, match=r"spend\.json: no ledger; restore"):
+        ledger(store).reserve(POST_CREATE)

@@ -1,0 +1,139 @@
+"""A bucket: what is lost, overwritten or believed when answers, networks and rivals fail."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage
+
+from pipeline.store import Changed, StorageError, Store
+
+
+def test_what_was_written_is_read_with_its_generation(store: Store):
+    generation = store.write("a/b.json", b"{}", generation=0)
+    found = store.read("a/b.json")
+    assert found is not None
+    assert (found.name, found.data, found.generation) == ("a/b.json", b"{}", generation)
+
+
+def test_an_absent_object_reads_as_none(store: Store):
+    assert store.read("nothing.json") is None
+
+
+def test_generation_zero_means_create(store: Store):
+    store.write("a", b"first", generation=0)
+    with pytest.raises(Changed, match="a"):
+        store.write("a", b"second", generation=0)
+    found = store.read("a")
+    assert found is not None
+    assert found.data == b"first"
+
+
+def test_only_the_named_generation_is_replaced(store: Store):
+    old = store.write("a", b"1", generation=0)
+    new = store.write("a", b"2", generation=old)
+    with pytest.raises(Changed):
+        store.write("a", b"3", generation=old)
+    assert store.write("a", b"4", generation=new) not in {old, new}
+
+
+def test_replacing_an_object_that_is_gone_is_a_change(store: Store):
+    with pytest.raises(Changed):
+        store.write("a", b"1", generation=12345)
+
+
+def test_a_write_of_ones_own_that_was_sent_twice_is_no_change(store: Store):
+    generation = store.write("a", b"mine", generation=0)
+    assert store.write("a", b"mine", generation=0) == generation
+
+
+def test_of_many_writers_one_wins(store: Store):
+    ready = threading.Barrier(8)
+
+    def write(writer: int) -> bool:
+        ready.wait()
+        try:
+            store.write("claim", str(writer).encode(), generation=0)
+        except Changed:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(write, range(8))) == 1
+
+
+def test_names_are_those_under_the_prefix_in_order(store: Store):
+    for name in ("b/2", "b/1", "b/c/3", "bb/4", "a"):
+        store.write(name, b"", generation=0)
+    assert store.names("b/") == ["b/1", "b/2", "b/c/3"]
+    assert store.names("nowhere/") == []
+
+
+def test_a_file_comes_back_byte_by_byte(store: Store, tmp_path: Path):
+    data = bytes(range(256)) * 40_000  # 10 MB: sent in pieces
+    (tmp_path / "up").write_bytes(data)
+    store.upload("model.bin", tmp_path / "up")
+    store.download("model.bin", tmp_path / "down")
+    assert (tmp_path / "down").read_bytes() == data
+
+
+def test_the_same_file_can_be_uploaded_again_and_another_cannot(store: Store, tmp_path: Path):
+    file = tmp_path / "file"
+    file.write_bytes(b"one")
+    store.upload("f", file)
+    store.upload("f", file)
+    file.write_bytes(b"two")
+    with pytest.raises(Changed, match="f"):
+        store.upload("f", file)
+    found = store.read("f")
+    assert found is not None
+    assert found.data == b"one"
+
+
+def test_a_download_that_fails_leaves_no_file(store: Store, tmp_path: Path):
+    with pytest.raises(StorageError, match="cannot download nothing"):
+        store.download("nothing", tmp_path / "down")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bucket_that_does_not_exist_is_one_line(bucket_factory: Callable[[], storage.Bucket]):
+    store = Store(bucket_factory().client.bucket("nobody-made-this"), patience=1)
+    for call in (lambda: store.write("a", b"", generation=0), lambda: store.names("")):
+        with pytest.raises(StorageError, match=r"bucket nobody-made-this: .*is the stack up"):
+            call()
+
+
+def test_a_storage_that_does_not_answer_is_one_line(tmp_path: Path):
+    client = storage.Client(
+        project="test",
+        credentials=AnonymousCredentials(),
+        client_options={"api_endpoint": "http://127.0.0.1:9"},
+    )
+    store = Store(client.bucket("far"), patience=0.2)
+    (tmp_path / "file").write_bytes(b"")
+    for call in (
+        lambda: store.read("a"),
+        lambda: store.write("a", b"", generation=0),
+        lambda: store.names(""),
+        lambda: store.upload("a", tmp_path / "file"),
+        lambda: store.download("a", tmp_path / "down"),
+    ):
+        with pytest.raises(StorageError) as error:
+            call()
+        assert "bucket far: cannot" in str(error.value)
+        assert "run it again" in str(error.value)
+        assert "\n" not in str(error.value)
+
+
+def test_without_credentials_the_line_says_how_to_log_in(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    for name in ("STORAGE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS", "GCE_METADATA_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    with pytest.raises(StorageError, match="gcloud auth application-default login"):
+        Store.open("any")

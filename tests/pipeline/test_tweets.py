@@ -1,0 +1,49 @@
+"""Tweets as lines of JSON."""
+
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.tweets import Tweet, from_jsonl, to_jsonl
+
+
+def tweet(**other: object) -> Tweet:
+    fields: dict[str, object] = {
+        "id": "1",
+        "text": "Fog.",
+        "created_at": "2026-11-01T10:00:00Z",
+        "source": "timeline",
+    }
+    return Tweet.model_validate(fields | other)
+
+
+def test_tweets_come_back_as_they_were():
+    tweets = [
+        tweet(),
+        tweet(id="2", text='two\nlines, "quotes" & 🗼\u2028and a line separator', source="archive"),
+        tweet(id="3", created_at="2026-11-01T12:00:00+02:00"),
+    ]
+    assert from_jsonl(to_jsonl(tweets), "segment") == tweets
+
+
+def test_times_are_kept_in_utc():
+    assert tweet(created_at="2026-11-01T12:00:00+02:00") == tweet()
+
+
+def test_half_a_surrogate_pair_can_be_kept():
+    assert from_jsonl(to_jsonl([tweet(text="a \ud83d b")]), "s")[0].text == "a \ufffd b"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"id": "x1", "text": "", "created_at": "2026-11-01T10:00:00Z", "source": "timeline"}',
+        b'{"id": "1", "text": "", "created_at": "2026-11-01T10:00:00", "source": "timeline"}',
+    ],
+    ids=["empty", "cut", "a list", "id", "no zone"],
+)
+def test_a_damaged_segment_is_named_with_its_line(line: bytes):
+    with pytest.raises(UserError, match=r"^tweets/a/1\.jsonl: line 2 is not a tweet"):
+        from_jsonl(to_jsonl([tweet()]) + line + b"\n", "tweets/a/1.jsonl")

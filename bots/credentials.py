@@ -18,7 +18,7 @@ def keys() -> str:
 def bearer() -> str:
     """The bearer token with which timelines are read."""
     text = getpass("bearer token: ") if sys.stdin.isatty() else sys.stdin.read()
-    token = required(text, "bearer token")
+    token = required(text, "bearer token", "bots credentials --bearer")
     if len(token.split()) != 1:
         raise UserError("a bearer token is one word; this is not one")
     return token

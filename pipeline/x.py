@@ -66,7 +66,7 @@ class Keys(BaseModel):
     @classmethod
     def parse(cls, text: str) -> "Keys":
         """The keys from their JSON; UserError, which shows none of them, if they are not there."""
-        required(text, "secret with the X keys")
+        required(text, "secret with the X keys", "bots credentials ACCOUNT")
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
@@ -77,11 +77,12 @@ class Keys(BaseModel):
             ) from None
 
 
-def required(secret: str, name: str) -> str:
-    """A secret's value; UserError while it is empty or the placeholder that the stack made."""
+def required(secret: str, name: str, command: str) -> str:
+    """A secret's value; UserError, naming the command that sets it, while it has none."""
     value = secret.strip()
     if value in {"", "unset"}:
-        raise UserError(f"the {name} is not set; set it with `bots credentials`")
+        # Empty, or the placeholder that the stack made.
+        raise UserError(f"the {name} is not set; set it with `{command}`")
     return value
 
 
@@ -164,8 +165,10 @@ def _refused(response: requests.Response, now: Clock) -> XError:
     body = _body(response)
     said = _words(body) or response.reason
     if status == 401:
-        return XError("credentials", f"X refuses the keys (401: {said}); set them again with "
-                      "`bots credentials`")  # fmt: skip
+        return XError(
+            "credentials",
+            f"X refuses the keys (401: {said}); set them again with `bots credentials`",
+        )
     if status == 402:
         return XError("credits", f"X's account has no credits (402: {said}); buy some in X's "
                       "developer portal")  # fmt: skip

@@ -32,7 +32,11 @@ def _collect(account: str) -> None:
             f"HANDLE is {handle!r}, which no user of X can have; "
             "write the name alone, without @ and address"
         )
-    bearer = x.required(os.environ.get("X_BEARER_TOKEN", ""), "X bearer token (X_BEARER_TOKEN)")
+    bearer = x.required(
+        os.environ.get("X_BEARER_TOKEN", ""),
+        "X bearer token (X_BEARER_TOKEN)",
+        "bots credentials --bearer",
+    )
     limit = _money("READS_USD_PER_MONTH")
     store = Store.open(_given("DATA_BUCKET"))
     ledger = Ledger(store, layout.reads(account), limit, clock.now)

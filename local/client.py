@@ -1,0 +1,88 @@
+"""What a person's commands ask of a local cloud that runs in the background."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import requests
+
+from pipeline.errors import UserError
+
+Json = dict[str, Any]
+
+# Seconds that a call may take; a tick waits for the jobs that it starts.
+_QUICK = 30
+_LONG = 24 * 3600
+
+
+class Client:
+    """The calls of `local.control` at `url`; each raises UserError with the cloud's own line."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def status(self) -> Json:
+        """Resources, ticks, attempts, executions, builds, instances, problems."""
+        return self._ask("GET", "status")
+
+    def tick(self) -> list[Json]:
+        """Make it the time of the next tick; `{"attempt", "execution"}` of each that fired."""
+        return self._ask("POST", "tick", {}, _LONG)
+
+    def run(self, job: str) -> Json:
+        """Run a job, or force a scheduler job; `{"attempt", "execution"}`."""
+        return self._ask("POST", "run", {"job": job}, _LONG)
+
+    def advance(self, to: datetime) -> None:
+        """Make it `to` now, without firing anything."""
+        self._ask("POST", "clock", {"to": to.isoformat()})
+
+    def log(self, kind: str, name: str) -> str:
+        """The output of one of the `executions`, `builds` or `instances`."""
+        return self._get(f"logs/{kind}/{name}").text
+
+    def add_x_user(
+        self, handle: str, tweets: Sequence[tuple[str, datetime]], **flags: bool
+    ) -> None:
+        """Give X a user with tweets; flags are `protected` and `suspended`."""
+        listed = [{"text": text, "at": at.isoformat()} for text, at in tweets]
+        self._ask("POST", "x/users", {"handle": handle, "tweets": listed, **flags})
+
+    def x_keys(self, handle: str) -> Json:
+        """The four keys with which `handle` posts."""
+        return self._ask("POST", "x/keys", {"handle": handle})
+
+    def x_bearer(self) -> str:
+        """The bearer token with which timelines are read."""
+        return self._ask("POST", "x/bearer", {})["bearer"]
+
+    def x_posts(self, handle: str) -> list[Json]:
+        """What `handle` has posted, oldest first."""
+        return self._ask("POST", "x/posts", {"handle": handle})
+
+    def x_counts(self) -> Json:
+        """What was read and posted, counted."""
+        return self._ask("GET", "x/counts")
+
+    def _ask(self, method: str, call: str, body: Json | None = None, limit: int = _QUICK) -> Any:
+        return self._answer(method, call, body, limit).json()
+
+    def _get(self, call: str) -> requests.Response:
+        return self._answer("GET", call, None, _QUICK)
+
+    def _answer(self, method: str, call: str, body: Json | None, limit: int) -> requests.Response:
+        try:
+            response = requests.request(
+                method, f"{self.url}/local/{call}", json=body, timeout=(5, limit)
+            )
+        except requests.RequestException as error:
+            raise UserError(
+                f"no local cloud answers at {self.url}: `python -m local up` starts it"
+            ) from error
+        if not response.ok:
+            try:
+                line = response.json()["error"]
+            except (ValueError, KeyError, TypeError):
+                line = f"{response.status_code} to {method} /local/{call}"
+            raise UserError(line)
+        return response

@@ -1,0 +1,178 @@
+"""The local cloud in the background: one process per home, started, found and stopped."""
+
+import argparse
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from local.client import Client
+from pipeline.errors import UserError
+
+_T = TypeVar("_T")
+
+# The file that holds its process and its address while it answers.
+_ADDRESS = "daemon.json"
+# Seconds of quiet after which it stops by itself.
+_QUIET = 3600.0
+
+# Those that this process started, so that it can tell the system that it saw them end.
+_started: list[subprocess.Popen[bytes]] = []
+
+_START = 60.0
+_STOP = 60.0
+
+
+def up(home: Path, port: int, project: str, root: Path) -> Client:
+    """The local cloud of `home`, started if it does not run."""
+    running = find(home)
+    if running is not None:
+        _must_fit(running, home, port, project)
+        return running
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (home / _ADDRESS).unlink(missing_ok=True)  # of one that was killed
+    log = home / "daemon.log"
+    with log.open("ab") as output:
+        start = output.tell()
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "local.daemon", "--home", str(home.resolve())),
+                *("--port", str(port), "--project", project, "--root", str(root.resolve())),
+            ],
+            cwd=Path(__file__).resolve().parents[1],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    _started.append(process)
+    try:
+        return _until(lambda: _ready(home, process, log, start), _START)
+    except TimeoutError:
+        process.kill()
+        raise UserError(f"the local cloud did not start in {_START:g} s: see {log}") from None
+
+
+def find(home: Path) -> Client | None:
+    """The local cloud of `home`, if it runs and answers."""
+    process = _running(home)
+    if process is None:
+        return None
+    client = Client(process["url"])
+    client.status()
+    return client
+
+
+def down(home: Path) -> bool:
+    """Stop the local cloud of `home`; whether there was one."""
+    process = _running(home)
+    if process is None:
+        return False
+    try:
+        descriptor = os.pidfd_open(process["pid"])
+    except ProcessLookupError:
+        return False
+    try:
+        signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+        if not select.select([descriptor], [], [], _STOP)[0]:
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _must_fit(client: Client, home: Path, port: int, project: str) -> None:
+    status = client.status()
+    runs = (status["project"], int(client.url.rpartition(":")[2]))
+    if runs != (project, port):
+        raise UserError(
+            f"the local cloud in {home} runs for project {runs[0]} on port {runs[1]}, and the "
+            f"stack file says {project} and {port}: `python -m local down` stops it"
+        )
+
+
+def _ready(home: Path, process: subprocess.Popen[bytes], log: Path, start: int) -> Client | None:
+    if process.poll() is not None:
+        lines = log.read_bytes()[start:].decode().strip().splitlines()
+        raise UserError(lines[-1] if lines else f"the local cloud ended with {process.returncode}")
+    return find(home)
+
+
+def _running(home: Path) -> dict[str, Any] | None:
+    """Process and address of the local cloud of `home`; it holds a lock for as long as it lives."""
+    try:
+        lock = os.open(home / "lock", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            return json.loads((home / _ADDRESS).read_text())
+    finally:
+        os.close(lock)
+    return None
+
+
+def _until(done: Callable[[], _T | None], seconds: float) -> _T:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if result := done():
+            return result
+        time.sleep(0.02)
+    raise TimeoutError
+
+
+def serve(home: Path, port: int, project: str, root: Path) -> None:
+    """Be the local cloud until a signal, or an hour of quiet."""
+    # The commands that find this process need nothing of what it is made of.
+    from local.cloud import Cloud
+
+    stop = threading.Event()
+
+    def end(*_: object) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    cloud = Cloud(home, port, project=project, root=root)
+    address = home / _ADDRESS
+    try:
+        cloud.start()
+        temporary = address.with_suffix(".new")
+        temporary.write_text(json.dumps({"pid": os.getpid(), "url": cloud.front.url}))
+        temporary.replace(address)
+        while not stop.wait(1) and cloud.quiet() < _QUIET:
+            cloud.heal()
+    finally:
+        address.unlink(missing_ok=True)
+        cloud.stop()
+
+
+def main() -> None:
+    """The background process itself."""
+    parser = argparse.ArgumentParser(prog="python -m local.daemon")
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--project", required=True)
+    parser.add_argument("--root", type=Path, required=True)
+    asked = parser.parse_args()
+    logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
+    try:
+        serve(asked.home, asked.port, asked.project, asked.root)
+    except UserError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

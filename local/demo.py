@@ -1,0 +1,401 @@
+"""`python -m local demo`: the whole loop on this machine, shown stage by stage.
+
+Everything it does, a person could type: it runs `pulumi up`, `bots` and the scheduled jobs, and
+waits for what they set in motion. It may be run again, or stopped and run again.
+"""
+
+import io
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from bots.cloud import Cloud
+from bots.status import AccountStatus, gather
+from local import daemon, pulumi
+from local.client import Client
+from local.samples import archive, base, grammar
+from pipeline import layout, release, slots
+from pipeline.errors import UserError
+from pipeline.runs import RunResult, read_result
+from stacks import config, naming
+from stacks.config import Stack
+
+if TYPE_CHECKING:
+    from local.__main__ import Place
+
+ROOT = Path(__file__).resolve().parents[1]
+_LOOK = 0.25  # seconds between two looks at what the cloud is doing
+_PATIENCE = 900  # seconds for anything that the cloud does by itself
+
+Report = Callable[[str, float | None], None]
+"""Called with what is going on and the share that is done, or None where nobody knows."""
+
+
+def main(where: "Place") -> int:
+    """Run the loop; returns the exit code."""
+    from local.__main__ import make_stack, start
+
+    console = Console(highlight=False)
+    try:
+        stack = config.read(where.stack_file)
+        base_model = _base_model(console, stack)
+        client = start(where)
+        make_stack(where, client.status()["providers"])
+        Demo(console, where, stack, client).run(base_model)
+    except KeyboardInterrupt:
+        daemon.down(where.home)
+        console.print("\nStopped, and nothing is left running; `make demo` carries on.")
+        return 130
+    return 0
+
+
+def _base_model(console: Console, stack: Stack) -> Path | None:
+    """The tiny base model, where the stack trains from it."""
+    if stack.training is None or stack.training.settings.base_model != "tiny":
+        return None
+    with stage(console, "Base model") as report:
+        folder = base.cached(ROOT, lambda done, of: report("training it, once", done / of))
+        report(f"{folder.name}, made on this machine", 1)
+    return folder
+
+
+class Demo:
+    """One run of the loop."""
+
+    def __init__(self, console: Console, where: "Place", stack: Stack, client: Client) -> None:
+        self._console = console
+        self._where = where
+        self._stack = stack
+        self._client = client
+        self._cloud = Cloud(stack)
+        self._before: dict[str, AccountStatus] = {}
+
+    def run(self, base_model: Path | None) -> None:
+        """Every stage in its order, then what came of it."""
+        self._deploy("Deploy", self._where.stack_file)
+        self._feed(base_model)
+        self._before = gather(self._cloud)["accounts"]
+        self._collect()
+        self._train()
+        self._release()
+        self._post()
+        self._show()
+
+    def _deploy(self, title: str, stack_file: Path) -> None:
+        """A real `pulumi up`."""
+        with stage(self._console, title) as report:
+            report("pulumi up", None)
+            arguments = ["up", "--yes", "--skip-preview", "--non-interactive"]
+            command, environment = pulumi.command(
+                [*arguments, "--stack", self._where.stack, "--config-file", str(stack_file)],
+                self._where.home,
+                self._client.status()["providers"],
+            )
+            lines: list[str] = []
+            with subprocess.Popen(
+                command,
+                env=environment,
+                cwd=ROOT,
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            ) as process:
+                assert process.stdout is not None
+                done = 0
+                try:
+                    for line in process.stdout:
+                        lines.append(line)
+                        done += bool(
+                            re.match(r" [-+~]+ .*(created|updated|deleted|replaced)", line)
+                        )
+                        report(f"pulumi up: {done} done", None)
+                except KeyboardInterrupt:
+                    process.wait()  # Ctrl-C reached it too, and it ends in order
+                    raise
+            if process.returncode:
+                sys.stderr.writelines(lines)
+                raise UserError("pulumi up failed; its own words are above")
+            report(_summary(lines), 1)
+
+    def _feed(self, base_model: Path | None) -> None:
+        """What a person brings: tweets on X or in an archive, keys, a base model. Once."""
+        samples = self._where.home / "samples"
+        with stage(self._console, "Samples") as report:
+            if samples.exists():
+                report("are there", 1)
+                return
+            making = samples.with_suffix(".new")
+            making.mkdir(exist_ok=True)
+            if base_model is not None and self._stack.training is not None:
+                prefix = layout.base_model(self._stack.training.settings.base_model)
+                for file in sorted(base_model.iterdir()):
+                    self._cloud.models.upload(prefix + file.name, file)
+            until = self._cloud.now() - timedelta(hours=1)
+            for name, account in self._voiced():
+                report(f"{name}'s tweets and keys", None)
+                tweets = grammar.timeline(name, until)
+                self._client.add_x_user(
+                    account.handle, tweets if account.source == "timeline" else []
+                )
+                if account.source == "archive":
+                    archive.write(making / f"{name}.zip", account.handle, tweets)
+                self._bots(
+                    "credentials", name, given=json.dumps(self._client.x_keys(account.handle))
+                )
+            self._bots("credentials", "--bearer", given=self._client.x_bearer())
+            making.rename(samples)
+            report("made-up tweets in two voices, X's keys, the base model", 1)
+
+    def _voiced(self) -> Iterator[tuple[str, config.Account]]:
+        """The accounts that there are sample tweets for."""
+        return ((n, a) for n, a in self._stack.accounts.items() if n in grammar.VOICES)
+
+    def _bots(self, *arguments: str, given: str | None = None) -> str:
+        """Run the operator's command, with `given` on its standard input."""
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "bots",
+                *arguments,
+                "--config-file",
+                str(self._where.stack_file),
+            ],
+            input=given,
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            check=False,
+        )
+        if done.returncode:
+            raise UserError(f"bots {arguments[0]} failed: {done.stderr.strip()}")
+        return done.stdout.strip()
+
+    def _collect(self) -> None:
+        """Timelines by their scheduled job, archives by `bots import`."""
+        with stage(self._console, "Collect") as report:
+            for name, account in self._stack.accounts.items():
+                report(name, None)
+                if account.collect is not None:
+                    self._fire(name, "collect")
+                if account.source == "archive" and name in grammar.VOICES:
+                    zipped = self._where.home / "samples" / f"{name}.zip"
+                    self._bots("import", name, str(zipped))
+            accounts = gather(self._cloud)["accounts"]
+            report(
+                ", ".join(
+                    f"{name} {now['tweets']} tweets"
+                    f" ({now['tweets'] - self._before[name]['tweets']} new)"
+                    for name, now in accounts.items()
+                ),
+                1,
+            )
+
+    def _fire(self, account: str, role: str) -> None:
+        """Fire an account's schedule now, and see how its job ended."""
+        job = naming.job(self._stack.name, account, role)
+        fired = self._client.run(job)
+        attempt = fired["attempt"]
+        if attempt and attempt["error"]:
+            raise UserError(f"{job} was not started: {attempt['error']}")
+        execution = fired["execution"]
+        if execution["outcome"] != "succeeded":
+            log = self._client.log("executions", execution["name"])
+            raise UserError(f"{job} {execution['outcome']}: {_last_message(log)}")
+
+    def _train(self) -> None:
+        """Name a run, so that its machine is declared; wait until it is off; remove it again."""
+        if self._stack.training is None:
+            return
+        run = self._next_run()
+        machine = naming.machine(self._stack.name, run)
+        named = self._where.home / f"run/Pulumi.{self._stack.name}.yaml"
+        named.parent.mkdir(exist_ok=True)
+        document: dict[str, Any] = yaml.safe_load(self._where.stack_file.read_text())
+        document["config"]["gpt2-bots:training"]["run"] = run
+        named.write_text(yaml.safe_dump(document))
+        self._deploy("Training machine", named)
+        with stage(self._console, "Train") as report:
+            result = self._wait_for(machine, report)
+            report(
+                "; ".join(f"{n}: {_outcome_text(o)}" for n, o in result.accounts.items())
+                or "no account to train",
+                1,
+            )
+        self._deploy("Remove the machine", self._where.stack_file)
+
+    def _next_run(self) -> str:
+        """A run that has no result yet: a new one, or the one that was interrupted."""
+        number = 1
+        while read_result(self._cloud.models, naming.machine(self._stack.name, f"demo-{number}")):
+            number += 1
+        return f"demo-{number}"
+
+    def _wait_for(self, machine: str, report: Report) -> RunResult:
+        def off() -> bool:
+            (found,) = [i for i in self._client.status()["instances"] if i["name"] == machine]
+            report(*_training_progress(self._client.log("instances", machine)))
+            return found["status"] == "TERMINATED"
+
+        _until(off, f"machine {machine} to power itself off")
+        result = read_result(self._cloud.models, machine)
+        if result is None:
+            log = self._client.log("instances", machine)
+            raise UserError(f"machine {machine} ended without a result: {_last_message(log)}")
+        return result
+
+    def _release(self) -> None:
+        """Wait until the builds that the moved pointers started are done."""
+        with stage(self._console, "Release") as report:
+            report("building images", None)
+
+            def settled() -> bool:
+                return all(b["ended"] for b in self._client.status()["builds"])
+
+            _until(settled, "the release builds to end")
+            builds = self._client.status()["builds"]
+            if failed := [b for b in builds if b["status"] != "SUCCESS"]:
+                log = self._client.log("builds", failed[-1]["id"])
+                raise UserError(f"a release build failed: {_last_message(log)}")
+            live = {
+                name: release.read_live(self._cloud.models, name) for name in self._stack.accounts
+            }
+            report(
+                ", ".join(f"{n}:live is {p[0].release}" for n, p in live.items() if p)
+                or "nothing is released",
+                1,
+            )
+
+    def _post(self) -> None:
+        """Fire every posting schedule; a slot that has its post already gets no second one."""
+        with stage(self._console, "Post") as report:
+            said: list[str] = []
+            for name, account in self._stack.accounts.items():
+                if account.post is None:
+                    continue
+                report(name, None)
+                slot = slots.name(slots.latest(account.post, account.time_zone, self._cloud.now()))
+                had = [p["slot"] for p in self._before[name]["posts"]]
+                self._fire(name, "post")
+                said.append(
+                    f"{name} had posted for slot {slot}: not posted twice"
+                    if slot in had
+                    else f"{name} for slot {slot}"
+                )
+            report(", ".join(said), 1)
+
+    def _show(self) -> None:
+        """The table at the end, and what to try next."""
+        table = Table(title="What came of it", title_justify="left")
+        for column in ("account", "tweets", "release", "loss", "posted", "post's id"):
+            table.add_column(column, overflow="fold")
+        for name, account in gather(self._cloud)["accounts"].items():
+            live = next((r for r in account["releases"] if r["live"]), None)
+            last = account["posts"][-1] if account["posts"] else None
+            table.add_row(
+                name,
+                str(account["tweets"]),
+                live["tag"] if live else "none",
+                f"{live['loss']:.3f}" if live else "",
+                last["text"] if last else "nothing",
+                str(last["id"]) if last else "",
+            )
+        self._console.print()
+        self._console.print(table)
+        stack = self._stack.name
+        self._console.print(
+            "The local cloud runs on, until an hour of quiet. To try next:\n"
+            f"  the posts as people see them  {self._client.status()['x']}\n"
+            f"  what there is                 .venv/bin/bots status --stack {stack}\n"
+            "  the next scheduled job        .venv/bin/python -m local tick\n"
+            "  any Pulumi command            .venv/bin/python -m local pulumi preview\n"
+            "  stop it                       .venv/bin/python -m local down",
+            markup=False,
+        )
+
+
+@contextmanager
+def stage(console: Console, title: str) -> Generator[Report]:
+    """Show a stage: a bar while it goes on, one line when it is done."""
+    started, said = time.monotonic(), ""
+    with Progress(
+        TextColumn(f"{title:<20}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as progress:
+        task = progress.add_task("", total=None)
+
+        def report(what: str, share: float | None) -> None:
+            nonlocal said
+            said = what
+            progress.update(
+                task, description=what, total=None if share is None else 1, completed=share or 0
+            )
+
+        yield report
+    took = f"({time.monotonic() - started:.0f} s)"
+    console.print(f"{title:<20} {said} {took}", markup=False, soft_wrap=True)
+
+
+def _until(done: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while not done():
+        if time.monotonic() > deadline:
+            raise UserError(f"waited {_PATIENCE} s for {what}: see `python -m local status`")
+        time.sleep(_LOOK)
+
+
+def _summary(lines: list[str]) -> str:
+    """What Pulumi says under `Resources:`, as one line."""
+    text = "".join(lines).rpartition("Resources:")[2].partition("Duration")[0]
+    return ", ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def _messages(log: str) -> Iterator[dict[str, Any]]:
+    """The structured lines of a log."""
+    for line in io.StringIO(log):
+        try:
+            message: object = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(message, dict) and "message" in message:
+            yield message  # pyright: ignore[reportUnknownVariableType]
+
+
+def _last_message(log: str) -> str:
+    """The last that a program said, structured or not."""
+    said = [str(message["message"]) for message in _messages(log)]
+    lines = [line for line in log.splitlines() if line.strip()]
+    return said[-1] if said else lines[-1] if lines else "it said nothing"
+
+
+def _training_progress(log: str) -> tuple[str, float | None]:
+    """What the trainer is doing, by its log."""
+    last = next((m for m in reversed(list(_messages(log))) if "account" in m), None)
+    if last is None:
+        return "the machine starts", None
+    what = f"{last['account']}: {last['message']}"
+    if "loss" in last:
+        what += f", loss {last['loss']:.2f}"
+    return what, last["step"] / last["steps"] if last.get("steps") else None
+
+
+def _outcome_text(outcome: Any) -> str:
+    text = outcome.outcome if not outcome.release else f"{outcome.outcome}, {outcome.release}"
+    return f"{text} ({outcome.reason})" if outcome.reason else text

@@ -1,0 +1,78 @@
+"""Secret Manager's REST calls that programs make: add a version, access one.
+
+Stands in for secretmanager.googleapis.com. It cannot show replication, rotation, or audit logs.
+"""
+
+import base64
+import binascii
+import json
+import re
+from typing import Any
+
+from local.front.refusal import Refused
+from local.iam import Denied, Policy
+from local.secrets import SecretError, Secrets
+from local.web import Request, Response
+
+_ADD = re.compile(r"/v1/(projects/[^/]+/secrets/([^/:]+)):addVersion")
+_ACCESS = re.compile(r"/v1/(projects/[^/]+/secrets/([^/:]+))/versions/([^/:]+):access")
+
+
+class SecretManager:
+    """Answers the calls of Secret Manager for one member at a time."""
+
+    def __init__(self, project: str, policy: Policy, secrets: Secrets) -> None:
+        self._project = project
+        self._policy = policy
+        self._secrets = secrets
+
+    def answer(self, request: Request, member: str) -> Response:
+        """Make the call if the member may.
+
+        Source: https://cloud.google.com/secret-manager/docs/reference/rest
+        """
+        try:
+            return self._answer(request, member)
+        except Denied as denied:
+            return _error(403, "PERMISSION_DENIED", str(denied))
+        except SecretError as error:
+            return _error(error.code, error.status, str(error))
+
+    def _answer(self, request: Request, member: str) -> Response:
+        if request.method == "POST" and (match := _ADD.fullmatch(request.path)):
+            resource, secret = self._resource(match)
+            self._policy.require(member, "secretmanager.versions.add", resource)
+            number = self._secrets.add_version(secret, _payload(request.body.read()))
+            name = f"{resource}/versions/{number}"
+            return Response.json(200, {"name": name, "state": "ENABLED"})
+        if request.method == "GET" and (match := _ACCESS.fullmatch(request.path)):
+            resource, secret = self._resource(match)
+            version = match[3]
+            self._policy.require(
+                member, "secretmanager.versions.access", f"{resource}/versions/{version}"
+            )
+            data = base64.b64encode(self._secrets.access(secret, version)).decode()
+            name = f"{resource}/versions/{self._secrets.resolve(secret, version)}"
+            return Response.json(200, {"name": name, "payload": {"data": data}})
+        call = f"{request.method} {request.path}"
+        raise Refused(501, "notImplemented", f"the local cloud does not know {call}")
+
+    def _resource(self, match: re.Match[str]) -> tuple[str, str]:
+        resource, secret = match[1], match[2]
+        if not resource.startswith(f"projects/{self._project}/"):
+            raise SecretError(404, "NOT_FOUND", f"{resource} is not of project {self._project}.")
+        return resource, secret
+
+
+def _payload(body: bytes) -> bytes:
+    try:
+        document: Any = json.loads(body)
+        return base64.b64decode(document["payload"]["data"], validate=True)
+    except (ValueError, KeyError, TypeError, binascii.Error) as error:
+        message = 'The body is not {"payload": {"data": BASE64}}.'
+        raise SecretError(400, "INVALID_ARGUMENT", message) from error
+
+
+def _error(code: int, status: str, message: str) -> Response:
+    error = {"code": code, "message": message, "status": status}
+    return Response.json(code, {"error": error})

@@ -1,0 +1,165 @@
+"""The one address of the local cloud: leads each request to who answers it."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from local.front.faults import Faults
+from local.front.metadata import Identities, Identity
+from local.front.refusal import Refused
+from local.front.secretmanager import SecretManager
+from local.front.storage import Finalized, Storage
+from local.front.upstream import Upstream
+from local.iam import Policy
+from local.secrets import Secrets
+from local.web import Connection, Request, Response, Server
+from pipeline.clock import Clock
+
+_LARGE = 1 << 20
+
+
+class Respond(Protocol):
+    """How a route answers, once; a body in parts is sent part by part as it is made."""
+
+    def __call__(
+        self, status: int, body: bytes | Iterable[bytes], kind: str = "application/json"
+    ) -> None:
+        """Send the answer; `kind` is its media type."""
+        ...
+
+
+Route = Callable[[str, str, bytes, Respond], None]
+"""Takes method, path with its query, body, and how to answer."""
+
+
+class Front:
+    """Google Cloud's front door on one port of this machine.
+
+    `on_finalize` is called for every new generation of an object, on the writer's own thread and
+    before it is answered: it must be quick and must not raise. `routes` are further paths, by
+    prefix.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        upstream: str,
+        policy: Policy,
+        project: str,
+        clock: Clock,
+        on_finalize: Finalized,
+        secrets: Secrets,
+        routes: Mapping[str, Route] | None = None,
+    ) -> None:
+        self.faults = Faults()
+        self._project = project
+        self._upstream = upstream
+        self._identities = Identities(project)
+        self._storage = Storage(policy, clock, on_finalize)
+        self._secret_manager = SecretManager(project, policy, secrets)
+        self._routes = routes or {}
+        front = self
+
+        class BoundConnection(_Connection):
+            """A connection of this front."""
+
+            def __init__(self, *args: Any) -> None:
+                self.front = front
+                super().__init__(*args)
+
+        self._server = Server(port, BoundConnection)
+        self.port = self._server.port
+        self.url = self._server.url
+
+    def start(self) -> None:
+        """Answer from now on, on threads of its own."""
+        self._server.start()
+
+    def stop(self) -> None:
+        """Answer no more."""
+        self._server.stop()
+
+    def identity(
+        self, name: str, email: str, metadata: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
+        """Let an execution act as the account `email`; returns what its environment needs.
+
+        `metadata` are further values that its metadata server knows, such as `instance/name`.
+        """
+        self._identities.register(name, Identity(email, metadata or {}))
+        server = f"127.0.0.1:{self.port}/as/{name}"
+        return {
+            "API_ENDPOINT_OVERRIDE": self.url,
+            "GCE_METADATA_HOST": server,
+            # Without it google.auth asks a fixed address whether it is on Google's machines.
+            "GCE_METADATA_IP": server,
+            "GOOGLE_CLOUD_PROJECT": self._project,
+        }
+
+    def token(self, email: str) -> str:
+        """A bearer token of the account, for a client within this process."""
+        return self._identities.token(email)
+
+    def connect(self) -> Upstream:
+        """A connection to the storage server."""
+        return Upstream(self._upstream)
+
+    def route(self, path: str) -> Route | None:
+        """Who answers `path`, of the routes given."""
+        fitting = (route for prefix, route in self._routes.items() if path.startswith(prefix))
+        return next(fitting, None)
+
+    def answer(self, request: Request, connection: "_Connection") -> Response:
+        """The answer to a request of a program; raises Refused."""
+        if match := re.match(r"/as/([^/]+)(/.*)?$", request.path):
+            return self._metadata(match[1], match[2] or "/", request)
+        member = self._identities.member(request.headers.get("Authorization", ""))
+        if request.path.startswith("/v1/"):
+            return self._secret_manager.answer(request, member)
+        # Only the data of resumable uploads is large, and it is passed on as it comes.
+        streams = request.method == "PUT" and request.body.left >= _LARGE
+        body = None if streams else request.body.read()
+        call = self._storage.classify(request, body or b"")
+        fault = self.faults.take(call)
+        if fault and fault.when == "before":
+            fault.strike(connection.cut)
+        response = self._storage.answer(call, member, request, body, connection.upstream)
+        if fault:
+            fault.strike(connection.cut)
+        return response
+
+    def _metadata(self, name: str, path: str, request: Request) -> Response:
+        flavor = ("Metadata-Flavor", "Google")
+        if path != "/" and request.headers.get(flavor[0]) != flavor[1]:
+            raise Refused(403, "forbidden", "the header Metadata-Flavor: Google is missing")
+        answer = self._identities.answer(name, path)
+        return Response(200, answer.body, [flavor, ("Content-Type", answer.kind)])
+
+
+class _Connection(Connection):
+    """One program's connection, with its own to the storage server."""
+
+    front: Front
+    upstream: Upstream
+
+    def setup(self) -> None:
+        super().setup()
+        self.upstream = self.front.connect()
+
+    def finish(self) -> None:
+        self.upstream.close()
+        super().finish()
+
+    def serve(self, request: Request) -> Response | None:
+        if route := self.front.route(request.path):
+            route(self.command, self.path, request.body.read(), self.respond)
+            return None
+        try:
+            return self.front.answer(request, self)
+        except Refused as refused:
+            return Response(refused.code, refused.body(), [("Content-Type", "application/json")])
+
+    def respond(
+        self, status: int, body: bytes | Iterable[bytes], kind: str = "application/json"
+    ) -> None:
+        self.send(Response(status, body, [("Content-Type", kind)]))

@@ -1,0 +1,157 @@
+"""Identity and access management of the local cloud: who may do what, on the grants declared."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+OPERATOR = "operator@gpt2-bots.local"
+"""The e-mail address of the person at the machine, who may do all that a project's owner may."""
+
+_OBJECTS_READ = {"storage.objects.get", "storage.objects.list"}
+_OBJECTS_WRITE = {"storage.objects.create", "storage.objects.delete", "storage.objects.update"}
+_BUCKETS = {f"storage.buckets.{verb}" for verb in ("get", "list", "create", "update", "delete")}
+_DOWNLOAD = {"artifactregistry.repositories.downloadArtifacts", "artifactregistry.tags.get"}
+_UPLOAD = {
+    "artifactregistry.repositories.uploadArtifacts",
+    "artifactregistry.tags.create",
+    "artifactregistry.tags.update",
+}
+_INSTANCES_READ = {
+    "compute.instanceTemplates.get",
+    "compute.instances.get",
+    "compute.instances.list",
+    "compute.zoneOperations.get",
+}
+_INSTANCES_WRITE = {
+    "compute.disks.create",
+    "compute.instanceTemplates.useReadOnly",
+    "compute.instances.create",
+    "compute.instances.delete",
+    "compute.instances.setLabels",
+    "compute.instances.setMetadata",
+    "compute.instances.setServiceAccount",
+    "compute.subnetworks.use",
+    "compute.subnetworks.useExternalIp",
+}
+
+# What each predefined role permits, of the permissions that the local cloud asks for.
+# Source: https://cloud.google.com/iam/docs/roles-permissions
+ROLES: Mapping[str, frozenset[str]] = {
+    role: frozenset(permissions)
+    for role, permissions in {
+        "roles/artifactregistry.reader": _DOWNLOAD,
+        "roles/artifactregistry.writer": _DOWNLOAD | _UPLOAD,
+        "roles/artifactregistry.repoAdmin": _DOWNLOAD | _UPLOAD | {"artifactregistry.tags.delete"},
+        "roles/compute.instanceAdmin.v1": _INSTANCES_READ | _INSTANCES_WRITE,
+        "roles/compute.networkUser": {
+            "compute.subnetworks.use",
+            "compute.subnetworks.useExternalIp",
+        },
+        "roles/compute.viewer": _INSTANCES_READ,
+        "roles/iam.serviceAccountUser": {"iam.serviceAccounts.actAs"},
+        "roles/logging.logWriter": {"logging.logEntries.create"},
+        "roles/monitoring.metricWriter": {"monitoring.timeSeries.create"},
+        "roles/pubsub.publisher": {"pubsub.topics.publish"},
+        "roles/run.invoker": {"run.jobs.run", "run.routes.invoke"},
+        "roles/run.jobsExecutor": {"run.jobs.run"},
+        "roles/run.viewer": {"run.jobs.get", "run.executions.get", "run.executions.list"},
+        "roles/secretmanager.secretAccessor": {"secretmanager.versions.access"},
+        "roles/secretmanager.secretVersionAdder": {"secretmanager.versions.add"},
+        "roles/storage.admin": _OBJECTS_READ | _OBJECTS_WRITE | _BUCKETS,
+        "roles/storage.legacyBucketReader": {"storage.buckets.get", "storage.objects.list"},
+        "roles/storage.objectAdmin": _OBJECTS_READ | _OBJECTS_WRITE,
+        "roles/storage.objectCreator": {"storage.objects.create"},
+        "roles/storage.objectUser": _OBJECTS_READ | _OBJECTS_WRITE,
+        "roles/storage.objectViewer": _OBJECTS_READ,
+        "roles/workflows.invoker": {"workflows.executions.create"},
+    }.items()
+}
+
+_TERM = r'resource\.name\.startsWith\("([^"]+)"\)'
+_CONDITION = re.compile(rf"\s*{_TERM}(?:\s*\|\|\s*{_TERM})*\s*")
+
+
+class Denied(Exception):
+    """A call that no grant permits; its text says who lacks what, where, and what would help."""
+
+
+def member(email: str) -> str:
+    """How a grant names the account with this address: `serviceAccount:…` or `user:…`."""
+    return f"user:{email}" if email == OPERATOR else f"serviceAccount:{email}"
+
+
+@dataclass(frozen=True)
+class Grant:
+    """One IAM member: `member` has `role` on `resource` and on everything below it.
+
+    `resource` is a full name, such as `projects/_/buckets/B` or `projects/P/secrets/S`.
+    `condition` is an expression on the name of the resource that is asked for; a condition that is
+    not understood raises ValueError rather than granting too much or too little.
+    """
+
+    member: str
+    role: str
+    resource: str
+    condition: str = ""
+
+    def __post_init__(self) -> None:
+        if self.condition and not _CONDITION.fullmatch(self.condition):
+            raise ValueError(
+                f"the condition {self.condition!r} is not understood here: "
+                'write resource.name.startsWith("…"), joined by ||'
+            )
+
+    def covers(self, resource: str) -> bool:
+        """Whether `resource` is the one granted or lies below it, and the condition holds."""
+        return _below(resource, self.resource) and resource.startswith(self._prefixes())
+
+    def _prefixes(self) -> tuple[str, ...]:
+        return tuple(re.findall(_TERM, self.condition)) or ("",)
+
+
+def _below(resource: str, parent: str) -> bool:
+    # A bucket's full name has "_" in place of its project; there is one project here.
+    if re.fullmatch(r"projects/[^/]+", parent) and resource.startswith("projects/_/"):
+        return True
+    return resource == parent or resource.startswith(f"{parent}/")
+
+
+class Policy:
+    """All grants in force, asked for anew at each call: what is declared now is what holds now."""
+
+    def __init__(
+        self,
+        grants: Callable[[], Iterable[Grant]],
+        custom_roles: Callable[[], Mapping[str, frozenset[str]]],
+    ) -> None:
+        self._grants = grants
+        self._custom_roles = custom_roles
+
+    def allows(self, member: str, permission: str, resource: str) -> bool:
+        """Whether `member` has `permission` on `resource`; ValueError for a role unknown here."""
+        if member == f"user:{OPERATOR}":
+            return True
+        return any(
+            grant.member == member
+            and grant.covers(resource)
+            and permission in self.permissions(grant.role)
+            for grant in self._grants()
+        )
+
+    def require(self, member: str, permission: str, resource: str) -> None:
+        """Raise Denied unless `member` has `permission` on `resource`."""
+        if not self.allows(member, permission, resource):
+            role = self._smallest_role(permission)
+            raise Denied(f"{member} lacks {permission} on {resource}; {role} would grant it")
+
+    def permissions(self, role: str) -> frozenset[str]:
+        """What a predefined or custom role permits; ValueError for one unknown here."""
+        permissions = ROLES.get(role, self._custom_roles().get(role))
+        if permissions is None:
+            raise ValueError(f"the role {role!r} is not known here: add it to ROLES in {__name__}")
+        return permissions
+
+    def _smallest_role(self, permission: str) -> str:
+        roles = {**ROLES, **self._custom_roles()}
+        fitting = [role for role in roles if permission in roles[role]]
+        return min(fitting, key=lambda role: (len(roles[role]), role), default="a custom role")

@@ -1,0 +1,335 @@
+"""The `docker` command inside a build's step or a VM, as exact as scripts need it."""
+
+import argparse
+import json
+import os
+import re
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+from local.machine import containers, sandbox
+from local.machine.build import Request, build
+from local.machine.containers import Container
+from local.machine.host import DOCKER_FOLDER, Host, inherited_network
+from local.machine.images import Images, Reference
+from local.machine.sandbox import Bind
+from pipeline.errors import UserError
+
+# Two words that mean the same as one.
+_ALIASES = {
+    "buildx build": ["build"],
+    "container run": ["run"],
+    "image build": ["build"],
+    "image inspect": ["inspect"],
+    "image ls": ["images"],
+    "image pull": ["pull"],
+    "image push": ["push"],
+    "image rm": ["rmi"],
+    "image tag": ["tag"],
+}
+_NOT_ENFORCED = ("cpus", "memory", "network", "user", "shm_size", "ulimit")
+_RUN_FAILED = 125
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see local/machine/cli.py for what is stood in for")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="docker", allow_abbrev=False)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    _verb(
+        verbs.add_parser("build", allow_abbrev=False),
+        _build,
+        values="-f/--file --target --iidfile --cache-from --cache-to --network --platform"
+        " --progress",
+        lists="-t/--tag --build-arg --label",
+        switches="-q/--quiet --push --load --no-cache --pull",
+    ).add_argument("context")
+    command = _verb(
+        verbs.add_parser("run", allow_abbrev=False),
+        _run,
+        values="--entrypoint --gpus --name --runtime -w/--workdir --cpus -m/--memory --network"
+        " --shm-size --ulimit -u/--user --log-driver --platform --pull --stop-timeout",
+        lists="--cap-add --cap-drop --device -e/--env --env-file --label --log-opt --mount"
+        " --security-opt --tmpfs -v/--volume",
+        switches="--init -i/--interactive --privileged --read-only --rm -t/--tty",
+    )
+    command.add_argument("image")
+    command.add_argument("arguments", nargs=argparse.REMAINDER)
+    for name, does in (("pull", _pull), ("push", _push)):
+        command = _verb(verbs.add_parser(name), does, values="--platform", switches="-q/--quiet")
+        command.add_argument("image")
+    command = _verb(verbs.add_parser("tag"), _tag)
+    command.add_argument("source")
+    command.add_argument("target")
+    command = _verb(verbs.add_parser("inspect"), _inspect, values="-f/--format")
+    command.add_argument("images", nargs="+")
+    _verb(verbs.add_parser("images"), _list, switches="-q/--quiet")
+    command = _verb(verbs.add_parser("rmi"), _remove, switches="-f/--force")
+    command.add_argument("images", nargs="+")
+    command = _verb(
+        verbs.add_parser("login"), _login, values="-u/--username", switches="--password-stdin"
+    )
+    command.add_argument("server")
+    tools = verbs.add_parser("buildx").add_subparsers(required=True)
+    tools = tools.add_parser("imagetools").add_subparsers(required=True)
+    command = _verb(tools.add_parser("create"), _retag, lists="-t/--tag")
+    command.add_argument("source")
+    command = _verb(tools.add_parser("inspect"), _inspect_published, values="--format")
+    command.add_argument("image")
+    return parser
+
+
+def _verb(
+    parser: argparse.ArgumentParser,
+    does: Callable[[argparse.Namespace], int | None],
+    *,
+    values: str = "",
+    lists: str = "",
+    switches: str = "",
+) -> argparse.ArgumentParser:
+    """Gives a command its function and its options; `-x/--xyz` are two names of one."""
+    parser.set_defaults(does=does)
+    for names in values.split():
+        parser.add_argument(*names.split("/"))
+    for names in lists.split():
+        parser.add_argument(*names.split("/"), action="append", default=[])
+    for names in switches.split():
+        parser.add_argument(*names.split("/"), action="store_true")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs one docker command; a mistake is one line on standard error and a status as docker's."""
+    words = [*arguments]
+    words[:2] = _ALIASES.get(" ".join(words[:2]), words[:2])
+    try:
+        options = _parser().parse_args(words)
+        return options.does(options) or 0
+    except UserError as error:
+        print(f"docker: {error}", file=sys.stderr)
+        return _RUN_FAILED if words[:1] == ["run"] else 1
+
+
+def _store() -> Images:
+    host = Host.within()
+    return Images(host.images, Path(DOCKER_FOLDER), _authorise, _note)
+
+
+def _note(text: str) -> None:
+    print(f"docker: note: {text}", file=sys.stderr)
+
+
+def _authorise(registry: str) -> None:
+    """Artifact Registry wants a credential; which account it is has been granted is not checked."""
+    if not registry.endswith("-docker.pkg.dev"):
+        return
+    file = _config_file()
+    config = cast("dict[str, Any]", json.loads(file.read_text()) if file.exists() else {})
+    known = {*config.get("auths", {}), *config.get("credHelpers", {})}
+    if not config.get("credsStore") and registry not in known:
+        raise UserError(
+            f"denied: Unauthenticated request to {registry}: {file} names no credential helper for"
+            f" it; run docker-credential-gcr configure-docker --registries={registry} first"
+        )
+
+
+def _config_file() -> Path:
+    folder = os.environ.get("DOCKER_CONFIG") or f"{os.environ.get('HOME', '/root')}/.docker"
+    return Path(folder, "config.json")
+
+
+def _build(options: argparse.Namespace) -> None:
+    context = Path(options.context)
+    request = Request(
+        context=context,
+        dockerfile=Path(options.file) if options.file else context / "Dockerfile",
+        tags=options.tag,
+        labels=dict(_pair(label) for label in options.label),
+        arguments=dict(_pair(argument) for argument in options.build_arg),
+        target=options.target or "",
+    )
+    images = _store()
+    digest = build(request, images, Host.within().standins)
+    if options.iidfile:
+        Path(options.iidfile).write_text(digest)
+    print(digest if options.quiet else f"Successfully built {digest}")
+    if options.push:
+        for tag in options.tag:
+            images.push(tag)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """`NAME=value`; without a sign, the value that the environment has."""
+    name, sign, value = text.partition("=")
+    return name, value if sign else os.environ.get(name, "")
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.gpus or options.runtime:
+        raise UserError(
+            'could not select device driver "" with capabilities: [[gpu]]: Container-Optimized OS'
+            " has none for --gpus and --runtime; give the devices and volumes by name"
+        )
+    for name in _NOT_ENFORCED:
+        if getattr(options, name) not in (None, "host"):
+            _note(f"--{name.replace('_', '-')} {getattr(options, name)} is not enforced")
+    for device in options.device:
+        if not Path(device.partition(":")[0]).exists():
+            _note(f"--device {device}: this machine has none, the container runs without")
+    environment: dict[str, str] = {}
+    for file in options.env_file:
+        lines = Path(file).read_text().splitlines()
+        environment |= dict(_pair(line) for line in lines if line.strip() and line[0] != "#")
+    environment |= dict(
+        _pair(variable) for variable in options.env if "=" in variable or variable in os.environ
+    )
+    container = Container(
+        image=options.image,
+        arguments=options.arguments,
+        entrypoint=[options.entrypoint] if options.entrypoint else None,
+        environment=environment,
+        binds=[*map(_volume, options.volume), *map(_mount, options.mount)],
+        directory=options.workdir or "",
+        name=options.name or "",
+        read_only=options.read_only,
+        tmpfs=[path.partition(":")[0] for path in options.tmpfs],
+        privileged=options.privileged or _may_mount(options.cap_add),
+    )
+    made = containers.sandbox(container, _store(), Host.within(), inherited_network())
+    return sandbox.run(made)
+
+
+def _may_mount(capabilities: Sequence[str]) -> bool:
+    return any(name.upper().removeprefix("CAP_") in {"SYS_ADMIN", "ALL"} for name in capabilities)
+
+
+def _volume(text: str) -> Bind:
+    source, target, *options = text.split(":")
+    if not source.startswith("/"):
+        raise UserError(f"--volume {text}: named volumes are not stood in for; give a path")
+    if not Path(source).exists():
+        Path(source).mkdir(parents=True)
+    return Bind(os.path.realpath(source), target, read_only="ro" in ",".join(options).split(","))
+
+
+def _mount(text: str) -> Bind:
+    fields = dict(_pair(field) for field in text.split(","))
+    source = fields.get("source") or fields.get("src", "")
+    if fields.get("type") != "bind" or not Path(source).exists():
+        raise UserError(f"--mount {text}: only binds of what exists are stood in for")
+    target = fields.get("target") or fields.get("dst") or fields["destination"]
+    return Bind(os.path.realpath(source), target, read_only=bool({"ro", "readonly"} & {*fields}))
+
+
+def _pull(options: argparse.Namespace) -> None:
+    print(f"Digest: {_store().pull(options.image)}")
+
+
+def _push(options: argparse.Namespace) -> None:
+    digest = _store().push(options.image)
+    print(f"{Reference.parse(options.image).version}: digest: {digest} size: 1")
+
+
+def _tag(options: argparse.Namespace) -> None:
+    images = _store()
+    images.tag(options.target, _local(images, options.source))
+
+
+def _local(images: Images, name: str) -> str:
+    digest = images.local.find(Reference.parse(name))
+    if digest is None:
+        raise UserError(f"Error: No such image: {name}")
+    return digest
+
+
+def _retag(options: argparse.Namespace) -> None:
+    images = _store()
+    for tag in options.tag:
+        print(images.retag(tag, options.source))
+
+
+def _list(options: argparse.Namespace) -> None:
+    for reference, digest in _store().local.all():
+        print(digest if options.quiet else f"{reference.repository} {reference.version} {digest}")
+
+
+def _remove(options: argparse.Namespace) -> None:
+    images = _store()
+    for name in options.images:
+        _local(images, name)
+        images.local.remove(Reference.parse(name))
+
+
+def _login(options: argparse.Namespace) -> None:
+    if options.password_stdin:
+        sys.stdin.read()
+    file = _config_file()
+    config = cast("dict[str, Any]", json.loads(file.read_text()) if file.exists() else {})
+    server = options.server.removeprefix("https://").strip("/")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({**config, "auths": {**config.get("auths", {}), server: {}}}))
+    print("Login Succeeded")
+
+
+def _inspect(options: argparse.Namespace) -> None:
+    images = _store()
+    found: list[dict[str, Any]] = []
+    for name in options.images:
+        digest = _local(images, name)
+        tags, digests = images.local.of(digest)
+        fields = {"Id": digest, "RepoTags": tags, "RepoDigests": digests}
+        found.append({**fields, "Config": images.config(digest)})
+    if not options.format:
+        print(json.dumps(found, indent=1))
+    for fields in found if options.format else ():
+        print(template(options.format, fields))
+
+
+def _inspect_published(options: argparse.Namespace) -> None:
+    images = _store()
+    reference = Reference.parse(options.image)
+    _authorise(reference.host)
+    digest = images.published(reference)
+    if digest is None:
+        raise UserError(f"{options.image}: not found")
+    fields = {
+        "Name": str(reference),
+        "Manifest": {"Digest": digest},
+        "Image": {"config": images.config(digest)},
+    }
+    print(template(options.format or "Name: {{.Name}}\nDigest: {{.Manifest.Digest}}", fields))
+
+
+def template(text: str, value: Any) -> str:
+    """Go's templates as far as `--format` is used: fields, `index` and `json`.
+
+    Raises:
+        UserError: Another function.
+    """
+
+    def made(match: re.Match[str]) -> str:
+        words = shlex.split(match[1])
+        function = "" if words[0].startswith(".") else words.pop(0)
+        found = _field(value, words[0].strip(".").split("."))
+        if function == "index":
+            return str(_field(found, words[1:]))
+        if function not in {"", "json"} or len(words) > 1:
+            raise UserError(f"template {match[0]}: only .Field, index and json are stood in for")
+        return json.dumps(found) if function == "json" else str(found)
+
+    return re.sub(r"\{\{\s*(.*?)\s*\}\}", made, text)
+
+
+def _field(value: Any, path: Sequence[str]) -> Any:
+    for name in filter(None, path):
+        if isinstance(value, list):
+            value = cast("list[Any]", value)[int(name)]
+        else:
+            value = cast("dict[str, Any]", value or {}).get(name, "")
+    return value

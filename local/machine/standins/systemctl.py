@@ -1,0 +1,163 @@
+#!/opt/venv/bin/python -SE
+"""Stands in for systemctl in a VM: starts the simple units that cloud-init wrote.
+
+`start` runs a oneshot unit to its end, and any other in the background: Environment=,
+EnvironmentFile=, WorkingDirectory=, ExecStartPre=, ExecStart=, ExecStartPost=, ExecStopPost=,
+TimeoutStartSec=, RuntimeMaxSec=, OnSuccess=, OnFailure=, SuccessAction= and FailureAction=poweroff.
+It cannot show an order between units, restarts, timers, or a unit's limits; a key that would change
+what happens, and that it does not know, is an error.
+"""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+UNITS = Path("/etc/systemd/system")
+KNOWN = {
+    "After", "Before", "Description", "Documentation", "Environment", "EnvironmentFile",
+    "ExecStart", "ExecStartPost", "ExecStartPre", "ExecStopPost", "FailureAction", "KillMode",
+    "OnFailure", "OnSuccess", "RemainAfterExit", "Requires", "RuntimeMaxSec", "StandardError",
+    "StandardOutput", "SuccessAction", "SyslogIdentifier", "TimeoutStartSec", "TimeoutStopSec",
+    "Type", "WantedBy", "Wants", "WorkingDirectory",
+}  # fmt: skip
+SECONDS = {"": 1, "s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600, "hr": 3600, "d": 86400}
+NETWORK = "MACHINE_NETWORK"
+
+
+def fail(text: str, status: int = 1) -> NoReturn:
+    """Ends with a line on standard error."""
+    print(f"systemctl: {text}", file=sys.stderr)
+    sys.exit(status)
+
+
+class Unit:
+    """A unit file; each key has all its values, an empty one having cleared those before it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name if "." in name else f"{name}.service"
+        file = UNITS / self.name
+        if not file.is_file():
+            fail(f"Unit {self.name} not found.", 5)
+        self.values: dict[str, list[str]] = {}
+        text = re.sub(r"\\\n\s*", " ", file.read_text())
+        for line in text.splitlines():
+            key, sign, value = line.strip().partition("=")
+            if not sign or key.startswith(("#", ";")):
+                continue
+            if key not in KNOWN:
+                fail(f"{self.name}: {key}= is not stood in for on this machine")
+            known = self.values.setdefault(key.strip(), [])
+            known.append(value.strip()) if value.strip() else known.clear()
+
+    def last(self, key: str, default: str = "") -> str:
+        """The value of a key that has one."""
+        return (self.values.get(key) or [default])[-1]
+
+    def seconds(self, key: str) -> float | None:
+        """A time span such as `90`, `1h 30min` or `infinity`."""
+        value = self.last(key)
+        if value in {"", "infinity", "0"}:
+            return None
+        parts = re.findall(r"(\d+)\s*([a-z]*)", value)
+        return float(sum(int(number) * SECONDS[unit] for number, unit in parts))
+
+    def environment(self) -> dict[str, str]:
+        """Clean, as a unit's is, but for the machine's network."""
+        names = [NETWORK, *os.environ.get(NETWORK, "").split()]
+        found = {name: os.environ[name] for name in names if name in os.environ}
+        found["PATH"] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
+        words = [
+            word for value in self.values.get("Environment", []) for word in shlex.split(value)
+        ]
+        for file in self.values.get("EnvironmentFile", []):
+            path = Path(file.removeprefix("-"))
+            if path.exists() or not file.startswith("-"):
+                lines = path.read_text().splitlines()
+                words += [word for line in lines for word in shlex.split(line, comments=True)]
+        return found | dict(word.split("=", 1) for word in words)
+
+    def commands(self, key: str, timeout: float | None, extra: dict[str, str]) -> str:
+        """Runs the commands of a key one after another; returns systemd's word for the result."""
+        environment = self.environment() | extra
+        for text in self.values.get(key, []):
+            prefix = re.match(r"[-@:+!]*", text)
+            assert prefix
+            line = [expand(word, environment) for word in shlex.split(text[prefix.end() :])]
+            try:
+                directory = self.last("WorkingDirectory", "/")
+                code = subprocess.run(
+                    line, env=environment, cwd=directory, timeout=timeout, check=False,
+                    stdin=subprocess.DEVNULL,
+                ).returncode  # fmt: skip
+            except subprocess.TimeoutExpired:
+                print(f"{self.name}: timed out after {timeout:g} s: {text}", flush=True)
+                return "timeout"
+            except OSError as error:
+                print(f"{self.name}: {line[0]}: {error.strerror}", flush=True)
+                code = 203
+            if code != 0 and "-" not in prefix[0]:
+                print(f"{self.name}: {key}={text} ended with {code}", flush=True)
+                return "exit-code"
+        return "success"
+
+    def start(self) -> int:
+        """Runs the unit to its end, and what follows from its result."""
+        oneshot = self.last("Type", "simple") == "oneshot"
+        limit = self.seconds("TimeoutStartSec" if oneshot else "RuntimeMaxSec")
+        result = "success"
+        for key in ("ExecStartPre", "ExecStart", "ExecStartPost"):
+            result = self.commands(key, limit, {})
+            if result != "success":
+                break
+        self.commands("ExecStopPost", None, {"SERVICE_RESULT": result})
+        happened = "Success" if result == "success" else "Failure"
+        for name in self.last(f"On{happened}").split():
+            Unit(name).start()
+        if self.last(f"{happened}Action").startswith("poweroff"):
+            power_off()
+        return 0 if result == "success" else 1
+
+
+def expand(word: str, environment: dict[str, str]) -> str:
+    """The unit's own `$NAME` and `${NAME}`, `$$` and `%%`; no shell is involved."""
+    found = re.sub(
+        r"\$\$|\$(\w+)|\$\{(\w+)\}",
+        lambda m: "$" if m[0] == "$$" else environment.get(m[1] or m[2], ""),
+        word,
+    )
+    return found.replace("%%", "%")
+
+
+def power_off() -> None:
+    """Ends the VM."""
+    subprocess.run(["poweroff"], check=True)
+
+
+def main(arguments: list[str]) -> int:
+    """Runs one systemctl command."""
+    flags = {word for word in arguments if word.startswith("-")}
+    verb, *names = [word for word in arguments if not word.startswith("-")] or [""]
+    if verb == "poweroff":
+        power_off()
+        return 0
+    if verb in {"daemon-reload", "enable", "disable", "mask", "stop", "reset-failed"}:
+        return 0
+    if verb != "start":
+        fail(f"{verb}: not stood in for on this machine", 2)
+    status = 0
+    for unit in map(Unit, names):
+        if "--no-block" in flags or unit.last("Type", "simple") != "oneshot":
+            sys.stdout.flush()
+            if os.fork() == 0:
+                os._exit(unit.start())
+        else:
+            status = unit.start() or status
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,80 @@
+"""`python -m local.samples.base DIR`: the tiny base model that stands in for GPT-2 124M.
+
+Like 124M it is in gpt-2-simple's layout and knows words but no voice; 823 thousand parameters,
+made in about a minute on two cores.
+"""
+
+import hashlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from local.samples import grammar
+from pipeline.errors import UserError
+
+Progress = Callable[[int, int], None]
+"""Called with the steps done and all steps."""
+
+_RECIPE = (Path(__file__).with_name("base_recipe.py"), Path(grammar.__file__))
+
+
+def build(folder: Path, progress: Progress = lambda _done, _all: None) -> None:
+    """Make the model in `folder`, in a process of its own, since it needs TensorFlow."""
+    command = [sys.executable, "-m", "local.samples.base_recipe", str(folder)]
+    root = Path(__file__).parents[2]
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=errors, text=True) as p,
+    ):
+        assert p.stdout
+        try:
+            for line in p.stdout:
+                done, _, steps = line.partition("/")
+                progress(int(done), int(steps))
+        except BaseException:
+            p.kill()
+            raise
+        if p.wait() != 0:
+            errors.seek(0)
+            last = (errors.read().strip().splitlines() or [f"exit status {p.returncode}"])[-1]
+            raise UserError(f"the tiny base model cannot be made: {last}")
+
+
+def cached(root: Path, progress: Progress = lambda _done, _all: None) -> Path:
+    """The model below `root`/.cache, made there first if its recipe is new."""
+    home = root / ".cache" / "base" / f"tiny-{_recipe_hash()}"
+    if not home.is_dir():
+        home.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=home.parent, prefix="building-") as building:
+            model = Path(building, "model")
+            build(model, progress)
+            try:
+                model.rename(home)  # whole or not at all
+            except OSError:  # another process was first
+                if not home.is_dir():
+                    raise
+    return home
+
+
+def _recipe_hash() -> str:
+    digest = hashlib.sha256()
+    for source in (*_RECIPE, *sorted(grammar.FOLDER.glob("*.txt"))):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def main() -> None:
+    """Build into the folder that the command names, showing how far it is."""
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m local.samples.base DIR")
+    try:
+        build(Path(sys.argv[1]), lambda done, steps: print(f"\rstep {done} of {steps}", end=""))
+    except UserError as error:
+        sys.exit(str(error))
+    print()
+
+
+if __name__ == "__main__":
+    main()

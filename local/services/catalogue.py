@@ -1,0 +1,43 @@
+"""All that the local cloud's providers know, by type."""
+
+from collections.abc import Callable
+
+from local.provider.kinds import Json, Kind
+from local.services import (
+    artifactregistry,
+    cloudbuild,
+    compute,
+    docker,
+    iam,
+    project,
+    pubsub,
+    run,
+    scheduler,
+    secretmanager,
+    storage,
+)
+from local.services.instances import Instances
+from local.services.scheduler import Scheduler
+from local.services.world import World
+
+
+def kinds(world: World, ticker: Scheduler, instances: Instances) -> dict[str, Kind]:
+    """The kinds of all three providers, by type token."""
+    return {
+        **project.kinds(),
+        **iam.kinds(world),
+        **storage.kinds(world),
+        **secretmanager.kinds(world),
+        **artifactregistry.kinds(world),
+        **pubsub.kinds(),
+        **run.kinds(world),
+        **scheduler.kinds(world, ticker),
+        **cloudbuild.kinds(world),
+        **compute.kinds(world, instances),
+        **docker.kinds(world),
+    }
+
+
+def invokes(world: World) -> dict[str, Callable[[Json], Json]]:
+    """The functions of all three providers, by token."""
+    return project.invokes(world)

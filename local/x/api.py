@@ -1,0 +1,243 @@
+"""The endpoints of X's API v2 that the bots use.
+
+Stands in for api.twitter.com. It cannot show X's filters against spam, its limits of a day, how
+soon a post shows in its timeline, nor that X sells a post read twice in a day only once.
+"""
+
+import html
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, cast
+from urllib.parse import parse_qsl
+
+from local.web import Request, Response
+from local.x import problems
+from local.x.auth import Authority
+from local.x.limits import Limits
+from local.x.problems import Problem
+from local.x.state import Post, State, User
+from pipeline import text as rules
+
+VISIBLE, VISIBLE_WITHOUT_REPLIES = 3200, 800
+"""How many of a user's newest posts a timeline shows."""
+
+_ID = r"[0-9]{1,19}"
+_HANDLE = r"[A-Za-z0-9_]{1,15}"
+_TOKEN = "7140dibdnow9c7btw"  # noqa: S105 - what X's page tokens start with
+_TWEET_FIELDS = [
+    *("attachments", "author_id", "context_annotations", "conversation_id", "created_at"),
+    *("edit_controls", "edit_history_tweet_ids", "entities", "geo", "id", "in_reply_to_user_id"),
+    *("lang", "note_tweet", "possibly_sensitive", "public_metrics", "referenced_tweets"),
+    *("reply_settings", "source", "text", "withheld"),
+]
+
+# What the timeline takes: for each parameter the pattern of its value, or the words of its list.
+_TIMELINE_PATTERNS = {
+    "since_id": _ID,
+    "until_id": _ID,
+    "max_results": "[0-9]+",
+    "pagination_token": f"{_TOKEN}[0-9a-f]{{1,16}}",
+}
+_TIMELINE_LISTS = {"exclude": ["replies", "retweets"], "tweet.fields": _TWEET_FIELDS}
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One call: who makes it (None: the app), what the path names, and what it asks with."""
+
+    caller: User | None
+    subject: str
+    query: Mapping[str, str]
+    body: bytes
+
+
+class Api:
+    """Answers the calls; `credits` are the US dollars left to buy with, None for no end of them."""
+
+    def __init__(self, state: State, authority: Authority) -> None:
+        self.credits: Decimal | None = None
+        self._state = state
+        self._authority = authority
+        self._limits = Limits(state.now)
+
+    def answer(self, request: Request) -> Response:
+        """X's answer, be it a problem."""
+        headers: list[tuple[str, str]] = []
+        try:
+            endpoint, subject, call = self._endpoint(request)
+            caller = self._authority.user(request)
+            if caller is None and endpoint in ("me", "post"):
+                raise problems.app_only()
+            headers = self._limits.take(endpoint, caller.id if caller else None)
+            if self.credits is not None and self.credits <= 0:
+                raise problems.credits_depleted()
+            query = dict(parse_qsl(request.query, keep_blank_values=True))
+            before = self._state.bill()
+            status, answer = call(_Call(caller, subject, query, request.body.read()))
+        except Problem as problem:
+            held = problem.response
+            return Response(held.status, held.body, [*held.headers, *headers])
+        if self.credits is not None:
+            self.credits -= self._state.bill() - before
+        return Response.json(status, answer, headers)
+
+    def _endpoint(
+        self, request: Request
+    ) -> tuple[str, str, Callable[[_Call], tuple[int, dict[str, Any]]]]:
+        for method, path, endpoint, call in (
+            ("GET", r"/2/users/me()", "me", self._me),
+            ("GET", r"/2/users/by/username/([^/]*)", "user", self._user),
+            ("GET", r"/2/users/([^/]*)/tweets", "timeline", self._timeline),
+            ("POST", r"/2/tweets()", "post", self._post),
+        ):
+            match = re.fullmatch(path, request.path)
+            if match and method == request.method:
+                return endpoint, match[1], call
+        raise problems.unknown_path()
+
+    def _me(self, call: _Call) -> tuple[int, dict[str, Any]]:
+        _refuse_unknown(call.query, ())
+        user = _signer(call)
+        self._state.sell(user, "user_reads", 1)
+        return 200, _user(user)
+
+    def _user(self, call: _Call) -> tuple[int, dict[str, Any]]:
+        _refuse_unknown(call.query, ())
+        _match("username", call.subject, _HANDLE)
+        user = self._state.by_handle(call.subject)
+        if user is None:
+            return 200, problems.no_such_user("username", call.subject)
+        if user.suspended:
+            return 200, problems.suspended("username", call.subject)
+        self._state.sell(user, "user_reads", 1)
+        return 200, _user(user)
+
+    def _timeline(self, call: _Call) -> tuple[int, dict[str, Any]]:
+        query = call.query
+        _match("id", call.subject, _ID)
+        size, exclude, fields = _timeline_query(query)
+        user = self._state.by_id(call.subject)
+        if user is None:
+            return 200, problems.no_such_user("id", call.subject)
+        if user.suspended:
+            return 200, problems.suspended("id", call.subject)
+        if user.protected and call.caller != user:
+            return 200, problems.protected("id", call.subject)
+        visible = VISIBLE_WITHOUT_REPLIES if "replies" in exclude else VISIBLE
+        since = int(query.get("since_id", 0))
+        until = [int(query[key]) for key in ("until_id",) if key in query]
+        if token := query.get("pagination_token"):
+            until.append(int(token.removeprefix(_TOKEN), 16))
+        wanted = [
+            post
+            for post in self._state.posts(user)[:visible]
+            if since < int(post.id) and all(int(post.id) < limit for limit in until)
+        ]
+        # X leaves posts out of a page after it has cut it, so that a page may even be empty.
+        page = [post for post in wanted[:size] if not _excluded(post, exclude)]
+        self._state.sell(user, "posts_read", len(page))
+        meta: dict[str, Any] = {"result_count": len(page)}
+        if page:
+            meta |= {"newest_id": page[0].id, "oldest_id": page[-1].id}
+        if len(wanted) > size:
+            meta["next_token"] = f"{_TOKEN}{int(wanted[size - 1].id):x}"
+        data = {"data": [_tweet(post, fields) for post in page]} if page else {}
+        return 200, {**data, "meta": meta}
+
+    def _post(self, call: _Call) -> tuple[int, dict[str, Any]]:
+        user = _signer(call)
+        text = _text(call.body)
+        if user.suspended:
+            raise problems.suspended_poster()
+        if rules.weighted_length(text) > rules.LIMIT:
+            raise problems.too_long()
+        post = self._state.post(user, text)
+        if post is None:
+            raise problems.duplicate()
+        self._state.sell(user, "posts_created", 1)
+        self._state.sell(user, "links_created", 1 if rules.has_link(text) else 0)
+        return 201, {"data": _tweet(post, [])}
+
+
+def _signer(call: _Call) -> User:
+    if call.caller is None:
+        raise problems.app_only()
+    return call.caller
+
+
+def _user(user: User) -> dict[str, Any]:
+    return {"data": {"id": user.id, "name": user.handle, "username": user.handle}}
+
+
+def _tweet(post: Post, fields: list[str]) -> dict[str, Any]:
+    """A post as X gives it; of the fields that may be asked for, those that are known here."""
+    more = {
+        "author_id": post.user_id,
+        "created_at": post.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    }
+    return {
+        "edit_history_tweet_ids": [post.id],
+        "id": post.id,
+        "text": html.escape(post.text, quote=False),
+        **{field: more[field] for field in fields if field in more},
+    }
+
+
+def _excluded(post: Post, exclude: list[str]) -> bool:
+    return ("retweets" in exclude and post.text.startswith("RT @")) or (
+        "replies" in exclude and post.text.startswith("@")
+    )
+
+
+def _timeline_query(query: Mapping[str, str]) -> tuple[int, list[str], list[str]]:
+    """The page's size, what is excluded, and the fields asked for; raises Problem (400)."""
+    _refuse_unknown(query, (*_TIMELINE_PATTERNS, *_TIMELINE_LISTS))
+    for name, pattern in _TIMELINE_PATTERNS.items():
+        if name in query:
+            _match(name, query[name], pattern)
+    for name, words in _TIMELINE_LISTS.items():
+        for word in query[name].split(",") if name in query else ():
+            if word not in words:
+                message = f"The `{name}` query parameter value [{word}] is not one of "
+                raise problems.invalid(name, word, f"{message}[{','.join(words)}]")
+    size = int(query.get("max_results", "10"))
+    if not 5 <= size <= 100:
+        message = f"The `max_results` query parameter value [{size}] is not between 5 and 100"
+        raise problems.invalid("max_results", str(size), message)
+    exclude, fields = (query.get(name, "").split(",") for name in _TIMELINE_LISTS)
+    return size, exclude, fields
+
+
+def _refuse_unknown(query: Mapping[str, str], known: tuple[str, ...]) -> None:
+    for name, value in query.items():
+        if name not in known:
+            message = f"The query parameter [{name}] is not one of [{','.join(known)}]"
+            raise problems.invalid(name, value, message)
+
+
+def _match(name: str, value: str, pattern: str) -> None:
+    if not re.fullmatch(pattern, value):
+        message = f"The `{name}` query parameter value [{value}] does not match ^{pattern}$"
+        raise problems.invalid(name, value, message)
+
+
+def _text(body: bytes) -> str:
+    """The text to post, from a body that holds nothing else; raises Problem (400)."""
+    try:
+        document: Any = json.loads(body)
+    except ValueError as error:
+        raise problems.invalid("", "", "The body is no JSON") from error
+    if not isinstance(document, dict):
+        raise problems.invalid("", "", "[$: object expected]")
+    asked = cast("dict[str, Any]", document)
+    for name in asked:
+        if name != "text":
+            message = f"[$.{name}: is not defined in the schema and the schema does not allow "
+            raise problems.invalid(name, str(asked[name]), f"{message}additional properties]")
+    text = asked.get("text")
+    if not isinstance(text, str) or not text.strip():
+        raise problems.invalid("text", str(text), "[$.text: a string that is not empty expected]")
+    return text

@@ -1,0 +1,496 @@
+"""The local cloud's front door: who calls, what they may do, and what they are told."""
+
+import concurrent.futures
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import pytest
+import requests
+from google.api_core import exceptions as google_errors
+from google.cloud import storage
+from google.oauth2.credentials import Credentials
+
+from local import iam
+from local.front import Fault, Front
+from local.iam import OPERATOR, Grant, Policy
+from local.secrets import Secrets
+from local.storage import StorageServer
+from pipeline.errors import UserError
+
+NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
+BUCKET = "projects/_/buckets/bkt"
+SECRET = "projects/p/secrets/keys"
+LISTER = {"projects/p/roles/lister": frozenset({"storage.objects.list"})}
+
+
+def account(name):
+    return f"{name}@p.iam.gserviceaccount.com"
+
+
+def under(prefix):
+    return f'resource.name.startsWith("{BUCKET}/objects/{prefix}")'
+
+
+GRANTS = [
+    Grant(iam.member(account(name)), role, resource, condition)
+    for name, role, resource, condition in (
+        ("user", "roles/storage.objectUser", BUCKET, ""),
+        ("user-of-a", "roles/storage.objectUser", BUCKET, under("a/")),
+        ("viewer", "roles/storage.objectViewer", BUCKET, ""),
+        ("creator", "roles/storage.objectCreator", BUCKET, ""),
+        ("lister", "projects/p/roles/lister", BUCKET, ""),
+        ("reader-of-a", "roles/storage.objectViewer", BUCKET, under("a/")),
+        ("reader-of-a", "projects/p/roles/lister", BUCKET, ""),
+        ("accessor", "roles/secretmanager.secretAccessor", SECRET, ""),
+        ("adder", "roles/secretmanager.secretVersionAdder", SECRET, ""),
+    )
+]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    started = StorageServer(tmp_path_factory.mktemp("storage") / "objects")
+    started.start()
+    yield started
+    started.kill()
+
+
+class Cloud:
+    """A front with a real storage server behind, and clients of it by the name of an account."""
+
+    def __init__(self, server, folder):
+        self.events = []
+        self.secrets = Secrets(folder)
+        self.front = Front(
+            0,
+            server.upstream,
+            Policy(lambda: GRANTS, lambda: LISTER),
+            "p",
+            lambda: NOW,
+            lambda attributes, metadata: self.events.append((attributes, metadata)),
+            self.secrets,
+            {"/local/": self._route},
+        )
+        self._clients = {}
+
+    def _route(self, method, path, body, respond):
+        respond(200, (part for part in (method.encode(), path.encode(), body)), "text/plain")
+
+    def bucket(self, name, bucket="bkt"):
+        if name not in self._clients:
+            email = OPERATOR if name == "operator" else account(name)
+            self._clients[name] = storage.Client(
+                "p",
+                Credentials(self.front.token(email)),
+                client_options={"api_endpoint": self.front.url},
+            )
+        return self._clients[name].bucket(bucket)
+
+    def ask(self, method, path, name, headers=None, **options):
+        authorization = {"Authorization": f"Bearer {self.front.token(account(name))}"}
+        return requests.request(
+            method,
+            self.front.url + path,
+            headers={**authorization, **(headers or {})},
+            timeout=10,
+            **options,
+        )
+
+    def close(self):
+        for client in self._clients.values():
+            client.close()
+        self.front.stop()
+
+
+@pytest.fixture
+def cloud(server, tmp_path):
+    if server.exists("bkt"):
+        server.clear_bucket("bkt")
+    server.create_bucket("bkt")
+    started = Cloud(server, tmp_path / "secrets")
+    started.front.start()
+    yield started
+    started.close()
+
+
+def code(call, *args, **options) -> int:
+    """The status that a call of a client ends in."""
+    try:
+        call(*args, **options)
+    except google_errors.GoogleAPICallError as error:
+        return error.code or 0
+    return 200
+
+
+# Who calls
+
+
+def test_a_program_acts_as_the_account_of_its_execution_by_environment_alone(cloud, tmp_path):
+    cloud.bucket("operator").blob("a/1").upload_from_string("one")
+    program = (
+        "from google.cloud import storage\n"
+        "client = storage.Client()\n"
+        "client.bucket('bkt').blob('a/2').upload_from_string('two')\n"
+        "print(client._credentials.service_account_email, client.project)\n"
+        "print(client.bucket('bkt').blob('c/1').exists())\n"
+    )
+    environment = cloud.front.identity("execution-7", account("user-of-a"))
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **environment},
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert run.stdout == f"{account('user-of-a')} p\n"
+    assert "403" in run.stderr
+    assert cloud.bucket("operator").blob("a/2").download_as_bytes() == b"two"
+
+
+def test_the_metadata_server_tells_each_execution_its_own_values_and_no_other_s(cloud):
+    own = {"instance/name": "train-1", "instance/attributes/run": "2026-11-23"}
+    vm = cloud.front.identity("vm", account("user"), own)["GCE_METADATA_HOST"]
+    other = cloud.front.identity("job", account("user"))["GCE_METADATA_HOST"]
+
+    def metadata(host, key, flavor="Google"):
+        url = f"http://{host}/computeMetadata/v1/{key}"
+        return requests.get(url, headers={"Metadata-Flavor": flavor}, timeout=10)
+
+    assert metadata(vm, "instance/name").text == "train-1"
+    assert metadata(vm, "instance/attributes/run").text == "2026-11-23"
+    assert metadata(vm, "instance/service-accounts/default/email").text == account("user")
+    assert metadata(vm, "project/project-id").text == "p"
+    assert metadata(other, "instance/name").status_code == 404
+    assert metadata(vm, "instance/name", flavor="").status_code == 403
+
+
+def test_without_credentials_or_with_made_up_ones_nobody_is_let_in(cloud):
+    url = f"{cloud.front.url}/storage/v1/b/bkt/o"
+    assert requests.get(url, timeout=10).status_code == 401
+    headers = {"Authorization": "Bearer made-up"}
+    assert requests.get(url, headers=headers, timeout=10).status_code == 401
+
+
+# What they may do
+
+
+@pytest.mark.parametrize(
+    (
+        "name",
+        "folder",
+        "expected",
+    ),  # of reading, an absent one, creating, overwriting, deleting, listing
+    [
+        ("user", "a", [200, 404, 200, 200, 200, 200]),
+        ("user-of-a", "a", [200, 403, 200, 200, 200, 403]),
+        ("user-of-a", "c", [403, 403, 403, 403, 403, 403]),
+        ("viewer", "a", [200, 404, 403, 403, 403, 200]),
+        ("creator", "a", [403, 403, 200, 403, 403, 403]),
+        ("lister", "a", [403, 403, 403, 403, 403, 200]),
+        ("reader-of-a", "a", [200, 404, 403, 403, 403, 200]),
+        ("reader-of-a", "c", [403, 403, 403, 403, 403, 200]),
+        ("stranger", "a", [403, 403, 403, 403, 403, 403]),
+    ],
+)
+def test_each_account_may_do_what_it_is_granted_and_no_more(cloud, name, folder, expected):
+    cloud.bucket("operator").blob(f"{folder}/there").upload_from_string("there")
+    bucket = cloud.bucket(name)
+    there, new = bucket.blob(f"{folder}/there"), bucket.blob(f"{folder}/new")
+    found = [
+        code(there.download_as_bytes),
+        code(bucket.blob(f"{folder}/absent").download_as_bytes),
+        code(new.upload_from_string, "new"),
+        code(there.upload_from_string, "over"),
+        code(new.delete),
+        code(lambda: list(bucket.list_blobs())),
+    ]
+    assert found == expected
+
+
+def test_a_refusal_names_the_member_the_permission_the_object_and_a_role_that_would_help(cloud):
+    with pytest.raises(google_errors.Forbidden) as refused:
+        cloud.bucket("viewer").blob("a/1").upload_from_string("one")
+    for part in (
+        iam.member(account("viewer")),
+        "storage.objects.create",
+        f"{BUCKET}/objects/a/1",
+        "roles/storage.objectCreator",
+    ):
+        assert part in str(refused.value)
+
+
+def test_a_bucket_that_is_not_declared_is_not_found_whoever_asks(cloud):
+    for name in ("operator", "user", "stranger"):
+        bucket = cloud.bucket(name, "undeclared")
+        assert code(bucket.blob("o").upload_from_string, "one") == 404
+        assert code(bucket.blob("o").download_as_bytes) == 404
+        assert code(lambda bucket=bucket: list(bucket.list_blobs())) == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/batch/storage/v1"),
+        ("PUT", "/_internal/config"),
+        ("POST", "/storage/v1/b"),
+        ("DELETE", "/storage/v1/b/bkt"),
+        ("PUT", "/bkt/o"),
+        ("GET", "/bkt/o"),
+        ("POST", "/storage/v1/b/bkt/o/a/compose"),
+        ("GET", "/v1/projects/p/secrets"),
+    ],
+)
+def test_what_is_not_known_is_refused_and_never_passed_on(cloud, method, path):
+    answer = cloud.ask(method, path, "user")
+    assert answer.status_code == 501
+    assert f"{method} {path}" in answer.json()["error"]["message"]
+
+
+# Preconditions, which the server behind mostly ignores
+
+
+@pytest.mark.parametrize("chunk_size", [None, 256 << 10])
+def test_create_only_and_compare_and_set_hold_for_every_kind_of_upload(cloud, chunk_size):
+    bucket = cloud.bucket("user")
+
+    def upload(generation):
+        blob = bucket.blob("a/1", chunk_size=chunk_size)
+        content = io.BytesIO(b"x" * 600_000)
+        return code(blob.upload_from_file, content, if_generation_match=generation)
+
+    assert [upload(7), upload(0), upload(0)] == [412, 200, 412]
+    generation = bucket.get_blob("a/1").generation
+    assert [upload(generation), upload(generation)] == [200, 412]
+
+
+def test_conditions_on_reading_changing_and_deleting_hold(cloud):
+    bucket = cloud.bucket("user")
+    bucket.blob("a/1").upload_from_string("one")
+    generation = bucket.get_blob("a/1").generation
+    blob = bucket.blob("a/1")
+    assert code(blob.download_as_bytes, if_generation_match=7) == 412
+    assert code(blob.download_as_bytes, if_generation_match=generation) == 200
+    assert code(blob.reload, if_generation_not_match=generation) == 304
+    assert code(bucket.blob("a/1").patch, if_metageneration_match=9) == 412
+    assert code(bucket.blob("a/1").delete, if_generation_match=7) == 412
+    assert code(bucket.blob("a/1", generation=7).delete) == 404
+    assert code(bucket.blob("a/1").delete, if_generation_match=generation) == 200
+
+
+def test_who_may_create_but_not_delete_meets_the_condition_first(cloud):
+    cloud.bucket("operator").blob("a/1").upload_from_string("one")
+    blob = cloud.bucket("creator").blob("a/1")
+    assert code(blob.upload_from_string, "two", if_generation_match=0) == 412
+    assert code(blob.upload_from_string, "two") == 403
+
+
+@pytest.mark.parametrize("chunk_size", [None, 256 << 10])
+def test_of_many_who_compare_and_set_at_once_one_wins(cloud, chunk_size):
+    bucket = cloud.bucket("user")
+    blobs = [bucket.blob("a/1", chunk_size=chunk_size) for _ in range(8)]
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        for _ in range(5):
+            blob = bucket.get_blob("a/1")
+            generation = blob.generation if blob else 0
+
+            def upload(blob, generation=generation):
+                content = io.BytesIO(b"x" * 300_000)
+                return code(
+                    blob.upload_from_file, content, if_generation_match=generation, retry=None
+                )
+
+            assert sorted(pool.map(upload, blobs)) == [200] + [412] * 7
+
+
+# Large objects
+
+
+def test_a_large_object_goes_up_and_comes_down_unharmed(cloud):
+    data = os.urandom(9 << 20)
+    bucket = cloud.bucket("user")
+    bucket.blob("a/big").upload_from_string(data)
+    assert bucket.blob("a/big").download_as_bytes() == data
+    assert bucket.blob("a/big").download_as_bytes(start=5, end=9) == data[5:10]
+    assert bucket.blob("a/big", chunk_size=1 << 20).download_as_bytes() == data
+
+
+def test_names_with_odd_characters_are_kept(cloud):
+    name = "a/ü %2F+x?#&.txt"
+    bucket = cloud.bucket("user")
+    bucket.blob(name).upload_from_string("odd")
+    assert bucket.blob(name).download_as_bytes() == b"odd"
+    assert [blob.name for blob in bucket.list_blobs()] == [name]
+
+
+def test_an_upload_s_progress_can_be_asked_for_at_any_time(cloud):
+    start = cloud.ask("POST", "/upload/storage/v1/b/bkt/o?uploadType=resumable&name=pieces", "user")
+    session = start.headers["Location"].removeprefix(cloud.front.url)
+
+    def put(data, content_range):
+        headers = {"Content-Range": content_range}
+        return cloud.ask("PUT", session, "user", data=data, headers=headers)
+
+    half = 256 << 10
+    assert put(b"x" * half, f"bytes 0-{half - 1}/{2 * half}").status_code == 308
+    asked = put(b"", f"bytes */{2 * half}")
+    assert (asked.status_code, asked.headers["Range"]) == (308, f"bytes=0-{half - 1}")
+    assert put(b"x" * half, f"bytes {half}-{2 * half - 1}/{2 * half}").status_code == 200
+    assert put(b"", f"bytes */{2 * half}").json()["size"] == str(2 * half)
+    assert len(cloud.events) == 1
+
+
+# Events
+
+
+def test_every_new_generation_is_announced_once_and_nothing_else_is(cloud):
+    bucket = cloud.bucket("user")
+    bucket.blob("a/1").upload_from_string("one")
+    bucket.blob("a/1").upload_from_string("two")
+    bucket.blob("a/big").upload_from_string(b"x" * (9 << 20))
+    assert code(bucket.blob("a/1").upload_from_string, "no", if_generation_match=0) == 412
+    bucket.get_blob("a/big").delete()
+    assert [attributes["objectId"] for attributes, _ in cloud.events] == ["a/1", "a/1", "a/big"]
+    attributes, metadata = cloud.events[1]
+    assert attributes == {
+        "eventType": "OBJECT_FINALIZE",
+        "payloadFormat": "JSON_API_V1",
+        "bucketId": "bkt",
+        "objectId": "a/1",
+        "objectGeneration": str(bucket.get_blob("a/1").generation),
+        "eventTime": NOW.isoformat(),
+    }
+    assert (metadata["name"], metadata["size"]) == ("a/1", "3")
+
+
+# Secrets
+
+
+def test_a_secret_is_added_to_by_who_may_add_and_read_by_who_may_access(cloud):
+    cloud.secrets.create("keys")
+    add, access = f"/v1/{SECRET}:addVersion", f"/v1/{SECRET}/versions/latest:access"
+    version = {"payload": {"data": "c2VjcmV0"}}
+    assert cloud.ask("POST", add, "adder", json=version).json()["name"] == f"{SECRET}/versions/1"
+    answer = cloud.ask("GET", access, "accessor").json()
+    assert answer == {"name": f"{SECRET}/versions/1", "payload": {"data": "c2VjcmV0"}}
+    for method, path, name in (("POST", add, "accessor"), ("GET", access, "adder")):
+        refused = cloud.ask(method, path, name, json=version)
+        assert refused.status_code == 403
+        assert account(name) in refused.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"payload": {}}', b'{"payload": {"data": "-"}}'])
+def test_a_version_that_is_none_is_refused(cloud, body):
+    cloud.secrets.create("keys")
+    answer = cloud.ask("POST", f"/v1/{SECRET}:addVersion", "adder", data=body)
+    assert answer.status_code == 400
+
+
+def test_a_secret_of_another_project_is_not_found(cloud):
+    path = "/v1/projects/other/secrets/keys/versions/latest:access"
+    assert cloud.ask("GET", path, "accessor").status_code == 404
+
+
+# Bad days
+
+
+def test_a_fault_before_the_effect_is_overcome_by_the_client_s_own_retry(cloud):
+    cloud.front.faults.add(Fault("insert", name="^a/1$"))
+    blob = cloud.bucket("user").blob("a/1")
+    assert code(blob.upload_from_string, "one", if_generation_match=0) == 200
+    assert len(cloud.events) == 1
+
+
+@pytest.mark.parametrize("status", [503, None])
+def test_after_an_answer_that_was_lost_the_retry_meets_its_own_write(cloud, status):
+    cloud.front.faults.add(Fault("insert", name="^a/1$", when="after", status=status))
+    blob = cloud.bucket("user").blob("a/1")
+    assert code(blob.upload_from_string, "one", if_generation_match=0) == 412
+    assert blob.download_as_bytes() == b"one"
+    assert len(cloud.events) == 1
+
+
+def test_faults_meet_the_calls_they_are_meant_for_and_are_used_up(cloud):
+    bucket = cloud.bucket("user")
+    bucket.blob("a/1").upload_from_string("one")
+    cloud.front.faults.add(Fault("get", name="^a/", times=2))
+    assert code(bucket.blob("a/2").upload_from_string, "two") == 200
+    found = [code(bucket.blob("a/1").download_as_bytes, retry=None) for _ in range(3)]
+    assert found == [503, 503, 200]
+    cloud.front.faults.add(Fault())
+    cloud.front.faults.clear()
+    assert code(bucket.blob("a/1").download_as_bytes, retry=None) == 200
+
+
+def test_while_the_storage_server_is_down_the_answer_is_503_and_then_all_is_as_before(
+    cloud, server
+):
+    blob = cloud.bucket("user").blob("a/1")
+    blob.upload_from_string("one")
+    server.kill()
+    assert code(blob.download_as_bytes, retry=None) == 503
+    assert code(blob.upload_from_string, "two", retry=None) == 503
+    server.ensure()
+    assert blob.download_as_bytes(retry=None) == b"one"
+
+
+def test_a_server_that_was_restarted_between_two_calls_is_not_noticed(cloud, server):
+    with requests.Session() as session:
+        session.headers["Authorization"] = f"Bearer {cloud.front.token(OPERATOR)}"
+        url = f"{cloud.front.url}/storage/v1/b/bkt"
+        assert session.get(url, timeout=10).status_code == 200
+        server.kill()
+        server.ensure()
+        assert session.get(url, timeout=10).status_code == 200
+
+
+def test_a_client_that_goes_away_in_mid_upload_leaves_nothing_behind(cloud):
+    token = cloud.front.token(account("user"))
+    head = (
+        "POST /upload/storage/v1/b/bkt/o?uploadType=media&name=a/1 HTTP/1.1\r\nHost: x\r\n"
+        f"Authorization: Bearer {token}\r\nContent-Length: 1000000\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", cloud.front.port)) as connection:
+        connection.sendall(head.encode() + b"x" * 1000)
+    assert cloud.bucket("user").get_blob("a/1") is None
+
+
+# Its own address
+
+
+def test_routes_are_led_to_who_gave_them_and_need_no_account(cloud):
+    answer = requests.post(f"{cloud.front.url}/local/up?x=1", data=b"body", timeout=10)
+    assert answer.text == "POST/local/up?x=1body"
+
+
+def test_a_port_that_is_taken_is_one_clear_line(cloud, server, tmp_path):
+    port = cloud.front.port
+    with pytest.raises(UserError, match=f"port {port} is taken"):
+        Front(
+            port,
+            server.upstream,
+            Policy(list, dict),
+            "p",
+            lambda: NOW,
+            lambda attributes, metadata: None,
+            Secrets(tmp_path),
+        )
+
+
+def test_errors_have_the_shape_that_google_s_clients_read(cloud):
+    error = json.loads(cloud.ask("GET", "/storage/v1/b/bkt/o", "stranger").content)["error"]
+    assert error["code"] == 403
+    assert error["errors"][0]["reason"] == "forbidden"
+
+
+def test_a_front_that_was_stopped_answers_nobody_also_not_who_is_connected(cloud):
+    with requests.Session() as session:
+        url = f"{cloud.front.url}/local/up"
+        assert session.get(url, timeout=10).ok
+        cloud.front.stop()
+        with pytest.raises(requests.ConnectionError):
+            session.get(url, timeout=10)

@@ -1,0 +1,42 @@
+from pipeline.settings import Settings
+from trainer_image import gate
+
+SETTINGS = Settings(min_tweets=100, min_new_tweets=20)
+
+
+def test_too_few_tweets_are_not_trained_on():
+    assert gate.too_few(100, 10, SETTINGS) is None
+    assert "99 tweets, min_tweets asks for 100" in str(gate.too_few(99, 10, SETTINGS))
+
+
+def test_a_corpus_without_held_out_tweets_is_not_trained_on():
+    assert "held-out" in str(gate.too_few(100, 0, SETTINGS))
+
+
+def test_too_few_new_tweets_are_skipped():
+    assert "19 new tweets" in str(gate.nothing_new(19, SETTINGS, SETTINGS))
+    assert gate.nothing_new(20, SETTINGS, SETTINGS) is None
+
+
+def test_other_settings_are_something_new():
+    assert gate.nothing_new(0, SETTINGS, Settings(min_tweets=100, steps=7)) is None
+
+
+def test_the_first_release_has_nothing_to_be_worse_than():
+    assert gate.worse(9.9, None) is None
+
+
+def test_a_model_may_not_be_worse_than_the_live_one():
+    assert gate.worse(1.51, 1.5) is None
+    assert gate.worse(1.4, 1.5) is None
+    assert "1.530 is worse than the live release's 1.500" in str(gate.worse(1.53, 1.5))
+
+
+def test_a_model_may_repeat_training_tweets_about_as_often_as_their_author():
+    assert gate.memorised(0.4, 0.2) is None
+    assert "46% of samples" in str(gate.memorised(0.46, 0.2))
+
+
+def test_half_of_the_samples_must_be_fit_to_post():
+    assert gate.unusable(0.5) is None
+    assert "49% of samples" in str(gate.unusable(0.49))

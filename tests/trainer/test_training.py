@@ -1,0 +1,336 @@
+"""Training runs as the machine starts them: the program itself, real buckets, real TensorFlow."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.samples import grammar
+from local.samples.grammar import VOICES
+from pipeline import layout, release
+from pipeline.runs import read_result
+from trainer_image.lease import Lease
+
+from .conftest import FAST, NONE, REAL, ROOT, Finished, Trained, World
+
+TWEETS = grammar.tweets("keeper", 60)
+
+
+# What is decided before TensorFlow is imported
+
+
+def test_an_account_with_too_few_tweets_is_refused_at_once(
+    world: World, without_tensorflow: dict[str, str]
+):
+    world.declare("keeper")
+    world.collect("keeper", TWEETS[:19])
+    finished = world.train("first", FAST, without_tensorflow)
+    assert finished["keeper"].outcome == "refused"
+    assert "19 tweets, min_tweets asks for 20" in finished["keeper"].reason
+    assert finished.status == 0
+
+
+def test_an_account_without_new_tweets_is_skipped_at_once(
+    keeper_live: World, without_tensorflow: dict[str, str]
+):
+    keeper_live.collect("keeper", grammar.tweets("keeper", 619)[600:], first_id=9000)
+    finished = keeper_live.train("second", REAL, without_tensorflow)
+    assert finished["keeper"].outcome == "skipped"
+    assert "19 new tweets" in finished["keeper"].reason
+
+
+def test_a_finished_run_trains_nothing(world: World, without_tensorflow: dict[str, str]):
+    world.declare("keeper")
+    world.train("first", FAST, without_tensorflow)
+    world.collect("keeper", TWEETS)
+    again = world.train("first", FAST, without_tensorflow)
+    assert again.status == 0
+    assert again["keeper"].outcome == "refused"
+    assert "nothing to train" in again.lines[-1]["message"]
+
+
+def test_a_run_is_finished_once_it_has_a_result(world: World):
+    def status() -> int:
+        command = [sys.executable, "-m", "trainer_image", "finished", "first"]
+        environment = world.environment(FAST)
+        return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+
+    assert status() == 1
+    world.train("first")
+    assert status() == 0
+
+
+def test_one_accounts_failure_never_stops_the_others(
+    keeper_live: World, without_tensorflow: dict[str, str]
+):
+    world = keeper_live
+    world.declare("broken", "few", "taken")
+    world.data.write("tweets/broken/segments/1.jsonl", b"no tweet\n", generation=0)
+    world.collect("few", TWEETS[:3])
+    Lease(world.models, "taken", "another", lambda: datetime.now(UTC))
+    finished = world.train("second", REAL, without_tensorflow)
+    assert finished.status == 1
+    assert {account: finished[account].outcome for account in finished.accounts} == {
+        "broken": "failed",
+        "few": "refused",
+        "keeper": "skipped",
+        "taken": "busy",
+    }
+    assert "tweets/broken/segments/1.jsonl: line 1 is not a tweet" in finished["broken"].reason
+    assert "run another is training taken" in finished["taken"].reason
+
+
+def test_a_run_interrupted_after_a_release_goes_on_from_there(
+    trained: Trained, world: World, without_tensorflow: dict[str, str]
+):
+    """As if the machine had gone away between the manifest and the live pointer."""
+    world.declare("keeper")
+    world.collect("keeper", grammar.tweets("keeper"))
+    trained.world.copy_to(world, layout.releases("keeper"))
+    finished = world.train("first", REAL, without_tensorflow)
+    assert finished["keeper"].outcome == "live"
+    assert world.live("keeper") == finished["keeper"].release
+
+
+def test_a_base_model_that_is_nowhere_is_named(world: World, without_tensorflow: dict[str, str]):
+    world.declare("keeper")
+    world.collect("keeper", TWEETS)
+    finished = world.train("first", FAST | {"base_model": "huge"}, without_tensorflow)
+    assert finished["keeper"].outcome == "failed"
+    assert finished["keeper"].reason.startswith(
+        f"base_model huge: there is no gs://{world.models.bucket_name}/base/huge/"
+    )
+
+
+def test_a_mistake_in_the_environment_is_one_line(world: World):
+    finished = world.train("first", FAST | {"steps": 0})
+    assert (finished.status, finished.errors, finished.result) == (1, "", None)
+    assert "environment variable SETTINGS.steps" in finished.lines[0]["message"]
+
+
+# What a training leaves
+
+
+def test_a_release_is_whole(trained: Trained):
+    for voice in VOICES:
+        (manifest,) = trained.world.releases(voice)
+        prefix = layout.release(voice, manifest.tag)
+        stored = {name.removeprefix(prefix) for name in trained.world.models.names(prefix)}
+        assert stored == {*manifest.files, "manifest.json"}
+        for name, digest in manifest.files.items():
+            found = trained.world.models.read(prefix + name)
+            assert found
+            assert hashlib.sha256(found.data).hexdigest() == digest
+        assert {
+            *("model/model.bin", "model/config.json", "model/vocabulary.json"),
+            *("model/encoder.json", "model/vocab.bpe", "model/shingles.bin", "dataset.json"),
+            *("checkpoint/checkpoint", "checkpoint/hparams.json", "checkpoint/model.ckpt.index"),
+        } < {*manifest.files}
+        assert manifest.tag.endswith(manifest.dataset.digest[:8])
+
+
+def test_held_out_tweets_are_never_trained_on(trained: Trained):
+    (manifest,) = trained.world.releases("keeper")
+    found = trained.world.models.read(layout.release("keeper", manifest.tag) + "dataset.json")
+    assert found
+    dataset = json.loads(found.data)
+    assert set(dataset["train"]).isdisjoint(dataset["held_out"])
+    assert len(dataset["held_out"]) == manifest.dataset.held_out > 30
+    assert len(dataset["train"]) + len(dataset["held_out"]) == manifest.dataset.tweets == 600
+
+
+def test_progress_can_be_followed(trained: Trained):
+    lines = [line for line in trained.finished.lines if line["message"] == "training"]
+    for voice in VOICES:
+        mine = [line for line in lines if line["account"] == voice]
+        assert len(mine) >= 5
+        assert mine[-1]["step"] == mine[-1]["steps"] == REAL["steps"]
+        assert all(line["loss"] > 0 for line in mine)
+
+
+def test_no_tweet_is_logged(trained: Trained):
+    log = json.dumps(trained.finished.lines)
+    assert not any(text in log for voice in VOICES for text in grammar.tweets(voice))
+
+
+# A later run
+
+
+def test_a_later_run_starts_from_the_live_release(keeper_live: World):
+    keeper_live.collect("keeper", grammar.tweets("keeper", 660)[600:], first_id=9000)
+    before = keeper_live.live("keeper")
+    settings = REAL | {"steps": 10, "save_every": 5}
+    finished = keeper_live.train("second", settings)
+    assert finished["keeper"].outcome == "live", finished["keeper"]
+    manifest = keeper_live.releases("keeper")[-1]
+    assert (manifest.warm_start, manifest.compared_with) == (before, before)
+    assert manifest.dataset.tweets == 660
+    assert manifest.loss.live_int8
+    # It begins with the very weights of the live release, on the same held-out tweets.
+    assert manifest.loss.held_out_curve[0][1] == pytest.approx(manifest.loss.live_int8, abs=1e-3)
+    pointer = release.read_live(keeper_live.models, "keeper")
+    assert pointer
+    assert (pointer[0].release, pointer[0].previous) == (manifest.tag, before)
+
+
+def test_a_worse_model_is_kept_but_not_live(keeper_live: World):
+    shutil.copytree(keeper_live.base, keeper_live.mount / layout.base_model("other"))
+    before = keeper_live.live("keeper")
+    finished = keeper_live.train("second", FAST | {"base_model": "other"})
+    assert finished.status == 0
+    assert finished["keeper"].outcome == "refused"
+    assert "is worse than the live release's" in finished["keeper"].reason
+    assert keeper_live.live("keeper") == before
+    manifest = keeper_live.releases("keeper")[-1]
+    assert (manifest.tag, manifest.gate) == (finished["keeper"].release, "refused")
+    assert manifest.warm_start is None
+
+
+def test_who_lost_the_race_for_the_pointer_passes_but_is_not_live(keeper_live: World):
+    """The operator rolls back while the run trains: the gate has compared with another release."""
+    models = keeper_live.models
+    seen = release.read_live(models, "keeper")
+    assert seen
+    settings = REAL | {"steps": 10, "save_every": 5}
+    with keeper_live.start("second", settings) as process:
+        wait_for(process, "training")
+        other = release.tag(datetime(2026, 1, 1, tzinfo=UTC), "0123456789")
+        release.move_live(models, "keeper", other, "operator", seen[1], datetime.now(UTC))
+        process.communicate(timeout=120)
+    result = read_result(models, "second")
+    assert result
+    assert result.accounts["keeper"].outcome == "passed"
+    assert keeper_live.live("keeper") == other
+
+
+# What can go wrong
+
+
+def wait_for(process: subprocess.Popen[str], message: str) -> dict[str, Any]:
+    assert process.stdout
+    for text in process.stdout:
+        line = json.loads(text)
+        if line["message"] == message:
+            return line
+    pytest.fail(f"the trainer ended without a line {message!r}")
+
+
+@pytest.fixture
+def one_account(world: World) -> World:
+    world.declare("keeper")
+    world.collect("keeper", TWEETS)
+    return world
+
+
+def failure(world: World, settings: dict[str, Any] = FAST, more: Mapping[str, str] = NONE) -> str:
+    """The one reason why the account failed, with nothing released."""
+    finished: Finished = world.train("first", settings, more)
+    assert (finished["keeper"].outcome, finished.status) == ("failed", 1), finished
+    assert world.models.names("releases/") == []
+    assert world.live("keeper") is None
+    assert "Traceback" not in finished.errors + json.dumps(finished.lines)
+    assert "\n" not in finished["keeper"].reason
+    return finished["keeper"].reason
+
+
+def test_a_missing_gpu_is_a_failure_where_one_is_declared(one_account: World):
+    reason = failure(one_account, more={"REQUIRE_GPU": "1", "CUDA_VISIBLE_DEVICES": "-1"})
+    assert reason.startswith("TensorFlow sees no GPU")
+
+
+def test_a_damaged_base_model_is_named(one_account: World):
+    weights = one_account.mount / "base/tiny/model.ckpt.data-00000-of-00001"
+    data = bytearray(weights.read_bytes())
+    data[len(data) // 2] ^= 1
+    weights.write_bytes(data)
+    assert "base/tiny is damaged" in failure(one_account)
+
+
+def test_a_base_model_that_arrived_in_part_is_named(one_account: World):
+    weights = one_account.mount / "base/tiny/model.ckpt.data-00000-of-00001"
+    os.truncate(weights, weights.stat().st_size // 2)
+    assert "base/tiny is damaged" in failure(one_account)
+
+
+def test_a_download_that_fails_is_one_line(one_account: World):
+    nobody_listens = "http://127.0.0.1:9"
+    reason = failure(one_account, FAST | {"base_model": "124M"}, {"HTTPS_PROXY": nobody_listens})
+    assert reason.startswith("base_model 124M cannot be downloaded")
+
+
+POISON = """
+import sys, tensorflow
+tf = tensorflow.compat.v1
+tf.disable_eager_execution()
+reader = tensorflow.train.load_checkpoint(sys.argv[1])
+weights = {n: reader.get_tensor(n) for n in reader.get_variable_to_shape_map()}
+weights["model/wpe"][:] = float("nan")
+variables = {n: tf.get_variable(n.replace("/", "_"), initializer=w) for n, w in weights.items()}
+with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    tf.train.Saver(variables, save_relative_paths=True).save(session, sys.argv[1] + "/model.ckpt")
+"""
+
+
+def test_a_loss_that_is_no_number_is_a_failure(one_account: World):
+    folder = one_account.mount / layout.base_model("tiny")
+    subprocess.run([sys.executable, "-c", POISON, folder], check=True, capture_output=True)
+    assert "training loss became nan at step 1: lower learning_rate" in failure(one_account)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real file system of 12 MB: a checkpoint of the tiny model takes nearly 4."""
+    (tmp_path / "disk").mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=12m", "none", str(tmp_path / "disk")]
+    if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        pytest.skip("this user may not mount a small disk")
+    yield tmp_path / "disk"
+    subprocess.run(["umount", "--lazy", str(tmp_path / "disk")], check=True)
+
+
+def test_a_full_disk_is_named_and_nothing_is_released(one_account: World, small_disk: Path):
+    reason = failure(one_account, FAST | {"steps": 8}, {"TMPDIR": str(small_disk)})
+    assert reason.startswith("the trainer's disk is full")
+
+
+def processes_of(folder: Path) -> list[str]:
+    """The command lines that name `folder`."""
+    found: list[str] = []
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = process.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if str(folder) in command:
+            found.append(command)
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_interrupted_run_leaves_nothing_and_can_be_run_again(
+    one_account: World, tmp_path: Path, number: signal.Signals
+):
+    world = one_account
+    with world.start("first", REAL | {"min_tweets": 20}, {"TMPDIR": str(tmp_path)}) as process:
+        wait_for(process, "training")
+        assert len(processes_of(tmp_path)) == 1
+        process.send_signal(number)
+        output, errors = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert errors == ""
+    assert "interrupted: it has no result" in json.loads(output.splitlines()[-1])["message"]
+    assert processes_of(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+    assert world.models.names("runs/") == world.models.names("releases/") == []
+    # Its lease is over: another run may have the account at once.
+    Lease(world.models, "keeper", "second", lambda: datetime.now(UTC) + timedelta(seconds=1))

@@ -1,0 +1,64 @@
+"""Storage that fails while a release is uploaded."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage
+
+from local.storage import StorageServer
+from pipeline import release
+from pipeline.store import StorageError, Store
+from trainer_image import account
+from trainer_image.account import Trainer
+from trainer_image.config import Config
+
+from .test_release import FIRST, a_manifest
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[StorageServer]:
+    server = StorageServer(tmp_path / "objects")
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def models(server: StorageServer) -> Store:
+    client = storage.Client(
+        project="test",
+        credentials=AnonymousCredentials(),
+        client_options={"api_endpoint": server.upstream},
+    )
+    return Store(client.create_bucket("models"), patience=1)
+
+
+def test_storage_killed_in_mid_upload_leaves_no_release_and_the_next_try_completes_it(
+    server: StorageServer, models: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    config = Config.from_environment({"DATA_BUCKET": "d", "MODELS_BUCKET": "m", "SETTINGS": "{}"})
+    trainer = Trainer(config, "first", models, models, tmp_path, lambda: datetime.now(UTC))
+    folder = tmp_path / "release"
+    folder.mkdir()
+    for name in "abcd":
+        (folder / name).write_text(name)
+    manifest = a_manifest(FIRST).model_copy(update={"files": dict.fromkeys("abcd", "00")})
+
+    def kill_at_the_third(*_: Any, step: int, **__: Any) -> None:
+        if step == 3:
+            server.kill()
+
+    monkeypatch.setattr(account, "log", kill_at_the_third)
+    with pytest.raises(StorageError, match=r"bucket models: cannot upload .*/c: "):
+        trainer._upload(manifest, folder)
+    monkeypatch.undo()
+
+    server.start()
+    assert len(models.names("releases/")) == 2
+    assert release.list_releases(models, "keeper") == []
+    trainer._upload(manifest, folder)
+    assert release.list_releases(models, "keeper") == [manifest]

@@ -1,0 +1,64 @@
+"""`python -m trainer_image train RUN`: trains every account, once for each run.
+
+`python -m trainer_image finished RUN` ends with status 0 if the run has a result, else with 1.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from typing import NoReturn
+
+from pipeline import clock
+from pipeline.errors import UserError
+from pipeline.log import log
+from pipeline.runs import read_result
+from pipeline.store import Store
+from trainer_image import run
+from trainer_image.config import Config, run_name
+
+
+class Interrupted(BaseException):
+    """The machine is being taken away."""
+
+
+def main() -> int:
+    """The exit status: 0, 1 if an account or the whole run failed, 143 if it was interrupted."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, _interrupt)
+    arguments = _arguments()
+    try:
+        name = run_name(arguments.run)
+        config = Config.from_environment(os.environ)
+        models = Store.open(config.models_bucket)
+        result = read_result(models, name)
+        if arguments.verb == "finished":
+            return 0 if result else 1
+        if result:
+            log("NOTICE", f"run {name} finished at {result.finished:%F %T} UTC: nothing to train")
+            return 0
+        result = run.train(config, name, Store.open(config.data_bucket), models, clock.now)
+    except UserError as error:
+        log("ERROR", str(error))
+        return 1
+    except Interrupted:
+        log("WARNING", f"run {arguments.run} interrupted: it has no result and can be run again")
+        return 128 + signal.SIGTERM
+    return 1 if any(account.outcome == "failed" for account in result.accounts.values()) else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m trainer_image", description=__doc__)
+    parser.add_argument("verb", choices=["train", "finished"])
+    parser.add_argument("run", help="the run's name, such as 2026-11-23")
+    return parser.parse_args()
+
+
+def _interrupt(*_: object) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: what follows must end
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise Interrupted
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,146 @@
+"""`python -m trainer_image.finetune FOLDER`: trains one account; a process of its own.
+
+gpt-2-simple trains once in a process: its optimizer's variables cannot be made twice.
+"""
+
+import os
+import random
+import shutil
+import sys
+from collections.abc import Sequence
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.errors import UserError
+from pipeline.settings import Settings
+from pipeline.tokens import Vocabulary
+from trainer_image import base_model
+from trainer_image.convert import VOCABULARY_FILES, convert, read_weights
+from trainer_image.evaluate import Model
+from trainer_image.job import ANSWER, JOB, RELEASE, Answer, Job
+
+
+def main(folder: Path) -> None:
+    """Do the job that lies in `folder`: train, score every checkpoint, keep the best."""
+    os.chdir(folder)  # gpt-2-simple writes to the working folder
+    job = Job.model_validate_json(Path(JOB).read_text())
+    if job.require_gpu:
+        require_gpu()
+    start = job.start or base_model.download(job.downloads, job.settings.base_model)
+    base_model.check(start)
+    tweets = encode(Vocabulary(start), job.train)
+    checkpoints = train(tweets, start, job.settings)
+    answer = keep_best(checkpoints, start, job.held_out)
+    Path(ANSWER).write_text(answer.model_dump_json())
+
+
+def require_gpu() -> None:
+    """Raise UserError if TensorFlow sees no GPU: it would train on the processor, for days."""
+    tf: Any = import_module("tensorflow")
+    if not tf.config.list_physical_devices("GPU"):
+        raise UserError(
+            "TensorFlow sees no GPU: is the driver installed and /dev/nvidia0 given to the "
+            "container? Nothing was trained"
+        )
+
+
+def encode(vocabulary: Vocabulary, texts: Sequence[str]) -> Path:
+    """An .npz with one array a tweet: the end token, then its ids.
+
+    In text or CSV the end token would be seven ordinary ones, which generation never meets.
+    """
+    arrays = [np.array([vocabulary.end, *vocabulary.encode(text)], np.int32) for text in texts]
+    np.savez("tweets.npz", *arrays)
+    return Path("tweets.npz")
+
+
+def train(tweets: Path, start: Path, settings: Settings) -> dict[int, Path]:
+    """Run gpt-2-simple's finetune and return the checkpoints it leaves, by their steps."""
+    tf: Any = import_module("tensorflow")
+    gpt2: Any = import_module("gpt_2_simple.gpt_2")
+    random.seed(settings.seed)
+    np.random.seed(settings.seed)
+    tf.compat.v1.set_random_seed(settings.seed)
+    # The one thing that is replaced: gpt-2-simple asks its sampler for 1,024 tokens wherever they
+    # start, and has no argument for it.
+    gpt2.Sampler = partial(Windows, length=settings.window)
+    gpt2.finetune(
+        gpt2.start_tf_sess(),
+        dataset=str(tweets),
+        steps=settings.steps,
+        model_name=start.name,
+        model_dir=str(start.parent),
+        restore_from="fresh",
+        run_name="run",
+        learning_rate=settings.learning_rate,
+        batch_size=settings.batch_size,
+        accumulate_gradients=1,
+        save_every=settings.save_every,
+        max_checkpoints=settings.steps,
+        print_every=1,
+        sample_every=settings.steps + 1,  # never: a sample takes as long as many steps
+    )
+    saved = Path("checkpoint/run").glob("model-*.index")
+    found = {int(index.stem.removeprefix("model-")): index.with_suffix("") for index in saved}
+    return dict(sorted(found.items()))
+
+
+class Windows:
+    """Windows of tweets drawn at random, each starting at an end token, as generation does."""
+
+    def __init__(self, tweets: list["np.ndarray[Any, np.dtype[np.int32]]"], length: int) -> None:
+        self.tweets, self.length = tweets, length
+        self.total_size = sum(map(len, tweets))
+
+    def sample(self, _length: int) -> "np.ndarray[Any, np.dtype[np.int32]]":
+        """`length` tokens; what does not fit of the last tweet is cut off."""
+        drawn: list[np.ndarray[Any, np.dtype[np.int32]]] = []
+        while sum(map(len, drawn)) < self.length:
+            drawn.append(random.choice(self.tweets))
+        return np.concatenate(drawn)[: self.length]
+
+
+def keep_best(checkpoints: dict[int, Path], start: Path, held_out: list[str]) -> Answer:
+    """Score every checkpoint as it would be served, and keep the best in both forms."""
+    curve = [(0, score(start, start, "int8", held_out))]
+    for step, checkpoint in checkpoints.items():
+        curve.append((step, score(checkpoint, start, "int8", held_out)))
+        print(f"scored {len(curve) - 1} of {len(checkpoints)}", flush=True)
+    best, loss = min(curve[1:], key=lambda point: point[1])
+    answer = Answer(
+        step=best,
+        held_out_float=score(checkpoints[best], start, "float32", held_out),
+        held_out_int8=loss,
+        held_out_curve=curve,
+    )
+    convert(read_weights(checkpoints[best]), start, Path(RELEASE, "model"), "int8")
+    keep_checkpoint(checkpoints[best], start, Path(RELEASE, "checkpoint"))
+    return answer
+
+
+def score(checkpoint: Path, start: Path, quantization: str, texts: list[str]) -> float:
+    """Mean nats a token on `texts`."""
+    convert(read_weights(checkpoint), start, Path("scored"), quantization)
+    model = Model(Path("scored"))
+    return model.nats(texts) / model.tokens(texts)
+
+
+def keep_checkpoint(checkpoint: Path, start: Path, kept: Path) -> None:
+    """Move it to `kept` in the layout of a base model, so that a later training starts there."""
+    kept.mkdir()
+    for part in checkpoint.parent.glob(f"{checkpoint.name}.*"):
+        part.rename(kept / part.name.replace(checkpoint.name, "model.ckpt"))
+    for name in (*VOCABULARY_FILES, "hparams.json"):
+        shutil.copyfile(start / name, kept / name)
+    (kept / "checkpoint").write_text('model_checkpoint_path: "model.ckpt"\n')
+
+
+if __name__ == "__main__":
+    try:
+        main(Path(sys.argv[1]))
+    except UserError as error:
+        sys.exit(str(error))

@@ -1,0 +1,37 @@
+"""What the trainer asks of the process that trains one account, and what that one answers."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from pipeline.settings import Settings
+
+JOB, ANSWER, RELEASE = "job.json", "answer.json", "release"
+
+
+class Job(BaseModel):
+    """`start` is a model in gpt-2-simple's layout; None: download the base below `downloads`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    settings: Settings
+    start: Path | None
+    downloads: Path
+    require_gpu: bool
+    train: list[str]
+    held_out: list[str]
+
+
+class Answer(BaseModel):
+    """Losses are nats a token on the held-out tweets, at step 0 those of the model it began with.
+
+    Beside the answer lies `release/`: the best step as `model/` (int8), and as `checkpoint/` in
+    gpt-2-simple's layout.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    step: int
+    held_out_float: float
+    held_out_int8: float
+    held_out_curve: list[tuple[int, float]]

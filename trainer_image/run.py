@@ -1,0 +1,64 @@
+"""A training run: every account in turn, each on its own, then one result for all."""
+
+import shutil
+import tempfile
+import traceback
+from pathlib import Path
+
+from pipeline import layout
+from pipeline.clock import Clock
+from pipeline.errors import UserError
+from pipeline.log import log
+from pipeline.runs import Outcome, RunResult, write_result
+from pipeline.store import Changed, Store
+from trainer_image import lease
+from trainer_image.account import Trainer
+from trainer_image.config import Config
+
+
+def train(config: Config, run: str, data: Store, models: Store, clock: Clock) -> RunResult:
+    """Train all accounts; whatever happens to one, the next has its turn."""
+    started = clock()
+    outcomes: dict[str, Outcome] = {}
+    with tempfile.TemporaryDirectory(prefix="train-") as scratch:
+        trainer = Trainer(config, run, data, models, Path(scratch), clock)
+        for account in _accounts(models):
+            outcome = _train_one(trainer, account)
+            outcomes[account] = outcome
+            severity = "ERROR" if outcome.outcome == "failed" else "NOTICE"
+            log(
+                severity,
+                f"account {account}: {outcome.outcome} {outcome.reason}".strip(),
+                account=account,
+                outcome=outcome.outcome,
+                release=outcome.release,
+            )
+            shutil.rmtree(Path(scratch, account), ignore_errors=True)
+    result = RunResult(run=run, started=started, finished=clock(), accounts=outcomes)
+    try:
+        write_result(models, result)
+    except Changed:
+        log("WARNING", f"run {run} was finished by another machine meanwhile")
+    return result
+
+
+def _accounts(models: Store) -> list[str]:
+    """Those that the Pulumi program declares: each has a base pointer, which it alone writes."""
+    prefix = layout.base_pointer("").removesuffix(".json")
+    names = models.names(prefix)
+    return [name.removeprefix(prefix).removesuffix(".json") for name in names]
+
+
+def _train_one(trainer: Trainer, account: str) -> Outcome:
+    try:
+        with lease.held(trainer.models, account, trainer.run, trainer.clock) as mine:
+            return trainer.train(account, mine)
+    except lease.Busy as error:
+        return Outcome(outcome="busy", reason=str(error))
+    except UserError as error:
+        return Outcome(outcome="failed", reason=str(error))
+    except OSError as error:  # storage and its network have raised UserError: this is the disk
+        return Outcome(outcome="failed", reason=f"the trainer's disk: {error}")
+    except Exception as error:  # noqa: BLE001  # a defect met by one account is no other's
+        log("ERROR", "unexpected", account=account, stack_trace=traceback.format_exc())
+        return Outcome(outcome="failed", reason=f"{type(error).__name__}: {error}".split("\n")[0])

@@ -25,12 +25,11 @@ _T = TypeVar("_T")
 _ADDRESS = "daemon.json"
 # Seconds of quiet after which it stops by itself.
 _QUIET = 3600.0
-
-# Those that this process started, so that it can tell the system that it saw them end.
-_started: list[subprocess.Popen[bytes]] = []
-
 _START = 60.0
 _STOP = 60.0
+
+# Those that this process started; `down` collects their exit status.
+_started: list[subprocess.Popen[bytes]] = []
 
 
 def up(home: Path, port: int, project: str, root: Path) -> Client:
@@ -88,6 +87,8 @@ def down(home: Path) -> bool:
             signal.pidfd_send_signal(descriptor, signal.SIGKILL)
     finally:
         os.close(descriptor)
+    for child in _started:
+        child.poll()
     return True
 
 

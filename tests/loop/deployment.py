@@ -35,10 +35,15 @@ _PROGRAM = [
 Values = dict[str, Any]
 
 
-def free_port() -> int:
+def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+# One for all deployments, which follow each other: Google's client reads the metadata server's
+# address once in a process.
+PORT = _free_port()
 
 
 @dataclass
@@ -48,17 +53,15 @@ class Deployment:
     root: Path
     home: Path
     file: Path
-    port: int
 
     @classmethod
     def begin(cls, folder: Path, root: Path = ROOT) -> "Deployment":
         """A deployment of the local stack file; its cloud is not started yet."""
         file = folder / "Pulumi.local.yaml"
         values = yaml.safe_load((root / "stacks/Pulumi.local.yaml").read_text())
-        port = free_port()
-        values["config"]["gpt2-bots:emulator"] = f"http://127.0.0.1:{port}"
+        values["config"]["gpt2-bots:emulator"] = f"http://127.0.0.1:{PORT}"
         file.write_text(yaml.safe_dump(values))
-        return cls(root, folder / "home", file, port)
+        return cls(root, folder / "home", file)
 
     @classmethod
     def of_a_copy(cls, folder: Path) -> "Deployment":
@@ -91,7 +94,7 @@ class Deployment:
     def client(self) -> Client:
         """The local cloud, started if need be."""
         project = yaml.safe_load(self.file.read_text())["config"]["gcp:project"]
-        return daemon.up(self.home, self.port, project, self.root)
+        return daemon.up(self.home, PORT, project, self.root)
 
     def pulumi(self, *arguments: str, ok: bool = True) -> subprocess.CompletedProcess[str]:
         """Run the CLI as `python -m local pulumi` does; fails unless it ends as expected."""

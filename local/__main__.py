@@ -2,23 +2,17 @@
 
 import argparse
 import json
-import signal
-import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
-from urllib.parse import urlparse
-
-import yaml
+from typing import Any
 
 from local import daemon, report
 from local.client import Client
+from local.stack import LocalStack
 from pipeline.errors import UserError
 
 _STACK_FILE = Path("stacks/Pulumi.local.yaml")
-_STACK_FILE_COMMANDS = {"config", "destroy", "preview", "refresh", "up", "update", "watch"}
 _EXAMPLES = """\
 examples:
   python -m local up
@@ -27,17 +21,6 @@ examples:
   python -m local run local-keeper-post
   python -m local pulumi destroy --target '**train-2026-11-23'
 """
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the local cloud of a stack file is, and for which project."""
-
-    home: Path
-    stack_file: Path
-    stack: str
-    project: str
-    port: int
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -101,13 +84,13 @@ def _do(asked: argparse.Namespace, rest: Sequence[str]) -> int:
         case "demo":
             from local import demo
 
-            return demo.main(place(home, asked.config_file))
+            return demo.main(LocalStack.of(home, asked.config_file))
         case _:
-            return _with_cloud(asked, place(home, asked.config_file), rest)
+            return _with_cloud(asked, LocalStack.of(home, asked.config_file), rest)
 
 
-def _with_cloud(asked: argparse.Namespace, where: Place, rest: Sequence[str]) -> int:
-    client = start(where)
+def _with_cloud(asked: argparse.Namespace, stack: LocalStack, rest: Sequence[str]) -> int:
+    client = stack.start()
     match asked.command:
         case "up":
             print(f"the local cloud runs at {client.url}, X at {client.status()['x']}")
@@ -117,7 +100,7 @@ def _with_cloud(asked: argparse.Namespace, where: Place, rest: Sequence[str]) ->
         case "run":
             return report.fired([client.run(asked.job)])
         case _:
-            return run_pulumi(rest, where, client)
+            return stack.run(rest, client)
 
 
 def _running(home: Path) -> Client:
@@ -133,72 +116,6 @@ def _show(status: dict[str, Any], *, as_json: bool) -> int:
     else:
         report.show(status)
     return 0
-
-
-def place(home: Path, stack_file: Path) -> Place:
-    """Where the stack file says that its local cloud is; UserError where it says nothing of use."""
-    try:
-        document: object = yaml.safe_load(stack_file.read_text())
-    except OSError as error:
-        raise UserError(f"{stack_file}: no such stack file ({error.strerror})") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{stack_file}: not YAML: {' '.join(str(error).split())}") from None
-    config = cast("Any", document).get("config") if isinstance(document, dict) else None
-    config = cast("dict[str, Any]", config if isinstance(config, dict) else {})
-    address = urlparse(str(config.get("gpt2-bots:emulator", "")))
-    if address.hostname != "127.0.0.1" or not address.port:
-        raise UserError(
-            f"{stack_file}: gpt2-bots:emulator is {config.get('gpt2-bots:emulator')!r}: "
-            "write the address of the local cloud, such as http://127.0.0.1:9080"
-        )
-    if not config.get("gcp:project"):
-        raise UserError(f"{stack_file}: gcp:project is missing: write any project id")
-    stack = stack_file.name.removeprefix("Pulumi.").removesuffix(".yaml")
-    return Place(home, stack_file, stack, str(config["gcp:project"]), address.port)
-
-
-def start(where: Place) -> Client:
-    """The local cloud, started if need be; the current folder is the program's."""
-    return daemon.up(where.home, where.port, where.project, Path.cwd())
-
-
-def run_pulumi(arguments: Sequence[str], where: Place, client: Client) -> int:
-    """Run the Pulumi CLI on the terminal of this process; returns its exit code."""
-    from local import pulumi
-
-    ports: dict[str, int] = client.status()["providers"]
-    make_stack(where, ports)
-    command, environment = pulumi.command(_with_stack_file(arguments, where), where.home, ports)
-    process = subprocess.Popen(command, env={**environment, "PULUMI_STACK": where.stack})
-    # Ctrl-C reaches the CLI too, which ends in order; this process waits for it.
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        code = process.wait()
-    finally:
-        signal.signal(signal.SIGINT, handler)
-    return code if code >= 0 else 128 - code
-
-
-def _with_stack_file(arguments: Sequence[str], where: Place) -> list[str]:
-    takes_one = bool(arguments) and arguments[0] in _STACK_FILE_COMMANDS
-    if not takes_one or any(a.startswith("--config-file") for a in arguments):
-        return list(arguments)
-    return [arguments[0], "--config-file", str(where.stack_file), *arguments[1:]]
-
-
-def make_stack(where: Place, ports: dict[str, int]) -> None:
-    """Make Pulumi's stack of the stack file, if there is none yet."""
-    from local import pulumi
-
-    stacks = where.home / "state" / ".pulumi" / "stacks"
-    if any(stacks.glob(f"*/{where.stack}.json")):
-        return
-    init = ["stack", "init", where.stack, "--non-interactive"]
-    command, environment = pulumi.command(init, where.home, ports)
-    made = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if made.returncode:
-        lines = [line for line in made.stderr.splitlines() if line.strip()]
-        raise UserError(f"pulumi stack init {where.stack} failed: {' '.join(lines[:1])}")
 
 
 if __name__ == "__main__":

@@ -4,58 +4,45 @@ Everything it does, a person could type: it runs `pulumi up`, `bots` and the sch
 waits for what they set in motion. It may be run again, or stopped and run again.
 """
 
-import io
 import json
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from bots.cloud import Cloud
 from bots.status import AccountStatus, gather
-from local import daemon, pulumi
-from local.client import Client
+from local import daemon
 from local.samples import archive, base, grammar
+from local.stack import LocalStack
+from local.stages import Report, last_message, stage, training_progress
 from pipeline import layout, release, slots
 from pipeline.errors import UserError
 from pipeline.runs import RunResult, read_result
 from stacks import config, naming
 from stacks.config import Stack
 
-if TYPE_CHECKING:
-    from local.__main__ import Place
-
 ROOT = Path(__file__).resolve().parents[1]
 _LOOK = 0.25  # seconds between two looks at what the cloud is doing
 _PATIENCE = 900  # seconds for anything that the cloud does by itself
 
-Report = Callable[[str, float | None], None]
-"""Called with what is going on and the share that is done, or None where nobody knows."""
 
-
-def main(where: "Place") -> int:
+def main(local: LocalStack) -> int:
     """Run the loop; returns the exit code."""
-    from local.__main__ import make_stack, start
-
     console = Console(highlight=False)
     try:
-        stack = config.read(where.stack_file)
-        base_model = _base_model(console, stack)
-        client = start(where)
-        make_stack(where, client.status()["providers"])
-        Demo(console, where, stack, client).run(base_model)
+        base_model = _base_model(console, local.stack)
+        Demo(console, local).run(base_model)
     except KeyboardInterrupt:
-        daemon.down(where.home)
+        daemon.down(local.home)
         console.print("\nStopped, and nothing is left running; `make demo` carries on.")
         return 130
     return 0
@@ -74,17 +61,17 @@ def _base_model(console: Console, stack: Stack) -> Path | None:
 class Demo:
     """One run of the loop."""
 
-    def __init__(self, console: Console, where: "Place", stack: Stack, client: Client) -> None:
+    def __init__(self, console: Console, local: LocalStack) -> None:
         self._console = console
-        self._where = where
-        self._stack = stack
-        self._client = client
-        self._cloud = Cloud(stack)
+        self._local = local
+        self._stack = local.stack
+        self._client = local.start()
+        self._cloud = Cloud(local.stack)
         self._before: dict[str, AccountStatus] = {}
 
     def run(self, base_model: Path | None) -> None:
         """Every stage in its order, then what came of it."""
-        self._deploy("Deploy", self._where.stack_file)
+        self._deploy("Deploy", self._local.stack_file)
         self._feed(base_model)
         self._before = gather(self._cloud)["accounts"]
         self._collect()
@@ -98,10 +85,8 @@ class Demo:
         with stage(self._console, title) as report:
             report("pulumi up", None)
             arguments = ["up", "--yes", "--skip-preview", "--non-interactive"]
-            command, environment = pulumi.command(
-                [*arguments, "--stack", self._where.stack, "--config-file", str(stack_file)],
-                self._where.home,
-                self._client.status()["providers"],
+            command, environment = self._local.command(
+                [*arguments, "--config-file", str(stack_file)], self._client
             )
             lines: list[str] = []
             with subprocess.Popen(
@@ -131,7 +116,7 @@ class Demo:
 
     def _feed(self, base_model: Path | None) -> None:
         """What a person brings: tweets on X or in an archive, keys, a base model. Once."""
-        samples = self._where.home / "samples"
+        samples = self._local.home / "samples"
         with stage(self._console, "Samples") as report:
             if samples.exists():
                 report("are there", 1)
@@ -142,7 +127,7 @@ class Demo:
                 prefix = layout.base_model(self._stack.training.settings.base_model)
                 for file in sorted(base_model.iterdir()):
                     self._cloud.models.upload(prefix + file.name, file)
-            until = self._cloud.now() - timedelta(hours=1)
+            until = self._newest(making / "newest")
             for name, account in self._voiced():
                 report(f"{name}'s tweets and keys", None)
                 tweets = grammar.timeline(name, until)
@@ -158,6 +143,12 @@ class Demo:
             making.rename(samples)
             report("made-up tweets in two voices, X's keys, the base model", 1)
 
+    def _newest(self, kept: Path) -> datetime:
+        """When the newest sample tweet was written; kept, so that an interrupted start goes on."""
+        if not kept.exists():
+            kept.write_text((self._cloud.now() - timedelta(hours=1)).isoformat())
+        return datetime.fromisoformat(kept.read_text())
+
     def _voiced(self) -> Iterator[tuple[str, config.Account]]:
         """The accounts that there are sample tweets for."""
         return ((n, a) for n, a in self._stack.accounts.items() if n in grammar.VOICES)
@@ -166,12 +157,8 @@ class Demo:
         """Run the operator's command, with `given` on its standard input."""
         done = subprocess.run(
             [
-                sys.executable,
-                "-m",
-                "bots",
-                *arguments,
-                "--config-file",
-                str(self._where.stack_file),
+                *(sys.executable, "-m", "bots", *arguments),
+                *("--config-file", str(self._local.stack_file)),
             ],
             input=given,
             capture_output=True,
@@ -191,7 +178,7 @@ class Demo:
                 if account.collect is not None:
                     self._fire(name, "collect")
                 if account.source == "archive" and name in grammar.VOICES:
-                    zipped = self._where.home / "samples" / f"{name}.zip"
+                    zipped = self._local.home / "samples" / f"{name}.zip"
                     self._bots("import", name, str(zipped))
             accounts = gather(self._cloud)["accounts"]
             report(
@@ -213,7 +200,7 @@ class Demo:
         execution = fired["execution"]
         if execution["outcome"] != "succeeded":
             log = self._client.log("executions", execution["name"])
-            raise UserError(f"{job} {execution['outcome']}: {_last_message(log)}")
+            raise UserError(f"{job} {execution['outcome']}: {last_message(log)}")
 
     def _train(self) -> None:
         """Name a run, so that its machine is declared; wait until it is off; remove it again."""
@@ -221,9 +208,9 @@ class Demo:
             return
         run = self._next_run()
         machine = naming.machine(self._stack.name, run)
-        named = self._where.home / f"run/Pulumi.{self._stack.name}.yaml"
+        named = self._local.home / f"run/Pulumi.{self._stack.name}.yaml"
         named.parent.mkdir(exist_ok=True)
-        document: dict[str, Any] = yaml.safe_load(self._where.stack_file.read_text())
+        document: dict[str, Any] = yaml.safe_load(self._local.stack_file.read_text())
         document["config"]["gpt2-bots:training"]["run"] = run
         named.write_text(yaml.safe_dump(document))
         self._deploy("Training machine", named)
@@ -234,7 +221,7 @@ class Demo:
                 or "no account to train",
                 1,
             )
-        self._deploy("Remove the machine", self._where.stack_file)
+        self._deploy("Remove the machine", self._local.stack_file)
 
     def _next_run(self) -> str:
         """A run that has no result yet: a new one, or the one that was interrupted."""
@@ -246,14 +233,14 @@ class Demo:
     def _wait_for(self, machine: str, report: Report) -> RunResult:
         def off() -> bool:
             (found,) = [i for i in self._client.status()["instances"] if i["name"] == machine]
-            report(*_training_progress(self._client.log("instances", machine)))
+            report(*training_progress(self._client.log("instances", machine)))
             return found["status"] == "TERMINATED"
 
         _until(off, f"machine {machine} to power itself off")
         result = read_result(self._cloud.models, machine)
         if result is None:
             log = self._client.log("instances", machine)
-            raise UserError(f"machine {machine} ended without a result: {_last_message(log)}")
+            raise UserError(f"machine {machine} ended without a result: {last_message(log)}")
         return result
 
     def _release(self) -> None:
@@ -268,7 +255,7 @@ class Demo:
             builds = self._client.status()["builds"]
             if failed := [b for b in builds if b["status"] != "SUCCESS"]:
                 log = self._client.log("builds", failed[-1]["id"])
-                raise UserError(f"a release build failed: {_last_message(log)}")
+                raise UserError(f"a release build failed: {last_message(log)}")
             live = {
                 name: release.read_live(self._cloud.models, name) for name in self._stack.accounts
             }
@@ -326,33 +313,6 @@ class Demo:
         )
 
 
-@contextmanager
-def stage(console: Console, title: str) -> Generator[Report]:
-    """Show a stage: a bar while it goes on, one line when it is done."""
-    started, said = time.monotonic(), ""
-    with Progress(
-        TextColumn(f"{title:<20}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.description}"),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as progress:
-        task = progress.add_task("", total=None)
-
-        def report(what: str, share: float | None) -> None:
-            nonlocal said
-            said = what
-            progress.update(
-                task, description=what, total=None if share is None else 1, completed=share or 0
-            )
-
-        yield report
-    took = f"({time.monotonic() - started:.0f} s)"
-    console.print(f"{title:<20} {said} {took}", markup=False, soft_wrap=True)
-
-
 def _until(done: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + _PATIENCE
     while not done():
@@ -365,35 +325,6 @@ def _summary(lines: list[str]) -> str:
     """What Pulumi says under `Resources:`, as one line."""
     text = "".join(lines).rpartition("Resources:")[2].partition("Duration")[0]
     return ", ".join(line.strip() for line in text.splitlines() if line.strip())
-
-
-def _messages(log: str) -> Iterator[dict[str, Any]]:
-    """The structured lines of a log."""
-    for line in io.StringIO(log):
-        try:
-            message: object = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(message, dict) and "message" in message:
-            yield message  # pyright: ignore[reportUnknownVariableType]
-
-
-def _last_message(log: str) -> str:
-    """The last that a program said, structured or not."""
-    said = [str(message["message"]) for message in _messages(log)]
-    lines = [line for line in log.splitlines() if line.strip()]
-    return said[-1] if said else lines[-1] if lines else "it said nothing"
-
-
-def _training_progress(log: str) -> tuple[str, float | None]:
-    """What the trainer is doing, by its log."""
-    last = next((m for m in reversed(list(_messages(log))) if "account" in m), None)
-    if last is None:
-        return "the machine starts", None
-    what = f"{last['account']}: {last['message']}"
-    if "loss" in last:
-        what += f", loss {last['loss']:.2f}"
-    return what, last["step"] / last["steps"] if last.get("steps") else None
 
 
 def _outcome_text(outcome: Any) -> str:

@@ -117,6 +117,13 @@ RunId = Annotated[
         "a name for a run: 1 to 40 lower-case letters, digits and hyphens, such as '2026-11-23'",
     ),
 ]
+Address = Annotated[
+    str,
+    _pattern(
+        r"http://127\.0\.0\.1:[0-9]{2,5}",
+        "an address of the local cloud, such as 'http://127.0.0.1:9080'",
+    ),
+]
 Dollars = Annotated[Decimal, Field(ge=0, le=100_000, decimal_places=2)]
 
 
@@ -200,16 +207,13 @@ class Stack(Model):
     project: ProjectId
     region: Region
     accounts: Annotated[Mapping[AccountName, Account], AfterValidator(MappingProxyType)] = Field(
-        default=MappingProxyType({}), description="the bots, by name"
+        default_factory=lambda: MappingProxyType({}), description="the bots, by name"
     )
     training: Training | None = None
     throw_away: bool = Field(
         default=False, description="`pulumi destroy` deletes the buckets with what is in them"
     )
-    emulator: Annotated[
-        str | None,
-        Field(pattern=r"^http://127\.0\.0\.1:[0-9]{2,5}$", description="the local cloud's address"),
-    ] = None
+    emulator: Address | None = Field(default=None, description="where the local cloud answers")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -22,7 +22,7 @@ fi
 
 echo "Installing the locked packages into .venv (some 2.5 GB; once)" >&2
 "$python" -m venv --clear .venv
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --use-pep517 \
     --requirement requirements/dev.txt
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
     --no-build-isolation --editable .

@@ -174,7 +174,7 @@ def test_an_address_that_is_none_is_one_clear_line(local: Command) -> None:
     local.configure("https://storage.googleapis.com")
     done = local("up")
     assert done.returncode == 1
-    assert "gpt2-bots:emulator is 'https://storage.googleapis.com': write" in done.stderr
+    assert "emulator: 'https://storage.googleapis.com' is not an address" in done.stderr
 
 
 def test_a_port_that_is_taken_is_one_clear_line(local: Command) -> None:

@@ -160,6 +160,12 @@ def test_a_file_that_is_no_stack_file_is_one_line(tmp_path: Path, text: str) -> 
     assert "\n" not in str(raised.value)
 
 
+def test_a_stack_may_have_no_accounts_yet() -> None:
+    values = stack_values("dev")
+    del values["gpt2-bots:accounts"]
+    assert dict(config.load("dev", values).accounts) == {}
+
+
 def test_a_stack_cannot_be_changed_after_it_was_read() -> None:
     stack = config.read(ROOT / "stacks/Pulumi.dev.yaml")
     with pytest.raises(TypeError):

@@ -32,7 +32,6 @@ Money is reserved before the intent, and given back after a refusal: a crash in 
 the ledger too high, never too low.
 """
 
-import json
 import secrets
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -41,7 +40,7 @@ from typing import Any
 
 from app.compose import NothingFit
 from app.send import Unreached
-from pipeline import layout, slots
+from pipeline import history, layout, slots
 from pipeline.clock import Clock
 from pipeline.errors import UserError
 from pipeline.slots import Slot
@@ -138,7 +137,8 @@ class _Turn:
         chosen: dict[str, str] = {}
         if self.record.text is None:
             try:
-                chosen = {"text": compose(self._history()), "release": release}
+                posted = history.texts(self._poster.store, self._poster.account)
+                chosen = {"text": compose(posted), "release": release}
             except NothingFit as error:
                 self._move(state="nothing", reason=str(error))
                 return
@@ -152,7 +152,7 @@ class _Turn:
     def send(self) -> None:
         """Post the text and record X's answer."""
         assert self.record.text is not None
-        _remember(self._poster.store, self._poster.account, self._slot, self.record.text)
+        history.remember(self._poster.store, self._poster.account, self._slot, self.record.text)
         in_doubt = self.record.in_doubt
         refusal: UserError | None = None
         silence = ""
@@ -180,10 +180,6 @@ class _Turn:
         if not in_doubt:
             self._poster.ledger.give_back(POST_CREATE)
 
-    def _history(self) -> list[str]:
-        posts, _ = _read_history(self._poster.store, self._poster.account)
-        return [post["text"] for post in posts]
-
     def _move(self, **changes: Any) -> None:
         """Write the record with these changes, which nobody else can have made meanwhile."""
         poster = self._poster
@@ -192,24 +188,3 @@ class _Turn:
             poster.store, poster.account, self._slot, record, generation=self._generation
         )
         self.record = record
-
-
-def _read_history(store: Store, account: str) -> tuple[list[dict[str, str]], int]:
-    """Every post that was meant to be, as {"slot", "text"}, and the generation of the object."""
-    found = store.read(layout.history(account))
-    return (json.loads(found.data), found.generation) if found else ([], 0)
-
-
-def _remember(store: Store, account: str, slot: str, text: str) -> None:
-    """Put the text into the account's history, if it is not there yet."""
-    entry = {"slot": slot, "text": text}
-    while True:
-        posts, generation = _read_history(store, account)
-        if entry in posts:
-            return
-        data = json.dumps([*posts, entry], ensure_ascii=False, indent=0).encode()
-        try:
-            store.write(layout.history(account), data, generation=generation)
-        except Changed:
-            continue
-        return

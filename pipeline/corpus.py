@@ -55,6 +55,12 @@ def corpus(tweets: Iterable[Tweet]) -> list[Tweet]:
     return list(by_text.values())
 
 
+def without(tweets: Iterable[Tweet], posted: Iterable[str]) -> list[Tweet]:
+    """The tweets that a bot did not post itself, where it posts as the user it learns from."""
+    own = {(clean(text) or "").casefold() for text in posted}
+    return [tweet for tweet in tweets if tweet.text.casefold() not in own]
+
+
 def held_out(tweet_id: str) -> bool:
     """Whether the tweet is one of the tenth that no model ever trains on.
 

@@ -35,7 +35,8 @@ class Training(Component):
     def _grants(self) -> list[pulumi.Resource]:
         foundation, member = self._foundation, self._trainer.member
         return [
-            foundation.data.grant("trainer", member, READ, "tweets/"),
+            # The posts as well: a bot never learns from what it wrote itself.
+            foundation.data.grant("trainer", member, READ, "tweets/", "posts/"),
             foundation.data.may_list("trainer", member),
             foundation.models.grant("trainer", member, READ, "base/", "rollout/base/"),
             foundation.models.grant(

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline import corpus, layout, novelty, release
+from pipeline import corpus, history, layout, novelty, release
 from pipeline.clock import Clock
 from pipeline.errors import UserError
 from pipeline.log import log
@@ -49,7 +49,9 @@ class Trainer:
         if made := self._made_before(account):
             return self._go_live(made, live)
 
-        tweets = corpus.corpus(corpus.read(self.data, account))
+        tweets = corpus.without(
+            corpus.corpus(corpus.read(self.data, account)), history.texts(self.data, account)
+        )
         held_out = [tweet for tweet in tweets if corpus.held_out(tweet.id)]
         if reason := gate.too_few(len(tweets), len(held_out), settings):
             return Outcome(outcome="refused", reason=reason)

@@ -1,5 +1,6 @@
 """A stack of the real program, deployed by the real engine to a local cloud of its own."""
 
+import importlib
 import json
 import shutil
 import socket
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from google.auth.compute_engine import _metadata
 
 from bots.cloud import Cloud
 from bots.status import Status, gather
@@ -41,11 +43,6 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-# One for all deployments, which follow each other: Google's client reads the metadata server's
-# address once in a process.
-PORT = _free_port()
-
-
 @dataclass
 class Deployment:
     """`root` is the program's folder; `home` the local cloud's."""
@@ -53,15 +50,17 @@ class Deployment:
     root: Path
     home: Path
     file: Path
+    port: int
 
     @classmethod
     def begin(cls, folder: Path, root: Path = ROOT) -> "Deployment":
         """A deployment of the local stack file; its cloud is not started yet."""
         file = folder / "Pulumi.local.yaml"
         values = yaml.safe_load((root / "stacks/Pulumi.local.yaml").read_text())
-        values["config"]["gpt2-bots:emulator"] = f"http://127.0.0.1:{PORT}"
+        port = _free_port()
+        values["config"]["gpt2-bots:emulator"] = f"http://127.0.0.1:{port}"
         file.write_text(yaml.safe_dump(values))
-        return cls(root, folder / "home", file)
+        return cls(root, folder / "home", file, port)
 
     @classmethod
     def of_a_copy(cls, folder: Path) -> "Deployment":
@@ -94,7 +93,7 @@ class Deployment:
     def client(self) -> Client:
         """The local cloud, started if need be."""
         project = yaml.safe_load(self.file.read_text())["config"]["gcp:project"]
-        return daemon.up(self.home, PORT, project, self.root)
+        return daemon.up(self.home, self.port, project, self.root)
 
     def pulumi(self, *arguments: str, ok: bool = True) -> subprocess.CompletedProcess[str]:
         """Run the CLI as `python -m local pulumi` does; fails unless it ends as expected."""
@@ -137,7 +136,10 @@ class Deployment:
     @property
     def cloud(self) -> Cloud:
         """What `bots` works on."""
-        return Cloud(config.read(self.file))
+        cloud = Cloud(config.read(self.file))
+        # Google's client reads the metadata server's address once in a process.
+        importlib.reload(_metadata)
+        return cloud
 
     def status(self) -> Status:
         """What `bots status --json` shows."""

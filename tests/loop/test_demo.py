@@ -85,4 +85,7 @@ def test_a_second_demo_posts_nothing_twice_and_trains_nothing_again(
     said = finish(deployment)
     assert said.count("not posted twice") == len(before)
     assert said.count("skipped (0 new tweets since the live release") == len(before)
-    assert deployment.status()["accounts"] == before
+    after = deployment.status()["accounts"]
+    for name, account in after.items():
+        assert account["posts"] == before[name]["posts"]
+        assert account["releases"] == before[name]["releases"]

@@ -158,6 +158,16 @@ def test_a_bot_posts_once_for_a_slot_however_often_it_is_fired(loop: Loop) -> No
         assert record["release"] == loop.status()["accounts"][account]["releases"][0]["tag"]
 
 
+def test_a_bot_that_posts_as_whom_it_learns_from_does_not_learn_from_itself(loop: Loop) -> None:
+    posted = loop.status()["accounts"]["keeper"]["posts"]
+    loop.fire("local-keeper-collect")
+    assert loop.status()["accounts"]["keeper"]["tweets"] == 600 + len(posted)
+    assert loop.train("after-posting")["keeper"] == "skipped"
+    result = read_result(loop.cloud.models, "train-local-after-posting")
+    assert result is not None
+    assert result.accounts["keeper"].reason.startswith("0 new tweets")
+
+
 def test_the_clock_brings_the_next_slot(loop: Loop) -> None:
     before = {n: len(a["posts"]) for n, a in loop.status()["accounts"].items()}
     while all(len(a["posts"]) == before[n] for n, a in loop.status()["accounts"].items()):

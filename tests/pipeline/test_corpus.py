@@ -122,3 +122,9 @@ def test_a_damaged_segment_is_named(store: Store):
     store.write(f"{layout.segments('keeper')}a.jsonl", b"no tweet\n", generation=0)
     with pytest.raises(UserError, match=r"tweets/keeper/segments/a\.jsonl: line 1"):
         corpus.read(store, "keeper")
+
+
+def test_a_bot_does_not_learn_from_its_own_posts():
+    collected = [tweet(text="Fish &amp; chips again"), tweet(id="2", text="Nothing new")]
+    left = corpus.without(corpus.corpus(collected), ["Fish & Chips again", "Something else"])
+    assert ids(left) == ["2"]

@@ -40,6 +40,11 @@ def finish(deployment: Deployment) -> str:
     return said
 
 
+def trains(deployment: Deployment) -> bool:
+    (machine,) = deployment.client.status()["instances"]
+    return '"message": "training"' in deployment.client.log("instances", machine["name"])
+
+
 def processes_of(home: Path) -> list[str]:
     """Command lines of all processes that have to do with this home."""
     found: list[str] = []
@@ -60,7 +65,8 @@ def test_an_interrupted_demo_leaves_nothing_running_and_the_next_carries_on(
         assert demo.stdout is not None
         for line in demo.stdout:
             if line.startswith("Training machine"):
-                break  # the machine is declared, and boots
+                break
+        deployment.wait(lambda: trains(deployment), "the machine to train")
         os.killpg(demo.pid, signal.SIGINT)
         rest = demo.stdout.read()
     assert demo.returncode == 130, rest

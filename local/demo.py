@@ -6,6 +6,7 @@ waits for what they set in motion. It may be run again, or stopped and run again
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -38,6 +39,8 @@ _PATIENCE = 900  # seconds for anything that the cloud does by itself
 def main(local: LocalStack) -> int:
     """Run the loop; returns the exit code."""
     console = Console(highlight=False)
+    # Also where the shell that started it in the background had it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         base_model = _base_model(console, local.stack)
         Demo(console, local).run(base_model)

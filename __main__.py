@@ -5,20 +5,34 @@ import pulumi
 from pipeline.errors import UserError
 from stacks import config
 from stacks.account import Account
+from stacks.config import Stack
 from stacks.foundation import Foundation
 from stacks.images import Images
+from stacks.project import Project
 from stacks.release import Release
 from stacks.scraper import Scraper
 
 
 def main() -> None:
-    """Declare everything, in the order in which one part stands on another."""
+    """Declare everything, project by project."""
     try:
         stack = config.from_engine(pulumi.get_stack(), pulumi.runtime.get_config_env())
     except UserError as error:
         raise pulumi.RunError(str(error)) from None
 
-    foundation = Foundation(stack)
+    first, *further = stack.by_project()
+    foundation = declare(first, Project(first, further=False))
+    for part in further:
+        declare(part, Project(part, further=True))
+
+    pulumi.export("data_bucket", foundation.data.name)
+    pulumi.export("models_bucket", foundation.models.name)
+    pulumi.export("registry", foundation.registry.url)
+
+
+def declare(stack: Stack, project: Project) -> Foundation:
+    """One project's share of the stack, in the order in which one part stands on another."""
+    foundation = Foundation(stack, project)
     images = Images(foundation)
     release = Release(foundation)
     scraper = Scraper(foundation)
@@ -29,10 +43,7 @@ def main() -> None:
         from stacks.training import Training
 
         Training(stack.training, foundation, images, release)
-
-    pulumi.export("data_bucket", foundation.data.name)
-    pulumi.export("models_bucket", foundation.models.name)
-    pulumi.export("registry", foundation.registry.url)
+    return foundation
 
 
 main()

@@ -113,50 +113,53 @@ def _status(cloud: Cloud, asked: argparse.Namespace) -> None:
 
 
 def _import(cloud: Cloud, asked: argparse.Namespace) -> None:
-    account = _account(cloud, asked.account)
-    done = import_archive(cloud.data, asked.account, account.handle, asked.archive)
+    part, account = _account(cloud, asked.account)
+    done = import_archive(part.data, asked.account, account.handle, asked.archive)
     print(f"{asked.archive.name}: {done.tweets} tweets (no retweets), {done.new} of them new")
 
 
 def _credentials(cloud: Cloud, asked: argparse.Namespace) -> None:
     if asked.bearer:
-        secret = layout.bearer_secret(cloud.stack.name)
+        # One in each project: its scrapers read no other project's secrets.
+        parts, secret = cloud.parts(), layout.bearer_secret(cloud.stack.name)
         value = credentials.bearer()
     else:
-        _account(cloud, asked.account)
-        secret = layout.keys_secret(cloud.stack.name, asked.account)
+        part, _ = _account(cloud, asked.account)
+        parts, secret = [part], layout.keys_secret(cloud.stack.name, asked.account)
         value = credentials.keys()
-    cloud.add_secret_version(secret, value)
+    for part in parts:
+        part.add_secret_version(secret, value)
     print(f"{secret} has a new version; programs take it from their next start on")
 
 
 def _releases(cloud: Cloud, asked: argparse.Namespace) -> None:
-    _account(cloud, asked.account)
-    manifests = release.list_releases(cloud.models, asked.account)
-    rows = releases.rows(manifests, releases.live_tag(cloud.models, asked.account))
+    part, _ = _account(cloud, asked.account)
+    manifests = release.list_releases(part.models, asked.account)
+    rows = releases.rows(manifests, releases.live_tag(part.models, asked.account))
     show.table(
         f"releases of {asked.account}", ("tag", "made", "tweets", "loss", "gate", "live"), rows
     )
 
 
 def _promote(cloud: Cloud, asked: argparse.Namespace) -> None:
-    _account(cloud, asked.account)
-    moved = releases.promote(cloud.models, asked.account, asked.tag, _who(), cloud.now())
+    part, _ = _account(cloud, asked.account)
+    moved = releases.promote(part.models, asked.account, asked.tag, _who(), cloud.now())
     print(f"{asked.tag} is {'now' if moved else 'already'} the live release of {asked.account}")
 
 
 def _rollback(cloud: Cloud, asked: argparse.Namespace) -> None:
-    _account(cloud, asked.account)
-    tag = releases.rollback(cloud.models, asked.account, _who(), cloud.now())
+    part, _ = _account(cloud, asked.account)
+    tag = releases.rollback(part.models, asked.account, _who(), cloud.now())
     print(f"{tag} is the live release of {asked.account} again")
 
 
-def _account(cloud: Cloud, name: str) -> Account:
+def _account(cloud: Cloud, name: str) -> tuple[Cloud, Account]:
+    """An account, and the part of the cloud that it is in."""
     account = cloud.stack.accounts.get(name)
     if account is None:
         known = ", ".join(cloud.stack.accounts) or "none"
         raise UserError(f"stack {cloud.stack.name} has no account {name!r}; it has: {known}")
-    return account
+    return cloud.of(name), account
 
 
 def _who() -> str:

@@ -33,6 +33,14 @@ class Cloud:
             self.local = _local_status(stack.emulator)
             _become_local_operator(stack.emulator, stack.project)
 
+    def parts(self) -> list["Cloud"]:
+        """One for each project of the stack, with that project's accounts."""
+        return [Cloud(part) for part in self.stack.by_project()]
+
+    def of(self, account: str) -> "Cloud":
+        """The part that an account's buckets and secrets are in."""
+        return next(Cloud(part) for part in self.stack.by_project() if account in part.accounts)
+
     def now(self) -> datetime:
         """The time there, in UTC; the local cloud may be ahead."""
         return datetime.fromisoformat(self.local["now"]) if self.local else clock.now()

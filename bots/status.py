@@ -74,7 +74,8 @@ def gather(cloud: Cloud) -> Status:
     return {
         "stack": cloud.stack.name,
         "accounts": {
-            name: _account(cloud, name, account) for name, account in cloud.stack.accounts.items()
+            name: _account(cloud.of(name), name, account)
+            for name, account in cloud.stack.accounts.items()
         },
         "resources": cloud.local["resources"] if cloud.local else None,
         "next": cloud.local["ticks"] if cloud.local else _next_ticks(cloud.stack, cloud.now()),

@@ -32,7 +32,7 @@ class Account(Component):
         images: Images,
         release: Release,
     ) -> None:
-        super().__init__(name)
+        super().__init__(name, foundation)
         self._name = name
         self._bot = bot
         self._foundation = foundation
@@ -107,7 +107,7 @@ class Account(Component):
                 account_id=naming.service_account(stack, f"{self._name}-post"),
                 display_name=f"{stack}: posts for {self._name}",
             ),
-            self.child(self._foundation.services["iam"]),
+            self.child(self._foundation.service("iam")),
         )
         self._foundation.data.grant(self._name, poster.member, WRITE, layout.posts(self._name))
         self._foundation.data.may_list(self._name, poster.member)
@@ -116,7 +116,7 @@ class Account(Component):
             self,
             secret_id=layout.keys_secret(stack, self._name),
             readable_by=poster.member,
-            needs=self._foundation.services["secretmanager"],
+            needs=self._foundation.service("secretmanager"),
         )
         ScheduledJob(
             f"{self._name}-post",

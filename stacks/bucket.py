@@ -24,12 +24,12 @@ class Bucket(Component):
         lister: gcp.projects.IAMCustomRole,
         needs: pulumi.Resource,
     ) -> None:
-        super().__init__(role, part_of)
+        super().__init__(part_of.named(role), part_of)
         self._role = role
         self._lister = lister
         self._name = name
         self.bucket = gcp.storage.Bucket(
-            role,
+            self.named(role),
             gcp.storage.BucketArgs(
                 name=name,
                 location=location,
@@ -51,7 +51,7 @@ class Bucket(Component):
         objects = f"projects/_/buckets/{self._name}/objects/"
         verb = role.removeprefix("roles/storage.object").lower()
         return gcp.storage.BucketIAMMember(
-            f"{self._role}-{who}-{verb}",
+            self.named(f"{self._role}-{who}-{verb}"),
             gcp.storage.BucketIAMMemberArgs(
                 bucket=self.bucket.name,
                 role=role,
@@ -69,7 +69,7 @@ class Bucket(Component):
     def may_list(self, who: str, member: pulumi.Input[str]) -> gcp.storage.BucketIAMMember:
         """The names of all objects; without it, an absent object looks forbidden."""
         return gcp.storage.BucketIAMMember(
-            f"{self._role}-{who}-list",
+            self.named(f"{self._role}-{who}-list"),
             gcp.storage.BucketIAMMemberArgs(
                 bucket=self.bucket.name, role=self._lister.name, member=member
             ),

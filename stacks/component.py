@@ -8,12 +8,26 @@ import pulumi
 class Component(pulumi.ComponentResource):
     """One concept of the program, with the resources that make it up as children."""
 
-    def __init__(self, name: str, part_of: pulumi.Resource | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        part_of: "Component | None" = None,
+        *,
+        provider: pulumi.ProviderResource | None = None,
+        prefix: str = "",
+    ) -> None:
         super().__init__(
             f"gpt2-bots:stacks:{type(self).__name__}",
             name,
-            opts=pulumi.ResourceOptions(parent=part_of),
+            opts=pulumi.ResourceOptions(
+                parent=part_of, providers=[provider] if provider is not None else None
+            ),
         )
+        self._prefix = part_of.named("") if part_of is not None else prefix
+
+    def named(self, name: str) -> str:
+        """The name in Pulumi of something that every project of the stack has one of."""
+        return f"{self._prefix}{name}"
 
     def child(
         self,

@@ -8,6 +8,7 @@ nothing.
 import difflib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -147,6 +148,9 @@ class Account(Model):
         default=False,
         description="X's terms on training with API content were read; timelines need it",
     )
+    project: ProjectId | None = Field(
+        default=None, description="another project than the stack's, where one has no room left"
+    )
     time_zone: TimeZone = Field(default="Etc/UTC", description="of both schedules")
     collect: Cron | None = Field(default=None, description="when the timeline is read")
     post: Cron | None = Field(default=None, description="when a tweet is posted")
@@ -217,11 +221,13 @@ class Stack(Model):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if len(self.accounts) > MOST_ACCOUNTS:
-            raise ValueError(
-                f"accounts: {len(self.accounts)} are more than the {MOST_ACCOUNTS} that a project"
-                " has service accounts for; move some to a stack with another project"
-            )
+        for project, number in Counter(map(self.project_of, self.accounts)).items():
+            if number > MOST_ACCOUNTS:
+                raise ValueError(
+                    f"accounts: {number} in project {project!r} are more than the {MOST_ACCOUNTS}"
+                    " that a project has service accounts for; give some of them a `project`"
+                    " of their own"
+                )
         by_handle: dict[str, str] = {}
         for name, account in self.accounts.items():
             if name in naming.PROGRAMS:
@@ -242,6 +248,28 @@ class Stack(Model):
                     f" name zones such as '{self.region}-a'"
                 )
         return self
+
+    def project_of(self, account: str) -> str:
+        """The project that an account's resources are in."""
+        return self.accounts[account].project or self.project
+
+    def by_project(self) -> list[Self]:
+        """The stack in parts of one project each: its own project first, with or without accounts.
+
+        The others follow in the order of their ids.
+        """
+        further = sorted({*map(self.project_of, self.accounts)} - {self.project})
+        return [
+            self.model_copy(
+                update={
+                    "project": project,
+                    "accounts": MappingProxyType(
+                        {n: a for n, a in self.accounts.items() if self.project_of(n) == project}
+                    ),
+                }
+            )
+            for project in (self.project, *further)
+        ]
 
 
 def _unknown_key(loc: tuple[int | str, ...]) -> str:

@@ -10,19 +10,7 @@ from stacks import naming
 from stacks.bucket import Bucket
 from stacks.component import Component
 from stacks.config import Stack
-
-_SERVICES = (
-    "artifactregistry",
-    "cloudbuild",
-    "cloudscheduler",
-    "compute",
-    "iam",
-    "logging",
-    "pubsub",
-    "run",
-    "secretmanager",
-    "storage",
-)
+from stacks.project import Project
 
 
 @dataclass(frozen=True)
@@ -35,12 +23,12 @@ class Registry:
 
 
 class Foundation(Component):
-    """Services, buckets and registry of one stack."""
+    """Services, buckets and registry of one project of the stack."""
 
-    def __init__(self, stack: Stack) -> None:
-        super().__init__(stack.name)
+    def __init__(self, stack: Stack, project: Project) -> None:
+        super().__init__(project.named("foundation"), project)
         self.stack = stack
-        self.services = {name: self._service(name) for name in _SERVICES}
+        self._services: dict[str, gcp.projects.Service] = {}
         lister = self._lister_role()
         self.data = self._bucket("data", layout.data_bucket(stack.project, stack.name), lister)
         self.models = self._bucket(
@@ -53,25 +41,42 @@ class Foundation(Component):
     def identity(self, role: str, what_for: str) -> gcp.serviceaccount.Account:
         """A service account of the stack's own."""
         return gcp.serviceaccount.Account(
-            role,
+            self.named(role),
             gcp.serviceaccount.AccountArgs(
                 account_id=naming.service_account(self.stack.name, role),
                 display_name=f"{self.stack.name}: {what_for}",
             ),
-            self.child(self.services["iam"]),
+            self.child(self.service("iam")),
         )
 
-    def _service(self, name: str) -> gcp.projects.Service:
-        return gcp.projects.Service(
-            name,
-            gcp.projects.ServiceArgs(
-                # Named, since what is enabled is enabled for all stacks of the project.
+    def may_log(self, role: str, identity: gcp.serviceaccount.Account) -> gcp.projects.IAMMember:
+        """Let an identity write logs; `role` names the grant."""
+        return gcp.projects.IAMMember(
+            self.named(f"{role}-log"),
+            gcp.projects.IAMMemberArgs(
                 project=self.stack.project,
-                service=f"{name}.googleapis.com",
-                disable_on_destroy=False,
+                role="roles/logging.logWriter",
+                member=identity.member,
             ),
-            self.child(),
+            self.child(self.service("cloudresourcemanager")),
         )
+
+    def service(self, api: str) -> gcp.projects.Service:
+        """One of Google's APIs, such as "run", enabled once for the project.
+
+        It stays enabled on destroy, since other stacks of the project may stand on it.
+        """
+        if api not in self._services:
+            self._services[api] = gcp.projects.Service(
+                self.named(api),
+                gcp.projects.ServiceArgs(
+                    project=self.stack.project,
+                    service=f"{api}.googleapis.com",
+                    disable_on_destroy=False,
+                ),
+                self.child(),
+            )
+        return self._services[api]
 
     def _lister_role(self) -> gcp.projects.IAMCustomRole:
         """May list names and nothing else.
@@ -80,13 +85,13 @@ class Foundation(Component):
         list its bucket; names hold nothing private.
         """
         return gcp.projects.IAMCustomRole(
-            "object-lister",
+            self.named("object-lister"),
             gcp.projects.IAMCustomRoleArgs(
                 role_id=naming.custom_role(self.stack.name, "object-lister"),
                 title=f"{self.stack.name}: lists the names of objects",
                 permissions=["storage.objects.list"],
             ),
-            self.child(self.services["iam"]),
+            self.child(self.service("iam")),
         )
 
     def _bucket(self, role: str, name: str, lister: gcp.projects.IAMCustomRole) -> Bucket:
@@ -97,19 +102,19 @@ class Foundation(Component):
             location=self.stack.region,
             throw_away=self.stack.throw_away,
             lister=lister,
-            needs=self.services["storage"],
+            needs=self.service("storage"),
         )
 
     def _registry(self) -> Registry:
         repository = gcp.artifactregistry.Repository(
-            "registry",
+            self.named("registry"),
             gcp.artifactregistry.RepositoryArgs(
                 repository_id=naming.repository(self.stack.name),
                 location=self.stack.region,
                 format="DOCKER",
                 description="The program images, and one image per account and release",
             ),
-            self.child(self.services["artifactregistry"]),
+            self.child(self.service("artifactregistry")),
         )
         host = f"{self.stack.region}-docker.pkg.dev"
         url = pulumi.Output.concat(host, "/", self.stack.project, "/", repository.repository_id)

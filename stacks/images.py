@@ -11,7 +11,7 @@ class Images(Component):
     """One image per program; consumers take them by digest."""
 
     def __init__(self, foundation: Foundation) -> None:
-        super().__init__("images")
+        super().__init__(foundation.named("images"), foundation)
         self._foundation = foundation
         self.app = self._image("app", "app").repo_digest
         self.scraper = self._image("scraper", "scraper_image").repo_digest
@@ -21,7 +21,7 @@ class Images(Component):
     def _image(self, program: str, folder: str) -> docker.Image:
         registry = self._foundation.registry
         return docker.Image(
-            program,
+            self.named(program),
             # A tag of its own, so that no clean-up of untagged images takes what jobs name by
             # digest. The context is the repository; <Dockerfile>.dockerignore admits what each
             # program copies, so that nothing else rebuilds it.

@@ -72,7 +72,7 @@ class ScheduledJob(Component):
             ),
             # A job is refused while a secret that it names has no version, or is closed to it.
             self.child(
-                foundation.services["run"],
+                foundation.service("run"),
                 *needs,
                 *(part for s in secrets.values() for part in (s.placeholder, s.grant)),
             ),
@@ -110,7 +110,7 @@ class ScheduledJob(Component):
                     ),
                 ),
             ),
-            self.child(self._foundation.services["cloudscheduler"], grant),
+            self.child(self._foundation.service("cloudscheduler"), grant),
         )
 
 

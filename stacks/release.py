@@ -17,13 +17,13 @@ class Release(Component):
     """Makes the image of every release that a pointer asks for, and moves `:live` to it."""
 
     def __init__(self, foundation: Foundation) -> None:
-        super().__init__("release")
+        super().__init__(foundation.named("release"), foundation)
         self._foundation = foundation
         builder = self._builder()
         topic = gcp.pubsub.Topic(
-            "rollout",
+            self.named("rollout"),
             gcp.pubsub.TopicArgs(name=f"{foundation.stack.name}-rollout"),
-            self.child(foundation.services["pubsub"]),
+            self.child(foundation.service("pubsub")),
         )
         trigger = self._trigger(topic, builder)
         self._notify(topic, trigger)
@@ -36,7 +36,7 @@ class Release(Component):
         foundation.models.grant("build", builder.member, READ, "releases/", "rollout/")
         foundation.models.may_list("build", builder.member)
         gcp.artifactregistry.RepositoryIamMember(
-            "build-push",
+            self.named("build-push"),
             gcp.artifactregistry.RepositoryIamMemberArgs(
                 repository=foundation.registry.repository.repository_id,
                 location=foundation.stack.region,
@@ -45,15 +45,7 @@ class Release(Component):
             ),
             self.child(),
         )
-        gcp.projects.IAMMember(
-            "build-log",
-            gcp.projects.IAMMemberArgs(
-                project=foundation.stack.project,
-                role="roles/logging.logWriter",
-                member=builder.member,
-            ),
-            self.child(),
-        )
+        foundation.may_log("build", builder)
         return builder
 
     def _notify(self, topic: gcp.pubsub.Topic, trigger: gcp.cloudbuild.Trigger) -> None:
@@ -61,11 +53,11 @@ class Release(Component):
         agent = gcp.storage.get_project_service_account_output(
             project=self._foundation.stack.project,
             opts=pulumi.InvokeOutputOptions(
-                parent=self, depends_on=[self._foundation.services["storage"]]
+                parent=self, depends_on=[self._foundation.service("storage")]
             ),
         )
         grant = gcp.pubsub.TopicIAMMember(
-            "storage-agent",
+            self.named("storage-agent"),
             gcp.pubsub.TopicIAMMemberArgs(
                 topic=topic.name,
                 role="roles/pubsub.publisher",
@@ -74,7 +66,7 @@ class Release(Component):
             self.child(),
         )
         gcp.storage.Notification(
-            "pointers",
+            self.named("pointers"),
             gcp.storage.NotificationArgs(
                 bucket=self._foundation.models.name,
                 topic=topic.id,
@@ -90,7 +82,7 @@ class Release(Component):
     ) -> gcp.cloudbuild.Trigger:
         foundation = self._foundation
         return gcp.cloudbuild.Trigger(
-            "rollout",
+            self.named("rollout"),
             gcp.cloudbuild.TriggerArgs(
                 name=f"{foundation.stack.name}-rollout",
                 location=foundation.stack.region,
@@ -115,7 +107,7 @@ class Release(Component):
                     options=gcp.cloudbuild.TriggerBuildOptionsArgs(logging="CLOUD_LOGGING_ONLY"),
                 ),
             ),
-            self.child(foundation.services["cloudbuild"]),
+            self.child(foundation.service("cloudbuild")),
         )
 
     def _step(self, step: str, image: str, script: str) -> gcp.cloudbuild.TriggerBuildStepArgs:

@@ -11,14 +11,14 @@ class Scraper(Component):
     """May read the bearer token and write what is collected, nothing else."""
 
     def __init__(self, foundation: Foundation) -> None:
-        super().__init__("scraper")
+        super().__init__(foundation.named("scraper"), foundation)
         self.identity = foundation.identity("scraper", "collects tweets")
         self.bearer = Secret(
-            "x-bearer",
+            self.named("x-bearer"),
             self,
             secret_id=layout.bearer_secret(foundation.stack.name),
             readable_by=self.identity.member,
-            needs=foundation.services["secretmanager"],
+            needs=foundation.service("secretmanager"),
         )
         foundation.data.grant("scraper", self.identity.member, WRITE, "tweets/")
         foundation.data.may_list("scraper", self.identity.member)

@@ -22,7 +22,7 @@ class Training(Component):
     def __init__(
         self, training: config.Training, foundation: Foundation, images: Images, release: Release
     ) -> None:
-        super().__init__("training")
+        super().__init__(foundation.named("training"), foundation)
         self._training = training
         self._foundation = foundation
         self._trainer = foundation.identity("trainer", "trains models")
@@ -44,7 +44,7 @@ class Training(Component):
             ),
             foundation.models.may_list("trainer", member),
             gcp.artifactregistry.RepositoryIamMember(
-                "trainer-pull",
+                self.named("trainer-pull"),
                 gcp.artifactregistry.RepositoryIamMemberArgs(
                     repository=foundation.registry.repository.repository_id,
                     location=foundation.stack.region,
@@ -53,19 +53,13 @@ class Training(Component):
                 ),
                 self.child(),
             ),
-            gcp.projects.IAMMember(
-                "trainer-log",
-                gcp.projects.IAMMemberArgs(
-                    project=foundation.stack.project, role="roles/logging.logWriter", member=member
-                ),
-                self.child(),
-            ),
+            foundation.may_log("trainer", self._trainer),
         ]
 
     def _template(self, images: Images) -> gcp.compute.InstanceTemplate:
         training, spot = self._training, self._training.spot
         return gcp.compute.InstanceTemplate(
-            "trainer",
+            self.named("trainer"),
             gcp.compute.InstanceTemplateArgs(
                 name_prefix=f"{self._foundation.stack.name}-trainer-",
                 machine_type=training.machine_type,
@@ -119,7 +113,7 @@ class Training(Component):
                 },
             ),
             # No explicit name: the new template stands before the old one goes.
-            pulumi.ResourceOptions(parent=self, depends_on=[self._foundation.services["compute"]]),
+            pulumi.ResourceOptions(parent=self, depends_on=[self._foundation.service("compute")]),
         )
 
     def _user_data(self, image: str, data: str, models: str) -> str:
@@ -149,7 +143,7 @@ class Training(Component):
         that changed in the meantime must not make it anew, or an unrelated `up` would retrain.
         """
         return gcp.compute.InstanceFromTemplate(
-            f"train-{run}",
+            self.named(f"train-{run}"),
             gcp.compute.InstanceFromTemplateArgs(
                 name=naming.machine(self._foundation.stack.name, run),
                 zone=self._training.zones[0],

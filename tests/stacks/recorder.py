@@ -47,6 +47,8 @@ class Declared:
     type: str
     name: str
     inputs: Mapping[str, Any]
+    # The provider that it is made with, `<name>::<id>`; empty for a default one.
+    provider: str = ""
 
 
 @dataclass
@@ -61,7 +63,7 @@ class Recorder(mocks.Mocks):
         for known in self.resources:
             if (known.type, known.name) == (args.typ, args.name):
                 raise AssertionError(f"declared twice: {args.typ} {args.name}")
-        self.resources.append(Declared(args.typ, args.name, args.inputs))
+        self.resources.append(Declared(args.typ, args.name, args.inputs, _provider(args)))
         computed = _COMPUTED.get(args.typ, lambda i, p: {})(args.inputs, self.project)
         return f"{args.name}-id", {**args.inputs, **computed}
 
@@ -79,9 +81,17 @@ class Recorder(mocks.Mocks):
         return found
 
     @property
+    def of_google(self) -> list[Declared]:
+        return [r for r in self.resources if r.type.startswith("gcp:")]
+
+    @property
     def providers_resources(self) -> list[Declared]:
         """Without components, stack and providers."""
         return [r for r in self.resources if not r.type.startswith(("gpt2-bots:", "pulumi:"))]
+
+
+def _provider(args: mocks.MockResourceArgs) -> str:
+    return (args.provider or "").rpartition("pulumi:providers:gcp::")[2]
 
 
 def stack_values(name: str) -> dict[str, Any]:

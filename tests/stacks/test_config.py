@@ -177,7 +177,7 @@ def test_more_accounts_than_a_project_holds_are_refused() -> None:
     values["gpt2-bots:accounts"] = {
         f"bot{n}": {**ARCHIVE, "handle": f"bot{n}"} for n in range(config.MOST_ACCOUNTS + 1)
     }
-    with pytest.raises(UserError, match="91 are more than the 90"):
+    with pytest.raises(UserError, match="91 in project 'example-bots-dev' are more than the 90"):
         config.load("dev", values)
 
 

@@ -1,0 +1,76 @@
+"""Accounts spread over Google Cloud projects: each project is whole, and none touches another."""
+
+from typing import Any
+
+import pytest
+
+from pipeline.errors import UserError
+from stacks import config
+from tests.stacks.recorder import Recorder, declare, stack_values
+
+FURTHER = "example-bots-more"
+
+
+def spread() -> dict[str, Any]:
+    """prod, with one of its two accounts in a further project."""
+    values = stack_values("prod")
+    values["gpt2-bots:accounts"]["baker"]["project"] = FURTHER
+    return values
+
+
+@pytest.fixture(scope="module")
+def declared() -> Recorder:
+    return declare("prod", spread())
+
+
+def test_every_project_has_a_provider_of_its_own(declared: Recorder) -> None:
+    providers = {p.inputs["project"] for p in declared.of("pulumi:providers:gcp")}
+    assert providers == {"example-bots-prod", FURTHER}
+
+
+def test_no_resource_is_left_to_a_default_provider(declared: Recorder) -> None:
+    for resource in declared.of_google:
+        assert resource.provider.startswith(("google::", f"{FURTHER}-google::")), resource
+
+
+def test_what_an_account_needs_is_in_its_own_project(declared: Recorder) -> None:
+    buckets = {b.inputs["name"] for b in declared.of("gcp:storage/bucket:Bucket")}
+    assert buckets == {
+        f"{project}-prod-{role}"
+        for project in ("example-bots-prod", FURTHER)
+        for role in ("data", "models")
+    }
+    jobs = {
+        job.inputs["name"]: {
+            e["name"]: e.get("value")
+            for e in job.inputs["template"]["template"]["containers"][0]["envs"]
+        }
+        for job in declared.of("gcp:cloudrunv2/job:Job")
+        if "DATA_BUCKET" in str(job.inputs)
+    }
+    assert jobs["prod-baker-post"]["DATA_BUCKET"] == f"{FURTHER}-prod-data"
+    assert jobs["prod-keeper-post"]["DATA_BUCKET"] == "example-bots-prod-prod-data"
+
+
+def test_spreading_out_renames_nothing_of_the_first_project(declared: Recorder) -> None:
+    before = declare("prod", stack_values("prod"))
+    kept = {(r.type, r.name) for r in before.resources if "baker" not in r.name}
+    assert kept <= {(r.type, r.name) for r in declared.resources}
+
+
+def test_each_project_holds_as_many_accounts_as_it_has_service_accounts_for() -> None:
+    values = stack_values("prod")
+    archive = {"source": "archive", "consent": "made up", "post": "0 9 * * *"}
+
+    def accounts(number: int) -> dict[str, Any]:
+        return {
+            f"bot{n}": {**archive, "handle": f"bot{n}", "project": f"shard-{n // number:03}"}
+            for n in range(number * 2)
+        }
+
+    values["gpt2-bots:accounts"] = accounts(config.MOST_ACCOUNTS)
+    parts = config.load("prod", values).by_project()
+    assert [len(part.accounts) for part in parts] == [0, 90, 90]
+    values["gpt2-bots:accounts"] = accounts(config.MOST_ACCOUNTS + 1)
+    with pytest.raises(UserError, match="91 in project 'shard-000'"):
+        config.load("prod", values)

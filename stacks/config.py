@@ -125,6 +125,28 @@ Address = Annotated[
         "an address of the local cloud, such as 'http://127.0.0.1:9080'",
     ),
 ]
+BillingAccount = Annotated[
+    str,
+    _pattern(
+        r"[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}", "a billing account, such as '01ABCD-23EF45-6789AB'"
+    ),
+]
+Email = Annotated[str, _pattern(r"[^@\s]+@[^@\s]+\.[^@\s]+", "an e-mail address")]
+NotificationChannel = Annotated[
+    str,
+    _pattern(
+        r"projects/[a-z][a-z0-9-]{4,28}[a-z0-9]/notificationChannels/[0-9]+",
+        "a notification channel, such as 'projects/my-project/notificationChannels/1234567890'",
+    ),
+]
+ImageReference = Annotated[
+    str,
+    _pattern(
+        r"[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+(:[A-Za-z0-9._-]{1,128})?@sha256:[0-9a-f]{64}",
+        "an image by digest, such as"
+        " 'europe-west4-docker.pkg.dev/project/repository/app@sha256:…' with its 64 digits",
+    ),
+]
 Dollars = Annotated[Decimal, Field(ge=0, le=100_000, decimal_places=2)]
 
 
@@ -132,6 +154,15 @@ class Model(BaseModel):
     """What all models share: frozen, and closed to unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Serving(Model):
+    """The tweet API of one account."""
+
+    public: bool = Field(
+        default=False, description="whether everybody may ask it, and not only who is granted to"
+    )
+    max_instances: Annotated[int, Field(ge=1, le=10)] = 1
 
 
 class Account(Model):
@@ -154,6 +185,9 @@ class Account(Model):
     time_zone: TimeZone = Field(default="Etc/UTC", description="of both schedules")
     collect: Cron | None = Field(default=None, description="when the timeline is read")
     post: Cron | None = Field(default=None, description="when a tweet is posted")
+    serve: Serving | None = Field(
+        default=None, description="an HTTP API that answers with a tweet on request"
+    )
     reads_usd_per_month: Dollars = Field(
         default=Decimal(5), description="collecting stops at it, before X does"
     )
@@ -184,6 +218,18 @@ class Gpu(Model):
     count: Annotated[int, Field(ge=1, le=8)] = 1
 
 
+class Hardware(Model):
+    """A machine type, and the GPUs beside it where it bundles none."""
+
+    machine_type: str
+    gpu: Gpu | None = None
+
+    @model_validator(mode="after")
+    def _exists(self) -> Self:
+        machines.check(self.machine_type, self.gpu and (self.gpu.type, self.gpu.count))
+        return self
+
+
 class Training(Model):
     """The machine that trains, and the settings it trains with."""
 
@@ -196,12 +242,68 @@ class Training(Model):
     run: RunId | None = Field(
         default=None, description="a name asks for one training run; remove it afterwards"
     )
+    schedule: Cron | None = Field(
+        default=None, description="when all accounts are trained, without anybody naming a run"
+    )
+    time_zone: TimeZone = Field(default="Etc/UTC", description="of the schedule")
+    workers: Annotated[
+        int, Field(ge=1, le=20, description="machines that share out the accounts of a run")
+    ] = 1
+    fallbacks: tuple[Hardware, ...] = Field(
+        default=(), description="other machines, tried in this order when no zone has the first"
+    )
+    public_address: bool = Field(
+        default=True,
+        description="whether the machine has one; without, a NAT gateway is declared for it",
+    )
     settings: Settings = Settings()
 
     @model_validator(mode="after")
     def _machine_exists(self) -> Self:
         machines.check(self.machine_type, self.gpu and (self.gpu.type, self.gpu.count))
         return self
+
+
+class Images(Model):
+    """Program images that were built elsewhere; with them no Docker daemon is needed anywhere."""
+
+    app: ImageReference
+    scraper: ImageReference
+    trainer: ImageReference
+
+
+class Keep(Model):
+    """How long what was deleted or replaced can still be had back, in days.
+
+    Cloud Storage takes 0 (not at all) or 7 to 90 for soft delete; what `tweets_days` says is also
+    the longest that a deletion on request takes.
+    """
+
+    tweets_days: Annotated[int, Field(ge=0, le=90)] = 7
+    models_days: Annotated[int, Field(ge=0, le=90)] = 30
+    releases: Annotated[
+        int, Field(ge=2, le=100, description="images of an account that are kept besides the live")
+    ] = 10
+
+
+class Budget(Model):
+    """A monthly sum at which the billing account's people are told; it stops nothing."""
+
+    billing_account: BillingAccount
+    usd_per_month: Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class Monitoring(Model):
+    """Who is told when something is wrong."""
+
+    emails: tuple[Email, ...] = Field(default=(), description="addresses that alerts are sent to")
+    channels: tuple[NotificationChannel, ...] = Field(
+        default=(), description="notification channels that exist already"
+    )
+    watch: Cron = Field(
+        default="*/15 * * * *", description="when the watcher compares what is with what should be"
+    )
+    budget: Budget | None = None
 
 
 class Stack(Model):
@@ -214,6 +316,13 @@ class Stack(Model):
         default_factory=lambda: MappingProxyType({}), description="the bots, by name"
     )
     training: Training | None = None
+    images: Images | None = Field(
+        default=None, description="images by digest; without, they are built here, by Docker"
+    )
+    keep: Keep = Keep()
+    monitoring: Monitoring | None = Field(
+        default=None, description="watcher, alerts, dashboard and budget"
+    )
     throw_away: bool = Field(
         default=False, description="`pulumi destroy` deletes the buckets with what is in them"
     )

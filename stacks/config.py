@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, cast, get_args
 from zoneinfo import ZoneInfo
 
 import yaml
@@ -315,6 +315,11 @@ class Stack(Model):
     accounts: Annotated[Mapping[AccountName, Account], AfterValidator(MappingProxyType)] = Field(
         default_factory=lambda: MappingProxyType({}), description="the bots, by name"
     )
+    accounts_file: str | None = Field(
+        default=None,
+        description="a YAML file beside the stack file with accounts by name, in place of or beside"
+        " `accounts`: the engine hands over 128 KiB of configuration at most, some 400 accounts",
+    )
     training: Training | None = None
     images: Images | None = Field(
         default=None, description="images by digest; without, they are built here, by Docker"
@@ -400,8 +405,8 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _models(inner)
 
 
-def load(stack: str, values: Mapping[str, object]) -> Stack:
-    """The stack named `stack` from its configuration, keyed as in the stack file.
+def load(stack: str, values: Mapping[str, object], folder: Path = Path("stacks")) -> Stack:
+    """The stack named `stack` from its configuration, keyed as in the stack file in `folder`.
 
     Raises:
         UserError: something is missing, unknown or impossible; one line names each mistake.
@@ -412,10 +417,34 @@ def load(stack: str, values: Mapping[str, object]) -> Stack:
             given[key.removeprefix("gcp:")] = value
         elif key.startswith(NAMESPACE):
             given[key.removeprefix(NAMESPACE)] = value
+    _add_accounts_of_file(stack, given, folder)
     try:
         return Stack.model_validate(given)
     except ValidationError as error:
         raise UserError("; ".join(_sentence(stack, e) for e in error.errors())) from None
+
+
+def _add_accounts_of_file(stack: str, given: dict[str, Any], folder: Path) -> None:
+    """Put the accounts of `accounts_file` beside those of the stack file."""
+    name = given.get("accounts_file")
+    if not isinstance(name, str):
+        return
+    key = f"stacks/Pulumi.{stack}.yaml: {NAMESPACE}accounts_file: {name!r}"
+    try:
+        more: object = yaml.safe_load((folder / name).read_text())
+    except OSError:
+        raise UserError(f"{key}: no such file beside the stack file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{key}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(more, dict):
+        raise UserError(f"{key}: no accounts by name in it, as under `accounts:`")
+    found = cast("dict[object, object]", more)
+    own: object = given.get("accounts") or {}
+    if isinstance(own, Mapping):
+        here = cast("Mapping[object, object]", own)
+        for account in here.keys() & found.keys():
+            raise UserError(f"{key}: accounts.{account} is in the stack file too; keep one of them")
+        given["accounts"] = {**here, **found}
 
 
 def _sentence(stack: str, error: Any) -> str:
@@ -470,7 +499,7 @@ def read(file: Path) -> Stack:
         raise UserError(
             f"{file}: no `config:` in it; stacks/Pulumi.dev.yaml shows how it looks"
         ) from None
-    return load(stack, config)
+    return load(stack, config, file.parent)
 
 
 class _Document(BaseModel):

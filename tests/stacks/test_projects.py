@@ -1,8 +1,11 @@
 """Accounts spread over Google Cloud projects: each project is whole, and none touches another."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from pipeline.errors import UserError
 from stacks import config
@@ -56,6 +59,36 @@ def test_spreading_out_renames_nothing_of_the_first_project(declared: Recorder) 
     before = declare("prod", stack_values("prod"))
     kept = {(r.type, r.name) for r in before.resources if "baker" not in r.name}
     assert kept <= {(r.type, r.name) for r in declared.resources}
+
+
+def test_accounts_may_stand_in_a_file_beside_the_stack_file(tmp_path: Path) -> None:
+    values = stack_values("prod")
+    accounts = values["gpt2-bots:accounts"]
+    (tmp_path / "more.yaml").write_text(yaml.safe_dump({"baker": accounts.pop("baker")}))
+    file = tmp_path / "Pulumi.prod.yaml"
+    values["gpt2-bots:accounts_file"] = "more.yaml"
+    file.write_text(yaml.safe_dump({"config": values}))
+    assert {**config.read(file).accounts} == {**config.load("prod", stack_values("prod")).accounts}
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (None, "'more.yaml': no such file beside the stack file"),
+        ("- a", "'more.yaml': no accounts by name in it"),
+        ("a: [", "'more.yaml': not YAML"),
+        ("keeper: {}", "accounts.keeper is in the stack file too"),
+        ("weather: {}", "accounts.weather.handle: missing"),
+    ],
+)
+def test_a_wrong_file_of_accounts_is_one_clear_error(
+    tmp_path: Path, text: str | None, error: str
+) -> None:
+    if text is not None:
+        (tmp_path / "more.yaml").write_text(text)
+    values = {**stack_values("prod"), "gpt2-bots:accounts_file": "more.yaml"}
+    with pytest.raises(UserError, match=re.escape(error)):
+        config.load("prod", values, tmp_path)
 
 
 def test_each_project_holds_as_many_accounts_as_it_has_service_accounts_for() -> None:

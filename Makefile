@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/coverage run -m pytest
 
-.PHONY: help setup demo test test-deep check local lock clean
+.PHONY: help setup demo test test-deep check docs local lock clean
 
 help:  ## tell what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ check: setup  ## style, types, scripts
 	@$(BIN)/ruff format --check .
 	@$(BIN)/pyright
 	@$(BIN)/shellcheck stacks/scripts/*.sh tools/*.sh trainer_image/*.sh
+
+docs: setup  ## write again what is generated: schema and reference of the stack file
+	@$(BIN)/python -m stacks.reference
 
 local: setup  ## start the local cloud
 	@$(BIN)/python -m local up

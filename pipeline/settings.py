@@ -10,12 +10,18 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    base_model: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")] = "124M"
-    steps: Annotated[int, Field(ge=1, le=100_000)] = 300
-    learning_rate: Annotated[float, Field(gt=0, le=0.1)] = 1e-4
-    batch_size: Annotated[int, Field(ge=1, le=256)] = 1
+    base_model: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$",
+            description="the model under `base/` of the models bucket that an account starts from",
+        ),
+    ] = "124M"
+    steps: Annotated[int, Field(ge=1, le=100_000, description="at most, an account")] = 300
+    learning_rate: Annotated[float, Field(gt=0, le=0.1, description="of Adam")] = 1e-4
+    batch_size: Annotated[int, Field(ge=1, le=256, description="examples a step")] = 1
     window: Annotated[int, Field(ge=16, le=1024, description="tokens a training example")] = 256
-    save_every: Annotated[int, Field(ge=1)] = 30
+    save_every: Annotated[int, Field(ge=1, description="steps between two evaluations")] = 30
     min_tweets: Annotated[int, Field(ge=20, description="fewer: the account is not trained")] = 100
     min_new_tweets: Annotated[int, Field(ge=1, description="fewer since live: skipped")] = 20
-    seed: int = 1
+    seed: Annotated[int, Field(description="of all that is random in training")] = 1

@@ -10,6 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -25,34 +26,58 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     ValidationError,
     model_validator,
 )
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import core_schema
 
 from pipeline.errors import UserError
 from pipeline.settings import Settings
 from stacks import machines, naming
 
 NAMESPACE = "gpt2-bots:"
+# Keys that are not the program's own, but Pulumi's and its providers for Docker.
+OTHER_NAMESPACES = ("docker", "docker-build", "pulumi")
+_OF_GOOGLE = ("project", "region")
 # Service accounts are 100 a project; about ten are the stack's own (docs/decisions).
 MOST_ACCOUNTS = 90
 
 
-def _pattern(pattern: str, what: str) -> AfterValidator:
-    def check(value: str) -> str:
-        if not re.fullmatch(pattern, value):
-            raise ValueError(f"{value!r} is not {what}")
-        return value
+@dataclass(frozen=True)
+class Form:
+    """How a text has to look: the pattern of all of it, and what a person calls it.
 
-    return AfterValidator(check)
+    Checks values, and describes them in the JSON Schema of the stack file.
+    """
+
+    pattern: str
+    what: str
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        # The last is the editors' own: what they say of a text that does not match.
+        return {
+            **handler(schema),
+            "pattern": f"^({self.pattern})$",
+            "patternErrorMessage": f"not {self.what}",
+        }
+
+    def _check(self, value: str) -> str:
+        if not re.fullmatch(self.pattern, value):
+            raise ValueError(f"{value!r} is not {self.what}")
+        return value
 
 
 def _cron(value: str) -> str:
-    if len(value.split()) != 5:
-        raise ValueError(
-            f"{value!r} is not a cron expression of five fields"
-            " (minute hour day-of-month month day-of-week), such as '0 9 * * *'"
-        )
     try:
         next(CronSim(value, datetime.now(UTC)))
     except CronSimError as error:
@@ -81,67 +106,75 @@ def _run(value: object) -> object:
     return value
 
 
-Cron = Annotated[str, AfterValidator(_cron)]
+Cron = Annotated[
+    str,
+    Form(
+        r"\S+( +\S+){4}",
+        "a cron expression of five fields (minute hour day-of-month month day-of-week),"
+        " such as '0 9 * * *'",
+    ),
+    AfterValidator(_cron),
+]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 Handle = Annotated[
     str,
-    _pattern(
+    Form(
         r"[A-Za-z0-9_]{1,15}",
         "a handle that X can have: 1 to 15 letters, digits and underscores, without the @",
     ),
 ]
 AccountName = Annotated[
     str,
-    _pattern(
+    Form(
         r"[a-z]([a-z0-9-]{0,28}[a-z0-9])?",
         "a name for an account: 1 to 30 lower-case letters, digits and hyphens, a letter first",
     ),
 ]
 ProjectId = Annotated[
     str,
-    _pattern(
+    Form(
         r"[a-z][a-z0-9-]{4,28}[a-z0-9]",
         "a Google Cloud project id: 6 to 30 lower-case letters, digits and hyphens",
     ),
 ]
 Region = Annotated[
-    str, _pattern(r"[a-z]+-[a-z]+[0-9]+", "a Google Cloud region, such as 'europe-west4'")
+    str, Form(r"[a-z]+-[a-z]+[0-9]+", "a Google Cloud region, such as 'europe-west4'")
 ]
 Zone = Annotated[
-    str, _pattern(r"[a-z]+-[a-z]+[0-9]+-[a-z]", "a Google Cloud zone, such as 'europe-west4-a'")
+    str, Form(r"[a-z]+-[a-z]+[0-9]+-[a-z]", "a Google Cloud zone, such as 'europe-west4-a'")
 ]
 RunId = Annotated[
     str,
     BeforeValidator(_run),
-    _pattern(
+    Form(
         r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?",
         "a name for a run: 1 to 40 lower-case letters, digits and hyphens, such as '2026-11-23'",
     ),
 ]
 Address = Annotated[
     str,
-    _pattern(
+    Form(
         r"http://127\.0\.0\.1:[0-9]{2,5}",
         "an address of the local cloud, such as 'http://127.0.0.1:9080'",
     ),
 ]
 BillingAccount = Annotated[
     str,
-    _pattern(
+    Form(
         r"[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}", "a billing account, such as '01ABCD-23EF45-6789AB'"
     ),
 ]
-Email = Annotated[str, _pattern(r"[^@\s]+@[^@\s]+\.[^@\s]+", "an e-mail address")]
+Email = Annotated[str, Form(r"[^@\s]+@[^@\s]+\.[^@\s]+", "an e-mail address")]
 NotificationChannel = Annotated[
     str,
-    _pattern(
+    Form(
         r"projects/[a-z][a-z0-9-]{4,28}[a-z0-9]/notificationChannels/[0-9]+",
         "a notification channel, such as 'projects/my-project/notificationChannels/1234567890'",
     ),
 ]
 ImageReference = Annotated[
     str,
-    _pattern(
+    Form(
         r"[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+(:[A-Za-z0-9._-]{1,128})?@sha256:[0-9a-f]{64}",
         "an image by digest, such as"
         " 'europe-west4-docker.pkg.dev/project/repository/app@sha256:…' with its 64 digits",
@@ -162,7 +195,9 @@ class Serving(Model):
     public: bool = Field(
         default=False, description="whether everybody may ask it, and not only who is granted to"
     )
-    max_instances: Annotated[int, Field(ge=1, le=10)] = 1
+    max_instances: Annotated[
+        int, Field(ge=1, le=10, description="how many may run at a time, and so cost")
+    ] = 1
 
 
 class Account(Model):
@@ -214,15 +249,17 @@ class Account(Model):
 class Gpu(Model):
     """GPUs beside a machine that bundles none."""
 
-    type: str
-    count: Annotated[int, Field(ge=1, le=8)] = 1
+    type: Annotated[str, Field(json_schema_extra={"enum": [*machines.ATTACHED]})] = Field(
+        description="Compute Engine's name of it"
+    )
+    count: Annotated[int, Field(ge=1, le=8, description="how many of them")] = 1
 
 
 class Hardware(Model):
     """A machine type, and the GPUs beside it where it bundles none."""
 
-    machine_type: str
-    gpu: Gpu | None = None
+    machine_type: str = Field(description="Compute Engine's name of it")
+    gpu: Gpu | None = Field(default=None, description="for machines that bundle no GPU (n1)")
 
     @model_validator(mode="after")
     def _exists(self) -> Self:
@@ -234,9 +271,11 @@ class Training(Model):
     """The machine that trains, and the settings it trains with."""
 
     zones: Annotated[tuple[Zone, ...], Field(min_length=1, description="tried in this order")]
-    machine_type: str = "g2-standard-4"
+    machine_type: str = Field(
+        default="g2-standard-4", description="Compute Engine's name of it; g2 comes with an L4"
+    )
     gpu: Gpu | None = Field(default=None, description="for machines that bundle no GPU (n1)")
-    disk_gb: Annotated[int, Field(ge=20, le=2000)] = 100
+    disk_gb: Annotated[int, Field(ge=20, le=2000, description="its boot disk")] = 100
     spot: bool = Field(default=False, description="cheaper, and may be taken away")
     hours: Annotated[int, Field(ge=1, le=72, description="the machine's hard limit")] = 4
     run: RunId | None = Field(
@@ -256,7 +295,7 @@ class Training(Model):
         default=True,
         description="whether the machine has one; without, a NAT gateway is declared for it",
     )
-    settings: Settings = Settings()
+    settings: Settings = Field(default=Settings(), description="what the trainer is told")
 
     @model_validator(mode="after")
     def _machine_exists(self) -> Self:
@@ -267,9 +306,9 @@ class Training(Model):
 class Images(Model):
     """Program images that were built elsewhere; with them no Docker daemon is needed anywhere."""
 
-    app: ImageReference
-    scraper: ImageReference
-    trainer: ImageReference
+    app: ImageReference = Field(description="writes and posts")
+    scraper: ImageReference = Field(description="collects")
+    trainer: ImageReference = Field(description="trains")
 
 
 class Keep(Model):
@@ -279,8 +318,8 @@ class Keep(Model):
     the longest that a deletion on request takes.
     """
 
-    tweets_days: Annotated[int, Field(ge=0, le=90)] = 7
-    models_days: Annotated[int, Field(ge=0, le=90)] = 30
+    tweets_days: Annotated[int, Field(ge=0, le=90, description="tweets and posts")] = 7
+    models_days: Annotated[int, Field(ge=0, le=90, description="models and pointers")] = 30
     releases: Annotated[
         int, Field(ge=2, le=100, description="images of an account that are kept besides the live")
     ] = 10
@@ -289,8 +328,8 @@ class Keep(Model):
 class Budget(Model):
     """A monthly sum at which the billing account's people are told; it stops nothing."""
 
-    billing_account: BillingAccount
-    usd_per_month: Annotated[int, Field(ge=1, le=1_000_000)]
+    billing_account: BillingAccount = Field(description="which pays for the project")
+    usd_per_month: Annotated[int, Field(ge=1, le=1_000_000, description="the sum")]
 
 
 class Monitoring(Model):
@@ -303,15 +342,15 @@ class Monitoring(Model):
     watch: Cron = Field(
         default="*/15 * * * *", description="when the watcher compares what is with what should be"
     )
-    budget: Budget | None = None
+    budget: Budget | None = Field(default=None, description="a sum at which people are told")
 
 
 class Stack(Model):
     """One environment."""
 
     name: str
-    project: ProjectId
-    region: Region
+    project: ProjectId = Field(description="the Google Cloud project, which must exist")
+    region: Region = Field(description="where everything is")
     accounts: Annotated[Mapping[AccountName, Account], AfterValidator(MappingProxyType)] = Field(
         default_factory=lambda: MappingProxyType({}), description="the bots, by name"
     )
@@ -320,11 +359,13 @@ class Stack(Model):
         description="a YAML file beside the stack file with accounts by name, in place of or beside"
         " `accounts`: the engine hands over 128 KiB of configuration at most, some 400 accounts",
     )
-    training: Training | None = None
+    training: Training | None = Field(
+        default=None, description="how models are trained; without, none is"
+    )
     images: Images | None = Field(
         default=None, description="images by digest; without, they are built here, by Docker"
     )
-    keep: Keep = Keep()
+    keep: Keep = Field(default=Keep(), description="how long what was deleted can be had back")
     monitoring: Monitoring | None = Field(
         default=None, description="watcher, alerts, dashboard and budget"
     )
@@ -386,14 +427,22 @@ class Stack(Model):
         ]
 
 
+def key(name: str) -> str:
+    """How a stack file calls a field of `Stack`."""
+    return f"gcp:{name}" if name in _OF_GOOGLE else NAMESPACE + name
+
+
 def _unknown_key(loc: tuple[int | str, ...]) -> str:
     """What to write in place of a key that its model does not know."""
     model: type[BaseModel] = Stack
     for part in loc[:-1]:
         if part in model.model_fields:
             model = next(_models(model.model_fields[str(part)].annotation))
-    known = [key for key in model.model_fields if key != "name"]
-    near = difflib.get_close_matches(str(loc[-1]), known, n=1)
+    return _instead(str(loc[-1]), [field for field in model.model_fields if field != "name"])
+
+
+def _instead(given: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(given, known, n=1)
     return f"unknown key; did you mean {near[0]!r}?" if near else f"unknown key; known: {known}"
 
 
@@ -411,12 +460,16 @@ def load(stack: str, values: Mapping[str, object], folder: Path = Path("stacks")
     Raises:
         UserError: something is missing, unknown or impossible; one line names each mistake.
     """
+    known = {key(name): name for name in Stack.model_fields if name != "name"}
     given: dict[str, Any] = {"name": stack}
-    for key, value in values.items():
-        if key in ("gcp:project", "gcp:region"):
-            given[key.removeprefix("gcp:")] = value
-        elif key.startswith(NAMESPACE):
-            given[key.removeprefix(NAMESPACE)] = value
+    unknown: list[str] = []
+    for given_key, value in values.items():
+        if given_key in known:
+            given[known[given_key]] = value
+        elif given_key.partition(":")[0] not in OTHER_NAMESPACES:
+            unknown.append(f"{_line(given_key)}: {_instead(given_key, [*known])}")
+    if unknown:
+        raise UserError("; ".join(f"stacks/Pulumi.{stack}.yaml: {one}" for one in unknown))
     _add_accounts_of_file(stack, given, folder)
     try:
         return Stack.model_validate(given)
@@ -449,11 +502,7 @@ def _add_accounts_of_file(stack: str, given: dict[str, Any], folder: Path) -> No
 
 def _sentence(stack: str, error: Any) -> str:
     loc: tuple[int | str, ...] = tuple(part for part in error["loc"] if part != "[key]")
-    key = ".".join(map(str, loc))
-    if loc[:1] in (("project",), ("region",)):
-        key = f"gcp:{key}"
-    elif key:
-        key = NAMESPACE + key
+    where = key(_line(".".join(map(str, loc)))) if loc else ""
     if error["type"] == "extra_forbidden":
         what = _unknown_key(loc)
     elif error["type"] == "missing":
@@ -462,7 +511,12 @@ def _sentence(stack: str, error: Any) -> str:
         what = error["msg"].removeprefix("Value error, ")
     else:
         what = f"{error['input']!r}: {error['msg'][:1].lower()}{error['msg'][1:]}"
-    return f"stacks/Pulumi.{stack}.yaml: " + (f"{key}: {what}" if key else what)
+    return f"stacks/Pulumi.{stack}.yaml: " + (f"{where}: {what}" if where else what)
+
+
+def _line(text: str) -> str:
+    """A key as it can stand in a line."""
+    return text if text.isprintable() else repr(text)
 
 
 def from_engine(stack: str, values: Mapping[str, str]) -> Stack:

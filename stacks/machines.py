@@ -13,7 +13,7 @@ _BUNDLED = {
     "a3-highgpu": {"1g", "2g", "4g", "8g"},  # H100
 }
 # GPUs that are attached to n1 machines, and how many at once.
-_ATTACHED = {
+ATTACHED = {
     "nvidia-tesla-t4": {1, 2, 4},
     "nvidia-tesla-p4": {1, 2, 4},
     "nvidia-tesla-p100": {1, 2, 4},
@@ -56,10 +56,10 @@ def check(machine_type: str, gpu: tuple[str, int] | None) -> None:
     if gpu is None:
         return
     kind, count = gpu
-    if kind not in _ATTACHED:
-        raise ValueError(f"gpu.type: {kind!r} is unknown; there are {', '.join(_ATTACHED)}")
-    if count not in _ATTACHED[kind]:
-        raise ValueError(f"gpu.count: {kind} comes as {sorted(_ATTACHED[kind])}, not {count}")
+    if kind not in ATTACHED:
+        raise ValueError(f"gpu.type: {kind!r} is unknown; there are {', '.join(ATTACHED)}")
+    if count not in ATTACHED[kind]:
+        raise ValueError(f"gpu.count: {kind} comes as {sorted(ATTACHED[kind])}, not {count}")
     if not machine_type.startswith("n1-"):
         raise ValueError(
             f"gpu: {kind} is attached to n1 machines only, not {machine_type!r};"

@@ -1,0 +1,124 @@
+"""What editors and readers are told of the stack file is what the models take."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from stacks import config, reference
+from tests.stacks.environments import everything
+from tests.stacks.recorder import ROOT, stack_values
+from tests.stacks.test_config import MISTAKES
+
+FILES = ["local", "dev", "prod"]
+# What a schema of one value at a time cannot see; the models do.
+BEYOND_A_SCHEMA = {
+    "unknown time zone",
+    "bad cron",
+    "cron that never comes",
+    "two accounts with one handle",
+    "an account named as a program image",
+    "zone outside the region",
+    "unknown machine",
+    "timeline without acknowledgement",
+    "archive on a schedule",
+}
+
+
+def refused(values: dict[str, Any]) -> bool:
+    checker = jsonschema.Draft7Validator(reference.schema())
+    return not checker.is_valid({"config": values})
+
+
+def test_the_schema_is_a_schema() -> None:
+    jsonschema.Draft7Validator.check_schema(reference.schema())
+
+
+def test_schema_and_page_are_of_these_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committed = [reference.SCHEMA.read_text(), reference.PAGE.read_text()]
+    monkeypatch.setattr(reference, "SCHEMA", tmp_path / "schema")
+    monkeypatch.setattr(reference, "PAGE", tmp_path / "page")
+    reference.main()
+    written = [(tmp_path / name).read_text() for name in ("schema", "page")]
+    assert written == committed, "the models have changed: run `make docs`, and commit it"
+
+
+def test_every_key_says_what_it_means() -> None:
+    document = reference.schema()
+    for model in (document["properties"]["config"], *document["definitions"].values()):
+        for key, described in model["properties"].items():
+            assert described.get("description"), key
+
+
+@pytest.mark.parametrize("stack", FILES)
+def test_an_editor_finds_the_schema_and_nothing_wrong_in(stack: str) -> None:
+    file = ROOT / f"stacks/Pulumi.{stack}.yaml"
+    assert file.read_text().startswith("# yaml-language-server: $schema=stack.schema.json\n")
+    assert (file.parent / "stack.schema.json") == reference.SCHEMA
+    jsonschema.validate(yaml.safe_load(file.read_text()), reference.schema())
+
+
+def test_a_stack_file_that_asks_for_everything_is_accepted() -> None:
+    assert not refused(everything())
+    config.load("prod", everything())
+
+
+def test_everything_is_every_key_of_every_model() -> None:
+    stack = config.load("prod", everything())
+    left_out = {
+        (type(model).__name__, key)
+        for model in models(stack)
+        for key in type(model).model_fields
+        if not any(key in one.model_fields_set for one in models(stack) if type(one) is type(model))
+    }
+    assert left_out == {("Stack", "emulator"), ("Stack", "accounts_file")}
+
+
+def models(value: object) -> Iterator[BaseModel]:
+    """All models inside a model."""
+    if isinstance(value, BaseModel):
+        yield value
+        for field in type(value).model_fields:
+            yield from models(getattr(value, field))
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from models(item)
+    elif hasattr(value, "values"):
+        for item in value.values():  # pyright: ignore[reportAttributeAccessIssue]
+            yield from models(item)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_the_schema_refuses(mistake: str) -> None:
+    values = stack_values("dev")
+    MISTAKES[mistake][0](values)
+    assert refused(values) == (mistake not in BEYOND_A_SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("gcp:regoin", "europe-west4"),
+        ("gcp:zone", "europe-west4-a"),
+        ("gpt2bots:training", {}),
+        ("training", {}),
+        ("gpt2-bots:name", "dev"),
+    ],
+)
+def test_a_key_that_would_do_nothing_is_refused_by_schema_and_models(key: str, value: Any) -> None:
+    values = {**stack_values("dev"), key: value}
+    assert refused(values)
+    with pytest.raises(config.UserError, match=f"{key}: unknown key"):
+        config.load("dev", values)
+
+
+def test_keys_of_pulumi_and_docker_are_left_to_them() -> None:
+    values = {**stack_values("dev"), "pulumi:tags": {"a": "b"}, "docker:host": "x"}
+    assert not refused(values)
+    config.load("dev", values)

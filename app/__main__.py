@@ -18,7 +18,7 @@ from app.filters import Filters, unsafe_words
 from app.generate import Model
 from app.post import Poster
 from app.send import sender
-from pipeline import clock, layout, novelty, slots
+from pipeline import clock, layout, novelty, secrets, slots
 from pipeline.errors import UserError
 from pipeline.log import log
 from pipeline.novelty import NoveltyIndex
@@ -41,7 +41,7 @@ class Settings(BaseModel):
     time_zone: str = Field(alias="TIME_ZONE", min_length=1)
     posts_usd_per_month: Decimal = Field(alias="POSTS_USD_PER_MONTH", ge=0)
     task_timeout: int = Field(alias="TASK_TIMEOUT", gt=0, description="in seconds")
-    x_keys: str = Field(alias="X_KEYS", default="", repr=False)
+    x_keys_secret: str = Field(alias="X_KEYS_SECRET", min_length=1)
     release: str = Field(alias="RELEASE", min_length=1)
     execution: str = Field(alias="CLOUD_RUN_EXECUTION", default="by-hand")
 
@@ -75,7 +75,7 @@ def post() -> int:
         log("INFO", f"there is no model in {MODEL.resolve()} yet: nothing is posted")
         return 0
     settings = Settings.read()
-    keys = Keys.parse(settings.x_keys)
+    keys = Keys.parse(secrets.latest(settings.x_keys_secret))
     composer = load_composer()
     store = Store.open(settings.data_bucket)
     poster = Poster(

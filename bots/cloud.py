@@ -1,23 +1,17 @@
 """One stack's cloud as the operator reaches it: its buckets, its secrets, its ticks."""
 
-import base64
 import os
 from datetime import datetime
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
-import google.auth
 import requests
-from google.auth.exceptions import GoogleAuthError
-from google.auth.transport.requests import AuthorizedSession
 
-from pipeline import clock, layout
+from pipeline import clock, layout, secrets
 from pipeline.errors import UserError
 from pipeline.store import Store
 from stacks.config import Stack
 
-_SECRET_MANAGER = "https://secretmanager.googleapis.com"  # noqa: S105
-_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _TIMEOUT = 30
 
 
@@ -56,24 +50,8 @@ class Cloud:
         return Store.open(layout.models_bucket(self.stack.project, self.stack.name))
 
     def add_secret_version(self, secret: str, value: str) -> None:
-        """Make `value` the newest version of a secret that the stack declared.
-
-        Source: https://cloud.google.com/secret-manager/docs/reference/rest, secrets.addVersion
-        """
-        base = self.stack.emulator or _SECRET_MANAGER
-        url = f"{base}/v1/projects/{self.stack.project}/secrets/{secret}:addVersion"
-        body = {"payload": {"data": base64.b64encode(value.encode()).decode()}}
-        try:
-            answer: requests.Response = _session().post(url, json=body, timeout=_TIMEOUT)
-        except (GoogleAuthError, requests.RequestException) as error:
-            raise UserError(f"Secret Manager cannot be asked: {_line(error)}") from None
-        if answer.status_code == 404:
-            raise UserError(
-                f"secret {secret} is not there: deploy the stack first"
-                f" (`pulumi up --stack {self.stack.name}`)"
-            )
-        if not answer.ok:
-            raise UserError(f"secret {secret}: {answer.status_code} {_said(answer)}")
+        """Make `value` the newest version of a secret that the stack declared."""
+        secrets.add_version(f"projects/{self.stack.project}/secrets/{secret}", value)
 
 
 def _local_status(emulator: str) -> dict[str, Any]:
@@ -93,24 +71,9 @@ def _become_local_operator(emulator: str, project: str) -> None:
     os.environ.pop("GOOGLE_APPLICATION_CREDENTIALS", None)
     os.environ.update(
         API_ENDPOINT_OVERRIDE=emulator,
+        CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER=f"{emulator}/",
         GCE_METADATA_HOST=f"{host}/as/operator",
         GCE_METADATA_IP=f"{host}/as/operator",
         GOOGLE_CLOUD_PROJECT=project,
         CLOUDSDK_CONFIG=os.devnull,
     )
-
-
-def _session() -> Any:
-    credentials, _ = cast("tuple[Any, Any]", google.auth.default(scopes=[_SCOPE]))  # pyright: ignore[reportUnknownMemberType]
-    return AuthorizedSession(credentials)
-
-
-def _said(answer: requests.Response) -> str:
-    try:
-        return " ".join(str(answer.json()["error"]["message"]).split())[:300]
-    except (ValueError, KeyError, TypeError):
-        return answer.reason
-
-
-def _line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:300]

@@ -80,8 +80,7 @@ class Keys(BaseModel):
 def required(secret: str, name: str, command: str) -> str:
     """A secret's value; UserError, naming the command that sets it, while it has none."""
     value = secret.strip()
-    if value in {"", "unset"}:
-        # Empty, or the placeholder that the stack made.
+    if not value:
         raise UserError(f"the {name} is not set; set it with `{command}`")
     return value
 

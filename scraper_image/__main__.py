@@ -5,7 +5,7 @@ import re
 import sys
 from decimal import Decimal, InvalidOperation
 
-from pipeline import clock, layout, x
+from pipeline import clock, layout, secrets, x
 from pipeline.errors import UserError
 from pipeline.log import log
 from pipeline.spend import Ledger
@@ -33,8 +33,8 @@ def _collect(account: str) -> None:
             "write the name alone, without @ and address"
         )
     bearer = x.required(
-        os.environ.get("X_BEARER_TOKEN", ""),
-        "X bearer token (X_BEARER_TOKEN)",
+        secrets.latest(_given("X_BEARER_SECRET")),
+        "X bearer token",
         "bots credentials --bearer",
     )
     limit = _money("READS_USD_PER_MONTH")

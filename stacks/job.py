@@ -59,8 +59,10 @@ class ScheduledJob(Component):
                                 image=image,
                                 args=args,
                                 envs=[
-                                    *(_variable(key, value) for key, value in env.items()),
-                                    *(_secret(key, secret) for key, secret in secrets.items()),
+                                    gcp.cloudrunv2.JobTemplateTemplateContainerEnvArgs(
+                                        name=key, value=value
+                                    )
+                                    for key, value in {**env, **_names(secrets)}.items()
                                 ],
                                 resources=gcp.cloudrunv2.JobTemplateTemplateContainerResourcesArgs(
                                     limits={"cpu": "1", "memory": memory}
@@ -70,12 +72,7 @@ class ScheduledJob(Component):
                     ),
                 ),
             ),
-            # A job is refused while a secret that it names has no version, or is closed to it.
-            self.child(
-                foundation.service("run"),
-                *needs,
-                *(part for s in secrets.values() for part in (s.placeholder, s.grant)),
-            ),
+            self.child(foundation.service("run"), *needs, *(s.grant for s in secrets.values())),
         )
         self._run_on(schedule, job)
         self.register_outputs({})
@@ -114,18 +111,6 @@ class ScheduledJob(Component):
         )
 
 
-def _variable(
-    key: str, value: pulumi.Input[str]
-) -> gcp.cloudrunv2.JobTemplateTemplateContainerEnvArgs:
-    return gcp.cloudrunv2.JobTemplateTemplateContainerEnvArgs(name=key, value=value)
-
-
-def _secret(key: str, secret: Secret) -> gcp.cloudrunv2.JobTemplateTemplateContainerEnvArgs:
-    return gcp.cloudrunv2.JobTemplateTemplateContainerEnvArgs(
-        name=key,
-        value_source=gcp.cloudrunv2.JobTemplateTemplateContainerEnvValueSourceArgs(
-            secret_key_ref=gcp.cloudrunv2.JobTemplateTemplateContainerEnvValueSourceSecretKeyRefArgs(
-                secret=secret.secret.secret_id, version="latest"
-            )
-        ),
-    )
+def _names(secrets: Mapping[str, Secret]) -> dict[str, pulumi.Input[str]]:
+    """The names, not the values: Run would refuse the job while a secret has no version."""
+    return {key: secret.secret.id for key, secret in secrets.items()}

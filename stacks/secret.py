@@ -5,15 +5,11 @@ import pulumi_gcp as gcp
 
 from stacks.component import Component
 
-# What the programs take for "missing".
-UNSET = "unset"
-
 
 class Secret(Component):
-    """A secret with a placeholder version, which an operator's `bots credentials` supersedes.
+    """A secret and who may read it; `bots credentials` gives it its versions, and nobody else.
 
-    The placeholder lets jobs that name the secret be created before its value exists. It is
-    abandoned on deletion and never updated, so that it can never become the newest version again.
+    None is declared: one that were made anew would be the newest, and shadow the operator's.
     """
 
     def __init__(
@@ -36,13 +32,6 @@ class Secret(Component):
                 deletion_protection=False,
             ),
             self.child(needs),
-        )
-        self.placeholder = gcp.secretmanager.SecretVersion(
-            name,
-            gcp.secretmanager.SecretVersionArgs(
-                secret=self.secret.id, secret_data=UNSET, deletion_policy="ABANDON"
-            ),
-            self.child(ignore_changes=["*"]),
         )
         self.grant = gcp.secretmanager.SecretIamMember(
             name,

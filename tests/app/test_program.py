@@ -17,6 +17,7 @@ from google.cloud import storage
 from local.x.server import XServer
 from pipeline import slots
 from pipeline.store import Store
+from tests.conftest import SecretManager
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SLOT = "20261123T0800Z"  # 9 o'clock in Paris
@@ -30,6 +31,7 @@ class Image:
     environment: dict[str, str]
     store: Store
     x: XServer
+    secrets: SecretManager
     lines: list[dict[str, Any]] = field(default_factory=list)
 
     def run(self, *arguments: str, **environment: str) -> int:
@@ -69,6 +71,7 @@ def image(
     gcs_environment: dict[str, str],
     bucket_factory: Callable[[], storage.Bucket],
     x_server: XServer,
+    secret_manager: SecretManager,
 ) -> Image:
     folder = tmp_path / "srv"
     folder.mkdir()
@@ -78,6 +81,7 @@ def image(
     bucket = bucket_factory()
     environment = {
         **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+        **secret_manager.environment,
         **gcs_environment,
         "X_API_URL": x_server.url,
         "CLOCK": "2026-11-23T08:00:05+00:00",
@@ -87,11 +91,11 @@ def image(
         "TIME_ZONE": "Europe/Paris",
         "POSTS_USD_PER_MONTH": "5",
         "TASK_TIMEOUT": "600",
-        "X_KEYS": json.dumps(x_server.issue_keys("lampkeeper")),
+        "X_KEYS_SECRET": secret_manager.give("keys", json.dumps(x_server.issue_keys("lampkeeper"))),
         "RELEASE": "20261122T101500Z-0123abcd",
         "CLOUD_RUN_EXECUTION": "local-keeper-post-1",
     }
-    return Image(folder, environment, Store(bucket), x_server)
+    return Image(folder, environment, Store(bucket), x_server, secret_manager)
 
 
 def test_a_run_posts_what_the_model_wrote_and_the_next_run_posts_nothing(image: Image) -> None:
@@ -138,13 +142,24 @@ def test_the_self_test_refuses_a_model_that_writes_nothing_fit(image: Image) -> 
     assert "none of 96 texts may be posted: link 96" in image.line["message"]
 
 
-@pytest.mark.parametrize("keys", ["unset", "", '{"api_key": "secret-value"}'])
+@pytest.mark.parametrize("keys", ["", '{"api_key": "secret-value"}'])
 def test_missing_keys_are_one_line_that_names_the_mend_and_shows_nothing(
     image: Image, keys: str
 ) -> None:
-    assert image.run("post", X_KEYS=keys) == 1
+    image.secrets.give("keys", keys)
+    assert image.run("post") == 1
     assert "bots credentials" in image.line["message"]
     assert "secret-value" not in image.line["message"]
+    assert slots.read(image.store, "keeper", SLOT) is None
+
+
+def test_keys_that_its_account_may_not_read_are_one_line_that_names_secret_and_grant(
+    image: Image,
+) -> None:
+    image.secrets.grants.clear()
+    assert image.run("post") == 1
+    assert "projects/test/secrets/keys" in image.line["message"]
+    assert "secretmanager.versions.access" in image.line["message"]
     assert slots.read(image.store, "keeper", SLOT) is None
 
 

@@ -296,7 +296,7 @@ def test_credentials_become_the_newest_version_and_are_never_shown(operator: Ope
 
 
 @pytest.mark.parametrize(
-    "given", ["", "unset", "no JSON", '{"api_key": "very-secret"}', json.dumps({**KEYS, "x": "y"})]
+    "given", ["", "no JSON", '{"api_key": "very-secret"}', json.dumps({**KEYS, "x": "y"})]
 )
 def test_credentials_that_cannot_be_are_refused_and_not_shown(
     operator: Operator, given: str

@@ -294,7 +294,7 @@ def test_keys_are_parsed_from_their_json():
     assert Keys.parse(KEYS.model_dump_json()) == KEYS
 
 
-@pytest.mark.parametrize("value", ["", "unset", " unset\n"])
+@pytest.mark.parametrize("value", ["", " \n"])
 def test_keys_that_are_not_set_name_the_mend(value: str):
     with pytest.raises(UserError, match=r"not set.*bots credentials"):
         Keys.parse(value)

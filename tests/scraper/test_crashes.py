@@ -23,10 +23,12 @@ from pipeline.spend import Ledger
 from pipeline.store import StorageError, Store
 from scraper_image.collect import Collector
 from scraper_image.timeline import Timeline
+from tests.conftest import SecretManager
 from tests.scraper.conftest import NOW
 from tests.scraper.double import BEARER, X
 
 POSTS = 250  # three pages, the last one short
+SECRETS = "projects/test/secrets"
 
 
 class Killed(BaseException):
@@ -139,17 +141,27 @@ def test_killed_again_and_again_each_post_is_kept_once(store: Store, double: X, 
 # The whole program, as a process
 
 
-def environment(double: X, store: Store, gcs: dict[str, str]) -> dict[str, str]:
-    return gcs | {
-        "PATH": os.environ["PATH"],
-        "ACCOUNT": "keeper",
-        "HANDLE": double.handle,
-        "DATA_BUCKET": store.bucket_name,
-        "READS_USD_PER_MONTH": "5.00",
-        "X_BEARER_TOKEN": BEARER,
-        "X_API_URL": double.url,
-        "CLOCK": "2026-11-23T12:00:00+00:00",
-    }
+@pytest.fixture
+def surroundings(
+    double: X, store: Store, gcs_environment: dict[str, str], secret_manager: SecretManager
+) -> dict[str, str]:
+    secret_manager.give("bearer", BEARER)
+    secret_manager.give("wrong", "not-the-bearer")
+    secret_manager.secrets.create("empty")
+    return (
+        secret_manager.environment
+        | gcs_environment
+        | {
+            "PATH": os.environ["PATH"],
+            "ACCOUNT": "keeper",
+            "HANDLE": double.handle,
+            "DATA_BUCKET": store.bucket_name,
+            "READS_USD_PER_MONTH": "5.00",
+            "X_BEARER_SECRET": "projects/test/secrets/bearer",
+            "X_API_URL": double.url,
+            "CLOCK": "2026-11-23T12:00:00+00:00",
+        }
+    )
 
 
 def start(environment: dict[str, str]) -> subprocess.Popen[str]:
@@ -170,10 +182,9 @@ def finish(environment: dict[str, str]) -> tuple[int, str]:
 
 
 def test_the_program_killed_while_x_answers_carries_on(
-    store: Store, double: X, gcs_environment: dict[str, str]
+    store: Store, double: X, surroundings: dict[str, str]
 ):
     double.post(*range(1000, 1000 + POSTS))
-    surroundings = environment(double, store, gcs_environment)
     process = start(surroundings)
 
     def kill_at_the_third_page() -> None:
@@ -196,9 +207,9 @@ def test_the_program_killed_while_x_answers_carries_on(
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ({"X_BEARER_TOKEN": "unset"}, "X bearer token .* is not set; .*bots credentials"),
-        ({"X_BEARER_TOKEN": ""}, "X bearer token .* is not set; .*bots credentials"),
-        ({"X_BEARER_TOKEN": "wrong"}, "refuses the keys .*bots credentials"),
+        ({"X_BEARER_SECRET": f"{SECRETS}/empty"}, "bearer token is not set; .*bots credentials"),
+        ({"X_BEARER_SECRET": f"{SECRETS}/wrong"}, "refuses the keys .*bots credentials"),
+        ({"X_BEARER_SECRET": ""}, "X_BEARER_SECRET is not in the environment"),
         ({"HANDLE": "@keeper"}, "'@keeper', which no user of X can have"),
         ({"HANDLE": ""}, "HANDLE is not in the environment"),
         ({"ACCOUNT": ""}, "ACCOUNT is not in the environment"),
@@ -210,9 +221,9 @@ def test_the_program_killed_while_x_answers_carries_on(
     ],
 )
 def test_a_mistake_is_one_line_and_no_traceback(
-    store: Store, double: X, gcs_environment: dict[str, str], change: dict[str, str], line: str
+    surroundings: dict[str, str], change: dict[str, str], line: str
 ):
-    code, output = finish(environment(double, store, gcs_environment) | change)
+    code, output = finish(surroundings | change)
     assert code == 1
     assert len(output.splitlines()) == 1, output
     logged = json.loads(output)

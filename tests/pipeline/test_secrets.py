@@ -1,0 +1,72 @@
+"""Secrets, as a program reads them from the local cloud's Secret Manager."""
+
+import google.auth
+import pytest
+from google.oauth2.credentials import Credentials
+
+from local import iam
+from pipeline import secrets
+from pipeline.secrets import SecretError
+from tests.conftest import SecretManager
+
+KEYS = "projects/test/secrets/keys"
+
+
+@pytest.fixture(autouse=True)
+def program(secret_manager: SecretManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process as the program: google.auth looks for a metadata server only once."""
+    token = secret_manager.front.token("program@test.iam.gserviceaccount.com")
+    monkeypatch.setattr(google.auth, "default", lambda scopes: (Credentials(token), "test"))
+    override = "CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER"
+    monkeypatch.setenv(override, secret_manager.environment[override])
+
+
+def test_the_newest_version_is_what_is_read(secret_manager: SecretManager):
+    for value in ("first", "séance"):
+        secret_manager.give("keys", value)
+        assert secrets.latest(KEYS) == value
+
+
+def test_a_secret_without_a_version_is_empty(secret_manager: SecretManager):
+    assert secrets.latest(KEYS) == ""  # nor is there such a secret
+    secret_manager.secrets.create("keys")
+    assert secrets.latest(KEYS) == ""
+
+
+def test_a_destroyed_version_is_empty_and_never_an_older_one(secret_manager: SecretManager):
+    secret_manager.give("keys", "old")
+    secret_manager.give("keys", "new")
+    secret_manager.secrets.destroy_version("keys", 2)
+    assert secrets.latest(KEYS) == ""
+
+
+def test_a_missing_grant_is_an_error_that_names_secret_and_permission(
+    secret_manager: SecretManager,
+):
+    secret_manager.give("keys", "sesame")
+    secret_manager.grants.clear()
+    with pytest.raises(SecretError) as error:
+        secrets.latest(KEYS)
+    assert KEYS in str(error.value)
+    assert "secretmanager.versions.access" in str(error.value)
+    with pytest.raises(SecretError, match=r"secretmanager\.versions\.add"):
+        secrets.add_version(KEYS, "sesame")
+
+
+def test_what_is_added_is_the_newest(secret_manager: SecretManager):
+    (reader,) = secret_manager.grants
+    adder = iam.Grant(reader.member, "roles/secretmanager.secretVersionAdder", reader.resource)
+    secret_manager.grants.append(adder)
+    with pytest.raises(SecretError, match="deploy the stack first"):
+        secrets.add_version(KEYS, "new")
+    secret_manager.give("keys", "old")
+    secrets.add_version(KEYS, "new")
+    assert secrets.latest(KEYS) == "new"
+
+
+def test_what_is_no_text_is_an_error_that_shows_nothing(secret_manager: SecretManager):
+    secret_manager.secrets.create("keys")
+    secret_manager.secrets.add_version("keys", b"sesame\xff")
+    with pytest.raises(SecretError, match="is no text") as error:
+        secrets.latest(KEYS)
+    assert "sesame" not in str(error.value)

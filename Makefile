@@ -31,8 +31,9 @@ check: setup  ## style, types, scripts
 	@$(BIN)/pyright
 	@$(BIN)/shellcheck stacks/scripts/*.sh tools/*.sh trainer_image/*.sh
 
-docs: setup  ## write again what is generated: schema and reference of the stack file
+docs: setup  ## write again what is generated: the stack file's reference, who may do what
 	@$(BIN)/python -m stacks.reference
+	@$(BIN)/python -m tests.stacks.permissions
 
 local: setup  ## start the local cloud
 	@$(BIN)/python -m local up

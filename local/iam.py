@@ -103,10 +103,12 @@ class Grant:
 
     def covers(self, resource: str) -> bool:
         """Whether `resource` is the one granted or lies below it, and the condition holds."""
-        return _below(resource, self.resource) and resource.startswith(self._prefixes())
+        return _below(resource, self.resource) and resource.startswith(self.prefixes or ("",))
 
-    def _prefixes(self) -> tuple[str, ...]:
-        return tuple(re.findall(_TERM, self.condition)) or ("",)
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """What the full names may begin with by the condition; none where there is no condition."""
+        return tuple(re.findall(_TERM, self.condition))
 
 
 def _below(resource: str, parent: str) -> bool:

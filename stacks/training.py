@@ -38,7 +38,7 @@ class Training(Component):
             # The posts as well: a bot never learns from what it wrote itself.
             foundation.data.grant("trainer", member, READ, "tweets/", "posts/"),
             foundation.data.may_list("trainer", member),
-            foundation.models.grant("trainer", member, READ, "base/", "rollout/base/"),
+            foundation.models.grant("trainer", member, READ, "base/"),
             foundation.models.grant(
                 "trainer", member, WRITE, "releases/", "rollout/live/", "runs/", "leases/"
             ),

@@ -13,7 +13,7 @@ ACCOUNT = "gcp:serviceaccount/account:Account"
 CUSTOM_ROLE = "gcp:projects/iAMCustomRole:IAMCustomRole"
 
 # The full name of the resource that a grant is on, by the type of the grant.
-_GRANTED_ON: Mapping[str, Callable[[Json], str]] = {
+GRANTED_ON: Mapping[str, Callable[[Json], str]] = {
     "gcp:projects/iAMMember:IAMMember": lambda i: f"projects/{short(i['project'])}",
     "gcp:storage/bucketIAMMember:BucketIAMMember": lambda i: (
         f"projects/_/buckets/{short(i['bucket'])}"
@@ -42,9 +42,9 @@ _ALWAYS_THERE = re.compile(r"projects/[^/]+|projects/_/buckets/.*")
 def grants(resources: ResourceStore) -> list[Grant]:
     """All grants that are declared."""
     return [
-        _grant(resource.type, resource.inputs)
+        grant_of(resource.type, resource.inputs)
         for resource in resources.all()
-        if resource.type in _GRANTED_ON
+        if resource.type in GRANTED_ON
     ]
 
 
@@ -60,7 +60,7 @@ def kinds(world: World) -> dict[str, Kind]:
     return {
         ACCOUNT: Account(world),
         CUSTOM_ROLE: CustomRole(),
-        **{token: Member(world, token) for token in _GRANTED_ON},
+        **{token: Member(world, token) for token in GRANTED_ON},
     }
 
 
@@ -75,11 +75,12 @@ def _account_name(project: str, email: str) -> str:
     return f"projects/{project}/serviceAccounts/{email}"
 
 
-def _grant(token: str, inputs: Json) -> Grant:
+def grant_of(token: str, inputs: Json) -> Grant:
+    """The grant that a resource of this type declares; ValueError for a strange condition."""
     return Grant(
         member=inputs["member"],
         role=inputs["role"],
-        resource=_GRANTED_ON[token](inputs),
+        resource=GRANTED_ON[token](inputs),
         condition=section(inputs, "condition").get("expression", ""),
     )
 
@@ -169,7 +170,7 @@ class Member(Kind):
                 )
             )
         try:
-            _grant(self._token, inputs)
+            grant_of(self._token, inputs)
         except ValueError as error:
             wrong.append(("condition", str(error)))
         return wrong
@@ -182,7 +183,7 @@ class Member(Kind):
     def create(self, name: str, inputs: Json) -> tuple[str, Json]:
         """Refused where account, role or resource are not there."""
         del name
-        grant = _grant(self._token, inputs)
+        grant = grant_of(self._token, inputs)
         if grant.member.startswith("serviceAccount:"):
             must_exist(self._world, grant.member.removeprefix("serviceAccount:"))
         if grant.role not in (known := {*ROLES, *custom_roles(self._world.resources)}):

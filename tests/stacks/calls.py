@@ -1,0 +1,101 @@
+"""Which program or service makes which call on Google Cloud, and what it needs for it.
+
+The one table of both: every call must be granted, and every grant must be needed by a call.
+Calls that Google's own service agents make with the roles that Google gives them are not in it:
+pulling a Run job's image, signing the scheduler's tokens, starting a build as its account.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pipeline import layout
+from tests.stacks.granted import ACCOUNTS, Permissions
+
+_GET, _LIST = "storage.objects.get", "storage.objects.list"
+_CREATE, _DELETE = "storage.objects.create", "storage.objects.delete"
+_LOG = "logging.logEntries.create"
+_PULL = "artifactregistry.repositories.downloadArtifacts"
+_PUSH = "artifactregistry.repositories.uploadArtifacts"
+_SECRET = "secretmanager.versions.access"
+_RUN = "run.jobs.run"
+
+_ONE = "{account}"
+_SEGMENT = f"{{data}}/objects/{layout.segments(_ONE)}timeline-0-newest.jsonl"
+_INDEX = f"{{data}}/objects/{layout.index(_ONE)}"
+_READS = f"{{data}}/objects/{layout.reads(_ONE)}"
+_SLOT = f"{{data}}/objects/{layout.slot(_ONE, '2026-11-23T09-00Z')}"
+_HISTORY = f"{{data}}/objects/{layout.history(_ONE)}"
+_SPENT = f"{{data}}/objects/{layout.spent(_ONE)}"
+_BASE_MODEL = f"{{models}}/objects/{layout.base_model('124M')}model.ckpt.index"
+_MANIFEST = f"{{models}}/objects/{layout.manifest(_ONE, '20261123T090000Z-0123abcd')}"
+_LIVE = f"{{models}}/objects/{layout.live_pointer(_ONE)}"
+_BASE = f"{{models}}/objects/{layout.base_pointer(_ONE)}"
+_RESULT = f"{{models}}/objects/{layout.run_result('train-prod-first')}"
+_LEASE = f"{{models}}/objects/{layout.lease(_ONE)}"
+
+# Who (by the name of its service account in Pulumi), what for, with which permission, on what.
+# Storage answers "absent" only to who may list; replacing an object takes deleting as well.
+_TABLE = [
+    ("scraper", "read X's bearer token", _SECRET, "{bearer}/versions/latest"),
+    ("scraper", "see that an object is absent", _LIST, "{data}"),
+    ("scraper", "look a page of tweets up", _GET, _SEGMENT),
+    ("scraper", "store a page of tweets", _CREATE, _SEGMENT),
+    ("scraper", "read the cursor", _GET, _INDEX),
+    ("scraper", "begin the cursor", _CREATE, _INDEX),
+    ("scraper", "move the cursor", _DELETE, _INDEX),
+    ("scraper", "keep the ledger of reads", _DELETE, _READS),
+    ("{account}-post", "read its X keys", _SECRET, "{keys}/versions/latest"),
+    ("{account}-post", "see that an object is absent", _LIST, "{data}"),
+    ("{account}-post", "read what became of a slot", _GET, _SLOT),
+    ("{account}-post", "claim a slot", _CREATE, _SLOT),
+    ("{account}-post", "write down what became of a slot", _DELETE, _SLOT),
+    ("{account}-post", "remember its texts", _DELETE, _HISTORY),
+    ("{account}-post", "keep the ledger of posts", _DELETE, _SPENT),
+    ("scheduler", "start the collecting job", _RUN, "{collect_job}"),
+    ("scheduler", "start the posting job", _RUN, "{post_job}"),
+    ("trainer", "pull its image", _PULL, "{repository}"),
+    ("trainer", "write its log", _LOG, "{project}"),
+    ("trainer", "list the tweets", _LIST, "{data}"),
+    ("trainer", "read the tweets", _GET, _SEGMENT),
+    ("trainer", "leave out what the bot posted itself", _GET, _HISTORY),
+    ("trainer", "list accounts and releases", _LIST, "{models}"),
+    ("trainer", "read the base model", _GET, _BASE_MODEL),
+    ("trainer", "read earlier releases", _GET, _MANIFEST),
+    ("trainer", "upload a release", _CREATE, _MANIFEST),
+    ("trainer", "read which release is live", _GET, _LIVE),
+    ("trainer", "make a release live", _DELETE, _LIVE),
+    ("trainer", "see whether the run is finished", _GET, _RESULT),
+    ("trainer", "write the run's result", _CREATE, _RESULT),
+    ("trainer", "look for a lease", _GET, _LEASE),
+    ("trainer", "take and renew a lease", _DELETE, _LEASE),
+    ("storage agent", "tell of a pointer that changed", "pubsub.topics.publish", "{rollout}"),
+    ("build", "see that there is no release yet", _LIST, "{models}"),
+    ("build", "read which release is live", _GET, _LIVE),
+    ("build", "read on which base", _GET, _BASE),
+    ("build", "fetch the release", _GET, _MANIFEST),
+    ("build", "pull the base image", _PULL, "{repository}"),
+    ("build", "push the release's image", _PUSH, "{repository}"),
+    ("build", "move `:live`", "artifactregistry.tags.update", "{repository}"),
+    ("build", "write its log", _LOG, "{project}"),
+]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of one account on one resource."""
+
+    member: str
+    does: str
+    permission: str
+    resource: str
+
+
+def of(permissions: Permissions, accounts: Iterable[str] = ACCOUNTS) -> list[Call]:
+    """All calls of the accounts' stack, in the table's order, each once."""
+    made: dict[Call, None] = {}
+    for who, does, permission, resource in _TABLE:
+        for account in accounts:
+            place = permissions.places(account)
+            member = permissions.members[who.format_map(place)]
+            made[Call(member, does, permission, resource.format_map(place))] = None
+    return list(made)

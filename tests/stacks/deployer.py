@@ -1,0 +1,90 @@
+"""What the person who runs `pulumi up` needs where they are not the project's owner.
+
+The predefined roles that make the resources of the program, by the types of the resources.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tests.stacks.granted import IDENTITY
+from tests.stacks.recorder import Recorder
+
+ACTS_AS = "roles/iam.serviceAccountUser"
+# Each role makes the types that begin so; the first that fits is the one that counts. All on the
+# project, but for the budget's, which is on the billing account.
+ROLES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("roles/resourcemanager.projectIamAdmin", ("gcp:projects/iAMMember:",)),
+    ("roles/iam.roleAdmin", ("gcp:projects/iAMCustomRole:",)),
+    ("roles/serviceusage.serviceUsageAdmin", ("gcp:projects/service:",)),
+    ("roles/iam.serviceAccountAdmin", ("gcp:serviceaccount/",)),
+    ("roles/storage.admin", ("gcp:storage/",)),
+    ("roles/artifactregistry.admin", ("gcp:artifactregistry/", "docker:", "docker-build:")),
+    ("roles/secretmanager.admin", ("gcp:secretmanager/",)),
+    ("roles/run.admin", ("gcp:cloudrunv2/",)),
+    ("roles/cloudscheduler.admin", ("gcp:cloudscheduler/",)),
+    ("roles/pubsub.admin", ("gcp:pubsub/",)),
+    ("roles/cloudbuild.builds.editor", ("gcp:cloudbuild/",)),
+    ("roles/compute.instanceAdmin.v1", ("gcp:compute/instance",)),
+)
+
+
+def role_for(kind: str) -> str | None:
+    """The role that makes resources of this type."""
+    fitting = (role for role, kinds in ROLES if kind.startswith(kinds))
+    return next(fitting, None)
+
+
+def acts_as(declared: Recorder) -> dict[str, list[str]]:
+    """The service accounts that resources run as, each with the types of those resources."""
+    # By address, or by id, which the mocks make of the name in Pulumi.
+    identities = {
+        known: r.name
+        for r in declared.of(IDENTITY)
+        for known in (
+            f"{r.inputs['accountId']}@{declared.project}.iam.gserviceaccount.com",
+            f"{r.name}-id",
+        )
+    }
+    found: dict[str, set[str]] = {}
+    for resource in declared.of_google:
+        if "member" in resource.inputs:
+            continue
+        for text in _texts(dict(resource.inputs)):
+            name = identities.get(text.rpartition("/")[2])
+            if name:
+                found.setdefault(name, set()).add(resource.type.rpartition(":")[2])
+    return {name: sorted(found[name]) for name in sorted(found)}
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for inner in value.values():  # pyright: ignore[reportUnknownVariableType]
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:  # pyright: ignore[reportUnknownVariableType]
+            yield from _texts(inner)
+    elif isinstance(value, str):
+        yield value
+
+
+def document(declared: Recorder, name: Callable[[str], str]) -> Iterator[str]:
+    """The deployer's part of docs/permissions.md; `name` makes names general."""
+    kinds: dict[str, list[str]] = {}
+    for kind in sorted({r.type for r in declared.providers_resources}):
+        kinds.setdefault(role_for(kind) or "?", []).append(kind.rpartition(":")[2])
+    yield "## Who runs `pulumi up`"
+    yield ""
+    yield (
+        "The project's owner may do it all. Anybody else needs these roles on the project"
+        " (the budget's on the billing account):"
+    )
+    yield ""
+    yield "| role | for |"
+    yield "| --- | --- |"
+    for role, _ in ROLES:
+        if role in kinds:
+            yield f"| {role} | {', '.join(kinds[role])} |"
+    users = dict.fromkeys(
+        name(f"{who} ({', '.join(kinds)})") for who, kinds in acts_as(declared).items()
+    )
+    yield f"| {ACTS_AS} | acting as the accounts that resources run as: {'; '.join(users)} |"

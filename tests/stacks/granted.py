@@ -1,0 +1,120 @@
+"""Who may do what, derived from what the real program declares."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from local.iam import ROLES, Grant, Policy
+from local.services.iam import CUSTOM_ROLE, GRANTED_ON, grant_of
+from pipeline import layout
+from stacks import naming
+from tests.stacks.recorder import STORAGE_AGENT, Recorder, stack_values
+
+IDENTITY = "gcp:serviceaccount/account:Account"
+# The accounts of the stack with everything on: the first has all that an account can have.
+ACCOUNTS = ("anna", "bert")
+STACK, PROJECT, REGION = "prod", "my-project", "europe-west4"
+
+
+def everything() -> dict[str, Any]:
+    """The configuration of a stack with everything on."""
+    account = {
+        "source": "timeline",
+        "consent": "a made-up account",
+        "x_terms_acknowledged": True,
+        "collect": "0 4 * * *",
+        "post": "0 12 * * *",
+        "serve": {},
+    }
+    values = stack_values("prod")
+    training = {**values["gpt2-bots:training"], "run": "first", "schedule": "0 2 * * 0"}
+    return {
+        **values,
+        "gcp:project": PROJECT,
+        "gcp:region": REGION,
+        "gpt2-bots:accounts": {name: {"handle": name, **account} for name in ACCOUNTS},
+        "gpt2-bots:training": {**training, "workers": 2},
+        "gpt2-bots:monitoring": {
+            "emails": ["operator@example.com"],
+            "budget": {"billing_account": "01ABCD-23EF45-6789AB", "usd_per_month": 50},
+        },
+    }
+
+
+@dataclass(frozen=True)
+class Permissions:
+    """The grants that a stack declares.
+
+    `members` are the service accounts by the name that they have in Pulumi, Google's own included.
+    """
+
+    project: str
+    stack: str
+    region: str
+    grants: tuple[Grant, ...]
+    custom_roles: Mapping[str, frozenset[str]]
+    members: Mapping[str, str]
+
+    @classmethod
+    def of(cls, declared: Recorder, stack: str = STACK, region: str = REGION) -> "Permissions":
+        """What a program declared for a stack of one project."""
+        project = declared.project
+        grants = [
+            grant_of(r.type, {"project": project, **r.inputs})
+            for r in declared.resources
+            if r.type in GRANTED_ON
+        ]
+        roles = {
+            f"projects/{project}/roles/{r.inputs['roleId']}": frozenset(r.inputs["permissions"])
+            for r in declared.of(CUSTOM_ROLE)
+        }
+        members = {
+            r.name: f"serviceAccount:{r.inputs['accountId']}@{project}.iam.gserviceaccount.com"
+            for r in declared.of(IDENTITY)
+        }
+        agent = f"serviceAccount:{STORAGE_AGENT}"
+        return cls(
+            project,
+            stack,
+            region,
+            tuple(grants),
+            roles,
+            {**members, "storage agent": agent},
+        )
+
+    def policy(self, *, but: Grant | None = None, instead: tuple[Grant, ...] = ()) -> Policy:
+        """What decides on a call; with one grant taken away, or others put in its place."""
+        held = [*(grant for grant in self.grants if grant != but), *instead]
+        return Policy(lambda: held, lambda: self.custom_roles)
+
+    def may(self, who: str, permission: str, resource: str) -> bool:
+        """Whether the identity of this name may."""
+        return self.policy().allows(self.members[who], permission, resource)
+
+    def opens(self, grant: Grant, member: str, permission: str, resource: str) -> bool:
+        """Whether it is this grant that lets the member."""
+        return Policy(lambda: [grant], lambda: self.custom_roles).allows(
+            member, permission, resource
+        )
+
+    def role(self, name: str) -> frozenset[str]:
+        """What a role permits, of what the local cloud asks for."""
+        return ROLES.get(name) or self.custom_roles[name]
+
+    def places(self, account: str) -> dict[str, str]:
+        """The full names of the resources that calls are made on, by what `calls` calls them."""
+        project, stack = self.project, self.stack
+        here, everywhere = f"projects/{project}", "projects/_/buckets"
+        regional = f"{here}/locations/{self.region}"
+        return {
+            "account": account,
+            "project": here,
+            "data": f"{everywhere}/{layout.data_bucket(project, stack)}",
+            "models": f"{everywhere}/{layout.models_bucket(project, stack)}",
+            "bearer": f"{here}/secrets/{layout.bearer_secret(stack)}",
+            "keys": f"{here}/secrets/{layout.keys_secret(stack, account)}",
+            "repository": f"{regional}/repositories/{naming.repository(stack)}",
+            "collect_job": f"{regional}/jobs/{naming.job(stack, account, 'collect')}",
+            "post_job": f"{regional}/jobs/{naming.job(stack, account, 'post')}",
+            "rollout": f"{here}/topics/{stack}-rollout",
+        }

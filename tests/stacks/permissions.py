@@ -1,0 +1,82 @@
+"""Writes docs/permissions.md: `python -m tests.stacks.permissions`."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+
+from local.iam import Grant
+from tests.stacks import calls, deployer
+from tests.stacks.granted import ACCOUNTS, PROJECT, STACK, Permissions, everything
+from tests.stacks.recorder import ROOT, declare
+
+DOCUMENT = ROOT / "docs/permissions.md"
+
+
+def _table(permissions: Permissions, calls: Mapping[Grant, list[str]]) -> Iterator[str]:
+    yield "# Who may do what"
+    yield ""
+    yield (
+        "Every grant that the program makes, and the calls that need it, for a stack"
+        f" `{STACK}` of project `{PROJECT}` with everything on; ACCOUNT stands for each account."
+        " `tests/stacks/test_permissions.py` checks that each call is granted, that each grant is"
+        " needed, and that no smaller role would do; the local cloud enforces them"
+        " (`tests/loop/test_grants.py`)."
+    )
+    yield ""
+    yield "Written by `make docs`; do not edit."
+    yield ""
+    yield "| service account | has the role | on | which it needs to |"
+    yield "| --- | --- | --- | --- |"
+    rows: dict[str, None] = {}
+    for grant in sorted(permissions.grants, key=_order(permissions)):
+        rows[_row(permissions, grant, calls[grant])] = None
+    yield from rows
+    yield ""
+    yield (
+        "Not granted here, since Google's service agents have it from the day that their service"
+        " is enabled: Cloud Run pulls a job's image from the project's own registry, Cloud"
+        " Scheduler, Cloud Run and Cloud Build act as the accounts that they were given, Cloud"
+        " Build listens to the topic."
+    )
+
+
+def _order(permissions: Permissions) -> Callable[[Grant], tuple[str, str, str]]:
+    who = {member: name for name, member in permissions.members.items()}
+    return lambda grant: (who[grant.member], grant.resource, grant.role)
+
+
+def _row(permissions: Permissions, grant: Grant, needed_to: list[str]) -> str:
+    (who,) = [name for name, member in permissions.members.items() if member == grant.member]
+    role = grant.role
+    if role in permissions.custom_roles:
+        role = f"{role.rpartition('/')[2]} ({', '.join(sorted(permissions.role(role)))})"
+    on = grant.resource.removeprefix("projects/_/").removeprefix(f"projects/{PROJECT}/")
+    on = "the project" if grant.resource == f"projects/{PROJECT}" else f"`{on}`"
+    if grant.prefixes:
+        under = (p.removeprefix(f"{grant.resource}/objects/") for p in grant.prefixes)
+        on += ", under " + ", ".join(f"`{prefix}`" for prefix in under)
+    row = f"| {who} | {role} | {on} | {'; '.join(dict.fromkeys(needed_to))} |"
+    return _generic(row)
+
+
+def _generic(text: str) -> str:
+    return re.sub(rf"\b({'|'.join(ACCOUNTS)})\b", "ACCOUNT", text)
+
+
+def document() -> str:
+    """The text of docs/permissions.md."""
+    declared = declare(STACK, everything())
+    permissions = Permissions.of(declared)
+    made = calls.of(permissions)
+    needed = {
+        grant: [
+            call.does
+            for call in made
+            if permissions.opens(grant, call.member, call.permission, call.resource)
+        ]
+        for grant in permissions.grants
+    }
+    return "\n".join([*_table(permissions, needed), "", *deployer.document(declared, _generic), ""])
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(document())

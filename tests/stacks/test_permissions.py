@@ -1,0 +1,253 @@
+"""Who may do what: questions to the grants of the program, and to the table of calls."""
+
+import itertools
+import json
+import re
+from dataclasses import replace
+
+import pytest
+
+from local.iam import ROLES, Grant
+from pipeline import layout
+from tests.stacks import calls, deployer
+from tests.stacks.granted import ACCOUNTS, PROJECT, STACK, Permissions, everything
+from tests.stacks.permissions import DOCUMENT, document
+from tests.stacks.recorder import Recorder, declare
+
+ANNA, BERT = ACCOUNTS
+GET, CREATE = "storage.objects.get", "storage.objects.create"
+DELETE, UPDATE = "storage.objects.delete", "storage.objects.update"
+
+
+@pytest.fixture(scope="module")
+def declared() -> Recorder:
+    return declare(STACK, everything())
+
+
+@pytest.fixture(scope="module")
+def granted(declared: Recorder) -> Permissions:
+    return Permissions.of(declared)
+
+
+def of_account(account: str) -> dict[str, str]:
+    """Objects by the kind of what they hold, relative to their bucket."""
+    return {
+        "tweets": f"data {layout.segments(account)}1.jsonl",
+        "cursor": f"data {layout.index(account)}",
+        "slot": f"data {layout.slot(account, 's')}",
+        "history": f"data {layout.history(account)}",
+        "release": f"models {layout.manifest(account, 't')}",
+        "live": f"models {layout.live_pointer(account)}",
+        "base": f"models {layout.base_pointer(account)}",
+        "lease": f"models {layout.lease(account)}",
+    }
+
+
+SHARED = {
+    "base model": f"models {layout.base_model('124M')}model",
+    "run": f"models {layout.run_result('r')}",
+    "anything else of data": "data elsewhere/o",
+    "anything else of models": "models elsewhere/o",
+    "what only begins alike": "data tweetsandmore/o",
+}
+
+
+def who_may(granted: Permissions, what: str, *permissions: str) -> set[str]:
+    """Who may do at least one of these on the object."""
+    bucket, _, name = what.partition(" ")
+    resource = f"{granted.places(ANNA)[bucket]}/objects/{name}"
+    return {
+        who
+        for who, permission in itertools.product(granted.members, permissions)
+        if granted.may(who, permission, resource)
+    }
+
+
+def test_objects_are_read_by_these_and_nobody_else(granted: Permissions) -> None:
+    read = {kind: who_may(granted, what, GET) for kind, what in of_account(ANNA).items()}
+    read |= {kind: who_may(granted, what, GET) for kind, what in SHARED.items()}
+    assert read == READERS
+
+
+def test_objects_are_written_by_these_and_nobody_else(granted: Permissions) -> None:
+    changes = (CREATE, DELETE, UPDATE)
+    written = {kind: who_may(granted, what, *changes) for kind, what in of_account(ANNA).items()}
+    written |= {kind: who_may(granted, what, *changes) for kind, what in SHARED.items()}
+    assert written == WRITERS
+
+
+POSTER = f"{ANNA}-post"
+READERS = {
+    "tweets": {"scraper", "trainer"},
+    "cursor": {"scraper", "trainer"},
+    "slot": {POSTER, "trainer"},
+    "history": {POSTER, "trainer"},
+    "release": {"trainer", "build"},
+    "live": {"trainer", "build"},
+    "base": {"build"},
+    "lease": {"trainer"},
+    "base model": {"trainer"},
+    "run": {"trainer"},
+    "anything else of data": set(),
+    "anything else of models": set(),
+    "what only begins alike": set(),
+}
+WRITERS = {
+    "tweets": {"scraper"},
+    "cursor": {"scraper"},
+    "slot": {POSTER},
+    "history": {POSTER},
+    "release": {"trainer"},
+    "live": {"trainer"},
+    "base": set(),
+    "lease": {"trainer"},
+    "base model": set(),
+    "run": {"trainer"},
+    "anything else of data": set(),
+    "anything else of models": set(),
+    "what only begins alike": set(),
+}
+
+
+def test_an_account_with_a_name_that_begins_alike_is_another() -> None:
+    values = everything()
+    alike = {**values["gpt2-bots:accounts"][ANNA], "handle": "alike"}
+    values["gpt2-bots:accounts"] = {**values["gpt2-bots:accounts"], f"{ANNA}-2": alike}
+    granted = Permissions.of(declare(STACK, values))
+    assert POSTER not in who_may(granted, of_account(f"{ANNA}-2")["slot"], GET, CREATE)
+    assert f"{ANNA}-2-post" not in who_may(granted, of_account(ANNA)["slot"], GET, CREATE)
+
+
+def test_a_secret_is_read_by_the_one_who_needs_it(granted: Permissions) -> None:
+    permissions = ("secretmanager.versions.access", "secretmanager.versions.add")
+    for secret, who in {"keys": POSTER, "bearer": "scraper"}.items():
+        resource = f"{granted.places(ANNA)[secret]}/versions/latest"
+        may = {w: [granted.may(w, p, resource) for p in permissions] for w in granted.members}
+        assert may.pop(who) == [True, False]
+        assert not any(any(each) for each in may.values()), secret
+
+
+def test_images_are_pushed_and_tags_moved_by_the_build_alone(granted: Permissions) -> None:
+    for permission in sorted(p for p in ROLES["roles/artifactregistry.repoAdmin"]):
+        who = {
+            w
+            for w in granted.members
+            if granted.may(w, permission, granted.places("")["repository"])
+        }
+        if permission.endswith(("uploadArtifacts", "create", "update")):
+            assert who == {"build"}
+        elif permission.endswith("tags.delete"):
+            assert who == set()
+
+
+def test_nobody_may_act_as_another_account_but_the_workflow_as_the_trainer(
+    declared: Recorder, granted: Permissions
+) -> None:
+    resources = {
+        r.name: f"projects/{PROJECT}/serviceAccounts/{granted.members[r.name].partition(':')[2]}"
+        for r in declared.of("gcp:serviceaccount/account:Account")
+    }
+    pairs = {
+        (who, other)
+        for who, (other, resource) in itertools.product(granted.members, resources.items())
+        for permission in ("iam.serviceAccounts.actAs", "iam.serviceAccounts.getAccessToken")
+        if granted.may(who, permission, resource)
+    }
+    assert pairs == {("workflow", "trainer")} & set(itertools.product(granted.members, repeat=2))
+
+
+def test_no_role_is_primitive_and_nothing_is_public(granted: Permissions) -> None:
+    for grant in granted.grants:
+        assert grant.role not in {"roles/owner", "roles/editor", "roles/viewer"}
+        assert not grant.role.endswith(("admin", "Admin"))
+        assert grant.member in granted.members.values()
+
+
+def test_everything_is_public_only_where_it_is_said(declared: Recorder) -> None:
+    everybody = {"allUsers", "allAuthenticatedUsers"}
+    assert not [r for r in declared.resources if r.inputs.get("member") in everybody]
+
+
+def test_every_call_is_granted(granted: Permissions) -> None:
+    policy = granted.policy()
+    refused = [
+        call
+        for call in calls.of(granted)
+        if not policy.allows(call.member, call.permission, call.resource)
+    ]
+    assert refused == []
+
+
+def narrower(grant: Grant) -> list[Grant | None]:
+    """The grant with less: without each of its prefixes in turn, or not at all."""
+    if len(grant.prefixes) < 2:
+        return [None]
+    terms = [f'resource.name.startsWith("{prefix}")' for prefix in grant.prefixes]
+    return [
+        replace(grant, condition=" || ".join(t for t in terms if t != left_out))
+        for left_out in terms
+    ]
+
+
+def test_every_grant_and_every_prefix_of_it_is_needed_by_a_call(granted: Permissions) -> None:
+    made = calls.of(granted)
+    superfluous = [
+        (grant, less)
+        for grant in granted.grants
+        for less in narrower(grant)
+        if all(
+            granted.policy(but=grant, instead=(less,) if less else ()).allows(
+                call.member, call.permission, call.resource
+            )
+            for call in made
+            if call.member == grant.member
+        )
+    ]
+    assert superfluous == []
+
+
+def test_no_smaller_role_would_do(granted: Permissions) -> None:
+    roles = {**ROLES, **granted.custom_roles}
+    too_large = []
+    for grant in granted.grants:
+        without = granted.policy(but=grant)
+        needed = {
+            call.permission
+            for call in calls.of(granted)
+            if call.member == grant.member
+            and not without.allows(call.member, call.permission, call.resource)
+        }
+        too_large += [
+            f"{grant}: {role} would do"
+            for role, permissions in roles.items()
+            if needed <= permissions < granted.role(grant.role)
+        ]
+    assert too_large == []
+
+
+def test_no_grant_is_made_twice(granted: Permissions) -> None:
+    assert len(set(granted.grants)) == len(granted.grants)
+
+
+def test_the_document_is_current() -> None:
+    assert DOCUMENT.read_text() == document(), "run `make docs`"
+
+
+def test_every_resource_has_one_role_with_which_it_is_deployed(declared: Recorder) -> None:
+    kinds = {r.type for r in declared.providers_resources}
+    assert {kind for kind in kinds if deployer.role_for(kind) is None} == set()
+    assert {role for role, _ in deployer.ROLES} == {deployer.role_for(kind) for kind in kinds}
+
+
+def test_the_deployers_roles_are_google_s(shared_data) -> None:
+    published = json.loads((shared_data / "gcp" / "roles.json").read_text())["names"]
+    for role in (*(role for role, _ in deployer.ROLES), deployer.ACTS_AS):
+        assert role.removeprefix("roles/") in published
+
+
+def test_the_deployer_acts_as_every_account_that_something_runs_as(
+    declared: Recorder, granted: Permissions
+) -> None:
+    accounts = {r.name for r in declared.of("gcp:serviceaccount/account:Account")}
+    assert set(deployer.acts_as(declared)) == accounts
+    assert re.search("serviceAccountUser", DOCUMENT.read_text())

@@ -1,7 +1,8 @@
-"""The app's commands: `python -m app post` posts for the current slot, `self-test` tries the model.
+"""The app's commands: `post` posts for the current slot, `serve` is an HTTP API, `self-test` tests.
 
-Environment: see Settings. The model lies in `model/` of the working folder; an image without one
-is the bare app, which says so and posts nothing.
+Environment: see Settings and ServeSettings. The model of `post` and `self-test` lies in `model/` of
+the working folder; an image without one is the bare app, which says so and posts nothing. `serve`
+takes its model from the models bucket.
 """
 
 import os
@@ -10,14 +11,17 @@ import time
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.compose import Composer, NothingFit
 from app.filters import Filters, unsafe_words
 from app.generate import Model
+from app.live import Live
 from app.post import Poster
 from app.send import sender
+from app.serve import Server, run
 from pipeline import clock, layout, novelty, secrets, slots
 from pipeline.errors import UserError
 from pipeline.log import log
@@ -30,10 +34,23 @@ from pipeline.x import Keys
 MODEL = Path("model")
 
 
-class Settings(BaseModel):
-    """What the job's environment says; RELEASE comes from the image, the last two from Run."""
+class _Environment(BaseModel):
+    """What a command takes from this process's environment."""
 
     model_config = ConfigDict(frozen=True)
+
+    @classmethod
+    def read(cls) -> Self:
+        """UserError where it makes no sense."""
+        try:
+            return cls.model_validate(dict(os.environ))
+        except ValidationError as error:
+            what = error.errors()[0]
+            raise UserError(f"environment variable {what['loc'][0]}: {what['msg']}") from None
+
+
+class Settings(_Environment):
+    """What the job's environment says; RELEASE comes from the image, the last two from Run."""
 
     account: str = Field(alias="ACCOUNT", min_length=1)
     data_bucket: str = Field(alias="DATA_BUCKET", min_length=1)
@@ -45,19 +62,18 @@ class Settings(BaseModel):
     release: str = Field(alias="RELEASE", min_length=1)
     execution: str = Field(alias="CLOUD_RUN_EXECUTION", default="by-hand")
 
-    @classmethod
-    def read(cls) -> "Settings":
-        """From this process's environment; UserError where it makes no sense."""
-        try:
-            return cls.model_validate(dict(os.environ))
-        except ValidationError as error:
-            what = error.errors()[0]
-            raise UserError(f"environment variable {what['loc'][0]}: {what['msg']}") from None
+
+class ServeSettings(_Environment):
+    """What the service's environment says; PORT comes from Run."""
+
+    account: str = Field(alias="ACCOUNT", min_length=1)
+    models_bucket: str = Field(alias="MODELS_BUCKET", min_length=1)
+    port: int = Field(alias="PORT", default=8080, ge=0, le=65535)
 
 
 def main() -> int:
     """Run the command that the arguments name and return the exit status."""
-    commands = {"post": post, "self-test": self_test}
+    commands = {"post": post, "serve": serve, "self-test": self_test}
     command = commands.get(" ".join(sys.argv[1:]))
     if command is None:
         log("ERROR", f"usage: python -m app {{{'|'.join(commands)}}}")
@@ -116,6 +132,13 @@ def report(slot: str, record: Slot, *, mine: bool, execution: str) -> int:
         release=record.release,
     )
     return 0 if fine else 1
+
+
+def serve() -> int:
+    """Answer requests for texts until told to stop."""
+    settings = ServeSettings.read()
+    live = Live(settings.account, Store.open(settings.models_bucket), clock.now)
+    return run(Server(settings.port, live))
 
 
 def self_test() -> int:

@@ -22,10 +22,17 @@ class Composer:
     write lies in between (Meister et al., "Locally Typical Sampling", 2023).
     """
 
-    def __init__(self, candidates: Callable[[], list[Candidate]], filters: Filters) -> None:
-        """Take what gives a batch of candidates, and what sorts them out."""
+    def __init__(
+        self,
+        candidates: Callable[[], list[Candidate]],
+        filters: Filters,
+        *,
+        unfinished: bool = False,
+    ) -> None:
+        """Take what gives a batch of candidates, what sorts them out, and whether cut ones do."""
         self._candidates = candidates
         self._filters = filters
+        self._unfinished = unfinished
 
     def compose(self, history: Collection[str]) -> str:
         """A text unlike all of `history`; raises NothingFit after three batches without one."""
@@ -47,6 +54,6 @@ class Composer:
         raise NothingFit(f"none of {reasons.total()} texts may be posted: {counts}")
 
     def _objection(self, candidate: Candidate, posted: Collection[str]) -> str | None:
-        if not candidate.ended:
+        if not candidate.ended and not self._unfinished:
             return "unfinished"
         return self._filters.objection(candidate.text, posted)

@@ -17,7 +17,7 @@ class Vocabulary:
     """The byte-level BPE of `encoder.json` and `vocab.bpe`; ids are those of gpt-2-simple.
 
     `end` is the id that stands before, between and after tweets. It is looked up, since only
-    OpenAI's own vocabulary has it at 50256.
+    OpenAI's own vocabulary has it at 50256. `size` is the number of tokens.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -35,6 +35,7 @@ class Vocabulary:
         if end is None:
             raise UserError(f"{folder / 'encoder.json'} has no end token {END}")
         self.end: int = end
+        self.size: int = self._tokenizer.get_vocab_size()
 
     def encode(self, text: str) -> list[int]:
         """The ids of `text`; an end token spelt out in it is ordinary text."""

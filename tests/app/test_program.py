@@ -176,7 +176,7 @@ def test_a_schedule_that_is_none_is_one_line(image: Image) -> None:
 
 def test_an_unknown_command_is_one_line(image: Image) -> None:
     assert image.run("tweet") == 2
-    assert "post|self-test" in image.line["message"]
+    assert "post|serve|self-test" in image.line["message"]
 
 
 @pytest.mark.parametrize("kind", ["401", "402", "403", "429", "usage-cap"])

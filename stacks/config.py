@@ -454,7 +454,7 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _models(inner)
 
 
-def load(stack: str, values: Mapping[str, object], folder: Path = Path("stacks")) -> Stack:
+def load(stack: str, values: Mapping[Any, object], folder: Path = Path("stacks")) -> Stack:
     """The stack named `stack` from its configuration, keyed as in the stack file in `folder`.
 
     Raises:
@@ -463,7 +463,7 @@ def load(stack: str, values: Mapping[str, object], folder: Path = Path("stacks")
     known = {key(name): name for name in Stack.model_fields if name != "name"}
     given: dict[str, Any] = {"name": stack}
     unknown: list[str] = []
-    for given_key, value in values.items():
+    for given_key, value in ((str(k), v) for k, v in values.items()):
         if given_key in known:
             given[known[given_key]] = value
         elif given_key.partition(":")[0] not in OTHER_NAMESPACES:
@@ -484,11 +484,11 @@ def _add_accounts_of_file(stack: str, given: dict[str, Any], folder: Path) -> No
         return
     key = f"stacks/Pulumi.{stack}.yaml: {NAMESPACE}accounts_file: {name!r}"
     try:
-        more: object = yaml.safe_load((folder / name).read_text())
+        more = _parsed(folder / name)
     except OSError:
         raise UserError(f"{key}: no such file beside the stack file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{key}: not YAML: {' '.join(str(error).split())}") from None
+    except ValueError as error:
+        raise UserError(f"{key}: {error}") from None
     if not isinstance(more, dict):
         raise UserError(f"{key}: no accounts by name in it, as under `accounts:`")
     found = cast("dict[object, object]", more)
@@ -502,7 +502,7 @@ def _add_accounts_of_file(stack: str, given: dict[str, Any], folder: Path) -> No
 
 def _sentence(stack: str, error: Any) -> str:
     loc: tuple[int | str, ...] = tuple(part for part in error["loc"] if part != "[key]")
-    where = key(_line(".".join(map(str, loc)))) if loc else ""
+    where = key(".".join(_line(str(part)) for part in loc)) if loc else ""
     if error["type"] == "extra_forbidden":
         what = _unknown_key(loc)
     elif error["type"] == "missing":
@@ -510,7 +510,7 @@ def _sentence(stack: str, error: Any) -> str:
     elif error["type"] == "value_error":
         what = error["msg"].removeprefix("Value error, ")
     else:
-        what = f"{error['input']!r}: {error['msg'][:1].lower()}{error['msg'][1:]}"
+        what = f"{_shown(error['input'])}: {error['msg'][:1].lower()}{error['msg'][1:]}"
     return f"stacks/Pulumi.{stack}.yaml: " + (f"{where}: {what}" if where else what)
 
 
@@ -519,13 +519,19 @@ def _line(text: str) -> str:
     return text if text.isprintable() else repr(text)
 
 
+def _shown(value: object) -> str:
+    """A value as it can stand in a line."""
+    text = repr(value)
+    return text if len(text) <= 100 else text[:99] + "…"
+
+
 def from_engine(stack: str, values: Mapping[str, str]) -> Stack:
     """The stack from the engine's flat configuration, where objects are JSON text."""
 
     def parse(text: str) -> object:
         try:
             return json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return text
 
     return load(stack, {k: parse(v) if k.startswith(NAMESPACE) else v for k, v in values.items()})
@@ -539,14 +545,14 @@ def read(file: Path) -> Stack:
     """
     stack = file.name.removeprefix("Pulumi.").removesuffix(".yaml")
     try:
-        document = yaml.safe_load(file.read_text())
+        document = _parsed(file)
     except OSError:
         raise UserError(
             f"{file}: no such stack file; `pulumi stack init {stack}` begins one,"
             " stacks/Pulumi.dev.yaml shows how it looks"
         ) from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
+    except ValueError as error:
+        raise UserError(f"{file}: {error}") from None
     try:
         config = _Document.model_validate(document).config
     except ValidationError:
@@ -556,7 +562,16 @@ def read(file: Path) -> Stack:
     return load(stack, config, file.parent)
 
 
+def _parsed(file: Path) -> object:
+    """What stands in a YAML file; ValueError, in one line, where that is none."""
+    try:
+        return yaml.safe_load(file.read_text())
+    # Beside its own errors, the parser raises Python's: 2026-99-99 is no date, and [[[[… too deep.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ValueError(f"not YAML: {_line(' '.join(str(error).split()))}") from None
+
+
 class _Document(BaseModel):
     """A stack file: the engine keeps keys of its own beside `config`."""
 
-    config: dict[str, object]
+    config: dict[Any, object]

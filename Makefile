@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/coverage run -m pytest
 
-.PHONY: help setup demo test test-deep check docs local lock clean
+.PHONY: help setup demo test test-deep check docs bench local lock clean
 
 help:  ## tell what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,9 @@ check: setup  ## style, types, scripts
 docs: setup  ## write again what is generated: the stack file's reference, who may do what
 	@$(BIN)/python -m stacks.reference
 	@$(BIN)/python -m tests.stacks.permissions
+
+bench: setup  ## measure the program beside its flat twin: an hour, on a quiet machine
+	@$(BIN)/python -m benchmarks.program
 
 local: setup  ## start the local cloud
 	@$(BIN)/python -m local up

@@ -40,6 +40,11 @@ _COMPUTED = {
 }
 
 
+def computed(token: str, inputs: Mapping[str, Any], project: str) -> Mapping[str, Any]:
+    """What the provider adds to the outputs of a resource of this type."""
+    return _COMPUTED.get(token, lambda i, p: {})(inputs, project)
+
+
 @dataclass(frozen=True)
 class Declared:
     """One registered resource."""
@@ -58,14 +63,17 @@ class Recorder(mocks.Mocks):
     project: str
     resources: list[Declared] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
+    _known: set[tuple[str, str]] = field(default_factory=set)
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
-        for known in self.resources:
-            if (known.type, known.name) == (args.typ, args.name):
-                raise AssertionError(f"declared twice: {args.typ} {args.name}")
+        if (args.typ, args.name) in self._known:
+            raise AssertionError(f"declared twice: {args.typ} {args.name}")
+        self._known.add((args.typ, args.name))
         self.resources.append(Declared(args.typ, args.name, args.inputs, _provider(args)))
-        computed = _COMPUTED.get(args.typ, lambda i, p: {})(args.inputs, self.project)
-        return f"{args.name}-id", {**args.inputs, **computed}
+        return f"{args.name}-id", {
+            **args.inputs,
+            **computed(args.typ, args.inputs, self.project),
+        }
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]]]:
         self.calls.append(args.token)
@@ -85,6 +93,11 @@ class Recorder(mocks.Mocks):
         return [r for r in self.resources if r.type.startswith("gcp:")]
 
     @property
+    def resources_of_programs(self) -> list[Declared]:
+        """Without components and stack."""
+        return [r for r in self.resources if not r.type.startswith(("gpt2-bots:", "pulumi:pulumi"))]
+
+    @property
     def providers_resources(self) -> list[Declared]:
         """Without components, stack and providers."""
         return [r for r in self.resources if not r.type.startswith(("gpt2-bots:", "pulumi:"))]
@@ -99,15 +112,15 @@ def stack_values(name: str) -> dict[str, Any]:
     return yaml.safe_load((ROOT / f"stacks/Pulumi.{name}.yaml").read_text())["config"]
 
 
-def declare(stack: str, values: Mapping[str, Any]) -> Recorder:
-    """Run the real `__main__.py`; what it raises comes out of here."""
+def declare(stack: str, values: Mapping[str, Any], main: Path = ROOT / "__main__.py") -> Recorder:
+    """Run the real `__main__.py`, or another program; what it raises comes out of here."""
     recorder = Recorder(str(values["gcp:project"]))
     config = {k: v if isinstance(v, str) else json.dumps(v) for k, v in values.items()}
     environment = {"PULUMI_CONFIG": json.dumps(config), "PULUMI_ERROR_OUTPUT_STRING": "1"}
 
     @pulumi.runtime.test
     def program() -> None:
-        runpy.run_path(str(ROOT / "__main__.py"))
+        runpy.run_path(str(main))
 
     loop = asyncio.new_event_loop()
     try:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from pulumi.runtime.mocks import MockResourceArgs
 
-from tests.stacks.recorder import STORAGE_AGENT, Declared, Recorder, declare, stack_values
+from tests.stacks.recorder import STORAGE_AGENT, Recorder, declare, stack_values
 
 ENVIRONMENTS = ["local", "dev", "prod"]
 ACCOUNT = {
@@ -258,6 +258,6 @@ def test_a_mistake_in_the_stack_file_is_one_line_and_declares_nothing() -> None:
 
 def test_the_recorder_refuses_two_resources_of_one_name() -> None:
     recorder = Recorder("p")
-    recorder.resources.append(Declared("t", "n", {}))
+    recorder.new_resource(MockResourceArgs("t", "n", {}))
     with pytest.raises(AssertionError, match="declared twice"):
         recorder.new_resource(MockResourceArgs("t", "n", {}))

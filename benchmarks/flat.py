@@ -1,0 +1,211 @@
+"""Writes the flat twin of the program: the very same resources, and nothing else.
+
+The twin is source text: SDK calls one after the other, a loop over the accounts of each project, no
+components, no configuration models, no checks. It is made from what the real program registers
+under mocks, so it never falls behind. Values that the program takes straight from a resource stay
+references; values that it derives (a concatenation, JSON) are written out, with the dependency, so
+the twin does rather less than a person's flat program would.
+"""
+
+# pyright: reportPrivateUsage=false
+# ruff: noqa: SLF001  The SDK keeps to itself what a program registered.
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+from unittest import mock
+
+import pulumi
+import pulumi_gcp as gcp
+from pulumi import _types
+
+from tests.stacks.recorder import declare
+
+
+@dataclass(frozen=True)
+class Bot:
+    """What differs between the accounts of a benchmark."""
+
+    name: str
+    handle: str
+    project: str
+
+
+@dataclass(frozen=True)
+class Registered:
+    """One resource as the program made it; `number` counts them."""
+
+    number: int
+    resource: pulumi.CustomResource
+    name: str
+    inputs: Mapping[str, Any]
+    options: pulumi.ResourceOptions
+
+
+def twin(stack: str, values: Mapping[str, Any], bots: Sequence[Bot]) -> str:
+    """The source of the flat program of a stack with these values and accounts."""
+    registered = _registered(stack, values)
+    writer = _Writer(registered)
+    packages = {type(r.resource).__module__.partition(".")[0] for r in registered}
+    lines = [f"import {package}" for package in sorted({"pulumi", *packages})]
+    lines.append("from pulumi import ResourceOptions")
+    providers = [r for r in registered if isinstance(r.resource, pulumi.ProviderResource)]
+    for provider in providers:
+        project = str(provider.inputs["project"])
+        mine = [bot for bot in bots if bot.project == project]
+        lines += [f"def project_{provider.number}():"]
+        theirs: list[str] = []
+        for one in registered:
+            if one is not provider and _provider(one) is not provider.resource:
+                continue
+            bot = next((bot for bot in mine if bot.name in one.name), None)
+            if bot is None:
+                lines.append(f"    {writer.statement(one)}")
+            elif bot is mine[0]:
+                theirs.append(f"        {_of_any_account(writer.statement(one), bot)}")
+        if theirs:
+            listed = [(bot.name, bot.handle) for bot in mine]
+            lines += [f"    for account, handle in {listed}:", *theirs]
+    lines += [f"project_{provider.number}()" for provider in providers]
+    return "\n".join(lines).replace("\0", "") + "\n"
+
+
+def _of_any_account(statement: str, bot: Bot) -> str:
+    """The statement with the account's name and handle as fields of its texts."""
+    parts = statement.split("\0")
+    for n in range(1, len(parts), 2):
+        if bot.name in parts[n] or bot.handle in parts[n]:
+            escaped = parts[n].replace("{", "{{").replace("}", "}}")
+            fields = escaped.replace(bot.name, "{account}").replace(bot.handle, "{handle}")
+            parts[n] = f"f{fields}"
+    return "".join(parts)
+
+
+def _registered(stack: str, values: Mapping[str, Any]) -> list[Registered]:
+    found: list[Registered] = []
+    original = pulumi.CustomResource.__init__
+
+    def remember(
+        self: pulumi.CustomResource,
+        t: str,
+        name: str,
+        props: Any = None,
+        opts: pulumi.ResourceOptions | None = None,
+        *rest: Any,
+        **more: Any,
+    ) -> None:
+        given = {k: v for k, v in _fields(props).items() if v is not None}
+        found.append(Registered(len(found), self, name, given, opts or pulumi.ResourceOptions()))
+        original(self, t, name, props, opts, *rest, **more)
+
+    with mock.patch.object(pulumi.CustomResource, "__init__", remember):
+        declare(stack, values)
+    return found
+
+
+def _fields(props: Any) -> dict[str, Any]:
+    return {**cast("Mapping[str, Any]", props if isinstance(props, Mapping) else vars(props))}
+
+
+def _provider(one: Registered) -> pulumi.ProviderResource | None:
+    """The explicit provider, which a resource has from the component that it is in."""
+    parent = one.options.parent
+    package = type(one.resource).__module__.partition(".")[0].removeprefix("pulumi_")
+    if parent is None:
+        return None
+    providers = cast("dict[str, pulumi.ProviderResource]", parent._providers)
+    return providers.get(package) or providers.get("gcp")
+
+
+class _Writer:
+    """Writes registered resources as source; texts stand between NULs until they are final."""
+
+    def __init__(self, registered: Sequence[Registered]) -> None:
+        self._numbers = {id(r.resource): r.number for r in registered}
+        self._known = {
+            id(cast("object", output)): f"r{r.number}.{attribute}"
+            for r in registered
+            for attribute, output in vars(r.resource).items()
+            if isinstance(output, pulumi.Output)
+        }
+
+    def statement(self, one: Registered) -> str:
+        derived: set[int] = set()
+        inputs = dict(one.inputs)
+        if isinstance(one.resource, gcp.Provider):
+            # The SDK hands it over as JSON in a text; a program writes it as it is.
+            inputs["default_labels"] = json.loads(_data(inputs["default_labels"]).value)
+        arguments = [f"{k}={self._value(v, derived)}" for k, v in inputs.items()]
+        call = ", ".join(
+            [_text(one.name), *arguments, f"opts=ResourceOptions({self._options(one, derived)})"]
+        )
+        return f"r{one.number} = {_path(type(one.resource))}({call})"
+
+    def _options(self, one: Registered, derived: set[int]) -> str:
+        given = one.options
+        provider = _provider(one)
+        needs = sorted(derived | {n for r in _listed(given.depends_on) for n in self._all(r)})
+        parts: list[str] = []
+        if provider is not None and type(one.resource).__module__.startswith("pulumi_gcp"):
+            parts.append(f"provider=r{self._numbers[id(provider)]}")
+        if needs:
+            parts.append(f"depends_on=[{', '.join(f'r{n}' for n in needs)}]")
+        parts += [
+            f"{key}={value!r}"
+            for key in ("ignore_changes", "retain_on_delete", "delete_before_replace")
+            if (value := getattr(given, key))
+        ]
+        return ", ".join(parts)
+
+    def _all(self, resource: pulumi.Resource) -> Iterator[int]:
+        """A resource's number; for a component those of all that is in it, as the engine has it."""
+        if id(resource) in self._numbers:
+            yield self._numbers[id(resource)]
+        for child in resource._childResources:
+            yield from self._all(child)
+
+    def _value(self, value: Any, derived: set[int]) -> str:
+        if isinstance(value, pulumi.Output):
+            output = cast("pulumi.Output[Any]", value)
+            if id(output) in self._known:
+                return self._known[id(output)]
+            done = _data(output)
+            derived |= {self._numbers[id(r)] for r in done.resources if id(r) in self._numbers}
+            return self._value(done.value, derived)
+        cls: type = type(cast("object", value))
+        if _types.is_input_type(cls):
+            names = _types.input_type_py_to_pulumi_names(cls)
+            given = cast("dict[str, Any]", vars(value))
+            fields = {python: given.get(python) for python in names}
+            inner = (f"{k}={self._value(v, derived)}" for k, v in fields.items() if v is not None)
+            return f"{_path(cls)}({', '.join(inner)})"
+        if isinstance(value, Mapping):
+            pairs = cast("Mapping[str, Any]", value).items()
+            return "{" + ", ".join(f"{_text(k)}: {self._value(v, derived)}" for k, v in pairs) + "}"
+        if isinstance(value, Sequence) and not isinstance(value, str):
+            items = cast("Sequence[Any]", value)
+            return f"[{', '.join(self._value(v, derived) for v in items)}]"
+        return _text(value) if isinstance(value, str) else repr(value)
+
+
+def _data(output: Any) -> Any:
+    """The value of an output, and the resources behind it."""
+    return cast("asyncio.Future[Any]", vars(output)["_data"]).result()
+
+
+def _text(text: str) -> str:
+    return f"\0{text!r}\0"
+
+
+def _listed(depends_on: Any) -> list[pulumi.Resource]:
+    return list(depends_on or [])
+
+
+def _path(cls: type) -> str:
+    module = cls.__module__.split(".")
+    inner = [part for part in module if part != "_inputs"]
+    if inner[-1] != "_inputs" and not _types.is_input_type(cls):
+        inner = inner[:-1]
+    return ".".join([*inner, cls.__name__])

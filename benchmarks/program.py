@@ -1,0 +1,314 @@
+"""What the program costs beside its flat twin: `python -m benchmarks.program [accounts …]`.
+
+The real engine runs both in turn, with the same providers, on stacks of 1, 10, 100 and 1,000
+accounts (90 to a project). Times are the command's, in seconds; memory is the program's peak, in
+MiB; CPU is the program's, in seconds. The engine's snapshots after each step are off: writing them
+to a file grows with the square of the resources, for both alike, and would hide the program.
+"""
+
+import argparse
+import json
+import math
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks import flat, providers
+from local import pulumi
+from local.provider.server import Providers
+from tests.stacks.recorder import Recorder, declare
+
+ROOT = Path(__file__).resolve().parents[1]
+SIZES = (1, 10, 100, 1000)
+STACK = "bench"
+_PER_PROJECT = 90
+_PHASES = {
+    "preview": ["preview"],
+    "first up": ["up", "--yes", "--skip-preview"],
+    "no-op up": ["up", "--yes", "--skip-preview", "--expect-no-changes"],
+}
+_SHIM = """\
+import atexit, json, os, resource, runpy, sys
+sys.path.insert(0, {root!r})
+def note():
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    with open({measured!r}, "w") as out:
+        json.dump({{"mib": used.ru_maxrss / 1024, "cpu": used.ru_utime + used.ru_stime}}, out)
+atexit.register(note)
+runpy.run_path({program!r})
+"""
+_IMAGE = "europe-west4-docker.pkg.dev/bench-images/bots/{}@sha256:" + "0" * 64
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one run of one phase: seconds, and of the program seconds of CPU and MiB at its peak."""
+
+    seconds: float
+    cpu: float
+    mib: float
+
+
+def bots(number: int) -> list[flat.Bot]:
+    """The accounts of a stack, `_PER_PROJECT` to a project."""
+    return [
+        flat.Bot(f"bot{n:04}", f"handle{n:04}", f"bench-{n // _PER_PROJECT:03}")
+        for n in range(number)
+    ]
+
+
+def values(stack: Sequence[flat.Bot]) -> dict[str, Any]:
+    """The stack file's values, accounts and all."""
+    return {
+        "gcp:project": stack[0].project,
+        "gcp:region": "europe-west4",
+        "gpt2-bots:images": {p: _IMAGE.format(p) for p in ("app", "scraper", "trainer")},
+        "gpt2-bots:accounts": {
+            bot.name: {
+                "handle": bot.handle,
+                "project": bot.project,
+                "source": "timeline",
+                "consent": "a made-up account",
+                "x_terms_acknowledged": True,
+                "collect": "15 5 * * *",
+                "post": "0 9 * * *",
+            }
+            for bot in stack
+        },
+    }
+
+
+def the_same(one: Recorder, other: Recorder) -> None:
+    """Refuse to compare programs that do not register the very same resources."""
+
+    def resources(recorder: Recorder) -> dict[tuple[str, str], Any]:
+        return {(r.type, r.name): dict(r.inputs) for r in recorder.resources_of_programs}
+
+    ours, theirs = resources(one), resources(other)
+    if ours.keys() != theirs.keys():
+        raise SystemExit(f"not the same resources: {sorted(ours.keys() ^ theirs.keys())[:5]}")
+    for key, inputs in ours.items():
+        if inputs != theirs[key]:
+            raise SystemExit(f"not the same inputs of {key}: {inputs} and {theirs[key]}")
+
+
+class Bench:
+    """One size of stack: a Pulumi project for each program, and the providers that serve both."""
+
+    def __init__(self, folder: Path, stack: Sequence[flat.Bot]) -> None:
+        self._folder = folder
+        self._stack = stack
+        self._values = values(stack)
+        self._recorded = declare(STACK, self._values)
+        self.resources = len(self._recorded.resources_of_programs)
+        tokens = {r.type for r in self._recorded.resources_of_programs}
+        self._providers = Providers(
+            providers.kinds(tokens), providers.invokes(), providers.Memory()
+        )
+        self._providers.start()
+
+    def end(self) -> None:
+        """Stop the providers."""
+        self._providers.stop()
+
+    def twin(self) -> Path:
+        """The flat program, which registers the very same resources."""
+        twin = self._folder / "twin.py"
+        twin.write_text(flat.twin(STACK, self._values, self._stack))
+        the_same(self._recorded, declare(STACK, self._values, twin))
+        return twin
+
+    def project(self, name: str, program: Path = ROOT / "__main__.py") -> None:
+        """A Pulumi project; the accounts stand in a file, as those of so large a stack must."""
+        project = self._folder / name
+        (project / "stacks").mkdir(parents=True)
+        shutil.copy(ROOT / "Pulumi.yaml", project)
+        measured = str(project / "measured.json")
+        shim = _SHIM.format(root=str(ROOT), measured=measured, program=str(program))
+        (project / "__main__.py").write_text(shim)
+        config = dict(self._values)
+        accounts = config.pop("gpt2-bots:accounts")
+        config["gpt2-bots:accounts_file"] = "accounts.yaml"
+        (project / "stacks/accounts.yaml").write_text(yaml.safe_dump(accounts))
+        (project / f"stacks/Pulumi.{STACK}.yaml").write_text(yaml.safe_dump({"config": config}))
+        self.run(name, "stack", "init", STACK)
+
+    def round(self, name: str) -> dict[str, Cost]:
+        """All phases of one program, on a stack that is new."""
+        shutil.rmtree(self._folder / name / "home", ignore_errors=True)
+        self.run(name, "stack", "init", STACK)
+        return {phase: self._cost(name, arguments) for phase, arguments in _PHASES.items()}
+
+    def _cost(self, name: str, arguments: Sequence[str]) -> Cost:
+        measured = self._folder / name / "measured.json"
+        measured.unlink(missing_ok=True)
+        began = time.perf_counter()
+        self.run(name, *arguments)
+        seconds = time.perf_counter() - began
+        return Cost(seconds, **json.loads(measured.read_text()))
+
+    def run(self, name: str, *arguments: str) -> str:
+        """Run the CLI in a project; what it prints."""
+        project = self._folder / name
+        stack = [] if arguments[0] == "stack" else ["--stack", STACK]
+        command, environment = pulumi.command(
+            [*arguments, *stack, "--non-interactive"], project / "home", self._providers.ports
+        )
+        environment |= {"PULUMI_EXPERIMENTAL": "1", "PULUMI_SKIP_CHECKPOINTS": "true"}
+        done = subprocess.run(
+            command, cwd=project, env=environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise SystemExit(f"{' '.join(arguments)}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+        return done.stdout
+
+
+def _rounds(accounts: int) -> int:
+    return 5 if accounts <= 10 else 3 if accounts <= 100 else 1
+
+
+Runs = dict[str, list[dict[str, Cost]]]
+
+
+def measure(accounts: int, rounds: int) -> tuple[int, Runs]:
+    """The resources of a stack, and the costs of both programs, in turn."""
+    runs: Runs = {"program": [], "twin": []}
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder), bots(accounts))
+        try:
+            bench.project("program")
+            bench.project("twin", bench.twin())
+            for number in range(rounds):
+                order = ["program", "twin"] if number % 2 == 0 else ["twin", "program"]
+                for name in order:
+                    runs[name].append(bench.round(name))
+                    print(f"{accounts} accounts, round {number + 1}, {name}", file=sys.stderr)
+        finally:
+            bench.end()
+    return bench.resources, runs
+
+
+def rows(accounts: int, resources: int, runs: Runs) -> list[str]:
+    """Lines of a Markdown table: medians, ranges and ratios."""
+    lines: list[str] = []
+    for phase in _PHASES:
+
+        def of(name: str, what: Callable[[Cost], float], phase: str = phase) -> list[float]:
+            return [what(run[phase]) for run in runs[name]]
+
+        def ratio(what: Callable[[Cost], float], of: Any = of) -> str:
+            pairs = zip(of("program", what), of("twin", what), strict=True)
+            ratios = sorted(a / b for a, b in pairs)
+            return f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+
+        def median(name: str, what: Callable[[Cost], float], of: Any = of) -> float:
+            return statistics.median(of(name, what))
+
+        cells = [
+            f"{accounts:,}",
+            f"{resources:,}",
+            phase,
+            f"{median('program', _seconds):.1f}",
+            f"{median('twin', _seconds):.1f}",
+            ratio(_seconds),
+            ratio(_cpu),
+            f"{median('program', _mib):.0f}",
+            f"{median('twin', _mib):.0f}",
+            ratio(_mib),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _seconds(cost: Cost) -> float:
+    return cost.seconds
+
+
+def _cpu(cost: Cost) -> float:
+    return cost.cpu
+
+
+def _mib(cost: Cost) -> float:
+    return cost.mib
+
+
+def exponent(points: Mapping[int, float]) -> float:
+    """The slope of log seconds over log accounts, by least squares: 1 is linear growth."""
+    return statistics.linear_regression(
+        [math.log(n) for n in points], [math.log(s) for s in points.values()]
+    ).slope
+
+
+# What both import: the SDK's modules that the program uses load when an attribute is first read.
+_SDK = "import pulumi, pulumi_gcp as gcp, pulumi_docker, pulumi_docker_build\n"
+_TOUCH = "gcp.{}.__name__\n"
+
+
+def imports(rounds: int) -> tuple[list[float], list[float]]:
+    """Seconds to import the program's modules, and the SDK's modules that it needs, in turn."""
+    used = sorted(
+        {
+            name
+            for file in (ROOT / "stacks").glob("*.py")
+            if "compute" not in (text := file.read_text())
+            for name in re.findall(r"\bgcp\.([a-z]+[a-z0-9]*)\.", text)
+        }
+    )
+    touch = "".join(_TOUCH.format(name) for name in used)
+    text = (ROOT / "__main__.py").read_text().partition("\ndef main")[0]
+    program = text + "\nimport pulumi_gcp as gcp\n" + touch
+    times: tuple[list[float], list[float]] = ([], [])
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for _ in range(rounds):
+        for kept, source in zip(times, (program, _SDK + touch), strict=True):
+            began = time.perf_counter()
+            subprocess.run([sys.executable, "-c", source], env=environment, check=True)
+            kept.append(time.perf_counter() - began)
+    return times
+
+
+def main() -> None:
+    """Measure, and print Markdown."""
+    parser = argparse.ArgumentParser(description="What the program costs beside its flat twin.")
+    parser.add_argument("accounts", nargs="*", type=int, default=SIZES, help="sizes of the stacks")
+    asked = parser.parse_args()
+    print(
+        "| accounts | resources | | program s | twin s | time ratio | CPU ratio"
+        " | program MiB | twin MiB | memory ratio |"
+    )
+    print("| ---: | ---: | --- | ---: | ---: | --- | --- | ---: | ---: | --- |")
+    seconds: dict[str, dict[int, float]] = {phase: {} for phase in _PHASES}
+    for accounts in asked.accounts:
+        resources, runs = measure(accounts, _rounds(accounts))
+        print("\n".join(rows(accounts, resources, runs)), flush=True)
+        for phase in _PHASES:
+            seconds[phase][accounts] = statistics.median(r[phase].seconds for r in runs["program"])
+    print()
+    for phase, points in seconds.items():
+        large = {n: s for n, s in points.items() if n >= 10}
+        if len(large) > 1:
+            print(
+                f"- Growth of {phase} from 10 accounts on:"
+                f" accounts to the power {exponent(large):.2f}."
+            )
+    ours, sdk = imports(7)
+    print(
+        f"- Import: {statistics.median(ours):.2f} s; the SDK's modules that it needs alone"
+        f" {statistics.median(sdk):.2f} s: ratio"
+        f" {statistics.median(a / b for a, b in zip(ours, sdk, strict=True)):.2f}."
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -15,6 +15,7 @@ from local.services import (
     scheduler,
     secretmanager,
     storage,
+    workflows,
 )
 from local.services.instances import Instances
 from local.services.scheduler import Scheduler
@@ -33,6 +34,7 @@ def kinds(world: World, ticker: Scheduler, instances: Instances) -> dict[str, Ki
         **run.kinds(world),
         **scheduler.kinds(world, ticker),
         **cloudbuild.kinds(world),
+        **workflows.kinds(world),
         **compute.kinds(world, instances),
         **docker.kinds(world),
     }

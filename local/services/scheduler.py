@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from local import iam
 from local.provider.kinds import Json, Kind
 from local.resources import Resource
-from local.services import run
+from local.services import run, workflows
 from local.services.executions import Execution, Executions
 from local.services.iam import must_exist
 from local.services.records import Records
@@ -28,6 +28,10 @@ JOB = "gcp:cloudscheduler/job:Job"
 
 _RUN_URI = re.compile(
     r"https://run\.googleapis\.com/v2/(projects/[^/]+/locations/[^/]+/jobs/[^/]+):run"
+)
+_WORKFLOW_URI = re.compile(
+    r"https://workflowexecutions\.googleapis\.com/v1/"
+    r"(projects/[^/]+/locations/[^/]+/workflows/[^/]+)/executions"
 )
 
 
@@ -110,6 +114,14 @@ def _ticks(schedule: str, time_zone: str, after: datetime) -> Iterator[datetime]
     if len(schedule.split()) != 5:
         raise ValueError(f"{len(schedule.split())} fields")
     return iter(CronSim(schedule, after.astimezone(ZoneInfo(time_zone))))
+
+
+def _request(target: Json) -> Json:
+    body = base64.b64decode(target.get("body", ""))
+    try:
+        return json.loads(body or b"{}")
+    except ValueError as error:
+        raise GoogleError(f"400: the body is not JSON ({error})") from None
 
 
 class Attempt(BaseModel):
@@ -208,22 +220,42 @@ class Scheduler:
         """What the declared call starts; GoogleError as the called service would answer."""
         target = job.inputs["httpTarget"]
         uri, method = target["uri"], target.get("httpMethod", "POST")
+        if match := _WORKFLOW_URI.fullmatch(uri):
+            self._refuse_execution(target, method, match[1])
         match = _RUN_URI.fullmatch(uri)
         if match is None:
             raise GoogleError(
                 f"404: {uri} leads nowhere: the local cloud knows "
-                "https://run.googleapis.com/v2/<id of a Run job>:run"
+                "https://run.googleapis.com/v2/<id of a Run job>:run and "
+                "https://workflowexecutions.googleapis.com/v1/<id of a workflow>/executions"
             )
         run_job = self._world.resources.get(run.JOB, match[1])
         if run_job is None:
             raise GoogleError(f"404: {uri} names no Run job that exists")
         if method != "POST":
             raise GoogleError(f"404: {method} {uri} is no call of Cloud Run: use POST")
-        self._must_be_allowed(target, match[1])
-        self._must_be_plain(target)
+        self._must_be_allowed(target, "run.jobs.run", match[1])
+        if request := _request(target):
+            raise GoogleError(f"400: the local cloud knows no request body, got {request}")
         return lambda: self._executions.run(run_job)
 
-    def _must_be_allowed(self, target: Json, run_job: str) -> None:
+    def _refuse_execution(self, target: Json, method: str, workflow: str) -> NoReturn:
+        """The error that Workflows would answer with, or that nothing here executes it."""
+        if self._world.resources.get(workflows.WORKFLOW, workflow) is None:
+            raise GoogleError(f"404: {target['uri']} names no workflow that exists")
+        if method != "POST":
+            raise GoogleError(f"404: {method} {target['uri']} starts no execution: use POST")
+        self._must_be_allowed(target, "workflows.executions.create", workflow)
+        try:
+            json.loads(_request(target).get("argument", "null"))
+        except (TypeError, ValueError) as error:
+            raise GoogleError(f"400: the argument is not JSON as text ({error})") from None
+        raise GoogleError(
+            f"501: {short(workflow)} may be started, and was not: the local cloud does not execute"
+            " workflows (tests/retraining does)"
+        )
+
+    def _must_be_allowed(self, target: Json, permission: str, resource: str) -> None:
         if "oidcToken" in target:
             raise GoogleError("401: Google's own APIs take an oauthToken, not an oidcToken")
         if "oauthToken" not in target:
@@ -231,15 +263,6 @@ class Scheduler:
         email = target["oauthToken"]["serviceAccountEmail"]
         try:
             must_exist(self._world, email)
-            self._world.policy.require(iam.member(email), "run.jobs.run", run_job)
+            self._world.policy.require(iam.member(email), permission, resource)
         except (GoogleError, iam.Denied) as denied:
             raise GoogleError(f"403: {denied}") from denied
-
-    def _must_be_plain(self, target: Json) -> None:
-        body = base64.b64decode(target.get("body", ""))
-        try:
-            request = json.loads(body or b"{}")
-        except ValueError as error:
-            raise GoogleError(f"400: the body is not JSON ({error})") from None
-        if request:
-            raise GoogleError(f"400: the local cloud knows no request body, got {request}")

@@ -38,6 +38,7 @@ TEMPLATE = "gcp:compute/instanceTemplate:InstanceTemplate"
 TOPIC = "gcp:pubsub/topic:Topic"
 TOPIC_GRANT = "gcp:pubsub/topicIAMMember:TopicIAMMember"
 TRIGGER = "gcp:cloudbuild/trigger:Trigger"
+WORKFLOW = "gcp:workflows/workflow:Workflow"
 VERSION = "gcp:secretmanager/secretVersion:SecretVersion"
 
 

@@ -112,6 +112,11 @@ def run_result(run: str) -> str:
     return f"runs/{run}/result.json"
 
 
+def run_lease() -> str:
+    """Which run is under way, and until when; no account may be named `run`."""
+    return "leases/run.json"
+
+
 def lease(account: str) -> str:
     """Who is training the account, and until when."""
     return f"leases/{account}.json"

@@ -34,6 +34,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
+from pipeline import layout
 from pipeline.errors import UserError
 from pipeline.settings import Settings
 from stacks import machines, naming
@@ -266,6 +267,17 @@ class Hardware(Model):
         machines.check(self.machine_type, self.gpu and (self.gpu.type, self.gpu.count))
         return self
 
+    @property
+    def has_gpu(self) -> bool:
+        """Whether there is any, bundled or beside it."""
+        return self.gpu is not None or machines.bundles_gpu(self.machine_type)
+
+    @property
+    def name(self) -> str:
+        """Such as n1-standard-4-1x-nvidia-tesla-t4."""
+        gpus = f"-{self.gpu.count}x-{self.gpu.type}" if self.gpu else ""
+        return self.machine_type + gpus
+
 
 class Training(Model):
     """The machine that trains, and the settings it trains with."""
@@ -300,7 +312,21 @@ class Training(Model):
     @model_validator(mode="after")
     def _machine_exists(self) -> Self:
         machines.check(self.machine_type, self.gpu and (self.gpu.type, self.gpu.count))
+        if self.fallbacks and self.schedule is None:
+            raise ValueError(
+                "`fallbacks` are tried by scheduled runs only: say a `schedule`, or remove them;"
+                " a run by hand takes `machine_type`"
+            )
+        names = [hardware.name for hardware in self.hardware]
+        for name, number in Counter(names).items():
+            if number > 1:
+                raise ValueError(f"fallbacks: {name!r} is tried already; name another machine")
         return self
+
+    @property
+    def hardware(self) -> tuple[Hardware, ...]:
+        """What a scheduled run tries, in this order; a run by hand takes the first."""
+        return (Hardware(machine_type=self.machine_type, gpu=self.gpu), *self.fallbacks)
 
 
 class Images(Model):
@@ -388,6 +414,11 @@ class Stack(Model):
             if name in naming.PROGRAMS:
                 raise ValueError(
                     f"accounts.{name}: the name is taken by the program's own image; choose another"
+                )
+            if layout.lease(name) == layout.run_lease():
+                raise ValueError(
+                    f"accounts.{name}: the name is taken by the lease of training runs;"
+                    " choose another"
                 )
             other = by_handle.setdefault(account.handle.lower(), name)
             if other != name:

@@ -25,9 +25,33 @@ def repository(stack: str) -> str:
     return fit(f"{stack}-bots", 63)
 
 
+def runs(stack: str) -> str:
+    """What the names of the stack's training runs start with, of which a moment makes a name."""
+    return f"{fit(f'train-{stack}', 34)}-"
+
+
 def machine(stack: str, run: str) -> str:
-    """The VM of a training run; Compute's names have at most 63 characters."""
-    return fit(f"train-{stack}-{run}", 63)
+    """A training run, and its VM where it is alone; Compute's names have at most 63 characters."""
+    return fit(f"{runs(stack)}{run}", 63)
+
+
+def machines(stack: str, run: str, workers: int) -> list[str]:
+    """The VMs that share a run; its name can be read from each of theirs."""
+    added = shares(workers)
+    name = fit(machine(stack, run), 63 - max(map(len, added)))
+    return [name + share for share in added]
+
+
+def shares(workers: int) -> list[str]:
+    """What is added to a run's name for each of its VMs: nothing where one is alone."""
+    if workers == 1:
+        return [""]
+    return [f"-{worker}of{workers}" for worker in range(1, workers + 1)]
+
+
+def workflow(stack: str, role: str) -> str:
+    """Workflow names have at most 64 characters; the schedule takes its own from it."""
+    return fit(f"{stack}-{role}", 63)
 
 
 def custom_role(stack: str, role: str) -> str:

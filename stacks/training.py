@@ -1,4 +1,4 @@
-"""The ephemeral machine that trains: its identity, its template, and a run by hand."""
+"""The ephemeral machines that train: their identity, their templates, and a run by hand."""
 
 import json
 import shlex
@@ -8,16 +8,17 @@ import pulumi
 import pulumi_gcp as gcp
 import yaml
 
-from stacks import config, machines, naming
+from stacks import config, naming
 from stacks.bucket import READ, WRITE
 from stacks.component import Component
 from stacks.foundation import Foundation
 from stacks.images import Images
 from stacks.release import Release
+from stacks.retrain import Retrain
 
 
 class Training(Component):
-    """A template for training machines, and one machine where the stack file names a run."""
+    """Templates for training machines; a run on them where the stack file names one, or when."""
 
     def __init__(
         self, training: config.Training, foundation: Foundation, images: Images, release: Release
@@ -26,10 +27,17 @@ class Training(Component):
         self._training = training
         self._foundation = foundation
         self._trainer = foundation.identity("trainer", "trains models")
-        grants = self._grants()
-        template = self._template(images)
+        needs = [*self._grants(), release]
+        first, *fallbacks = training.hardware
+        template = self._template("trainer", first, images)
         if training.run is not None:
-            self._machine(training.run, template, [*grants, release])
+            names = naming.machines(foundation.stack.name, training.run, training.workers)
+            for share, name in zip(naming.shares(training.workers), names, strict=True):
+                self._machine(f"train-{training.run}{share}", name, template, needs)
+        if training.schedule is not None:
+            further = [self._template(f"trainer-{h.name}", h, images) for h in fallbacks]
+            templates = [template, *further]
+            Retrain(training, training.schedule, foundation, self._trainer, templates, needs)
         self.register_outputs({})
 
     def _grants(self) -> list[pulumi.Resource]:
@@ -56,13 +64,15 @@ class Training(Component):
             foundation.may_log("trainer", self._trainer),
         ]
 
-    def _template(self, images: Images) -> gcp.compute.InstanceTemplate:
+    def _template(
+        self, name: str, hardware: config.Hardware, images: Images
+    ) -> gcp.compute.InstanceTemplate:
         training, spot = self._training, self._training.spot
         return gcp.compute.InstanceTemplate(
-            self.named("trainer"),
+            self.named(name),
             gcp.compute.InstanceTemplateArgs(
                 name_prefix=f"{self._foundation.stack.name}-trainer-",
-                machine_type=training.machine_type,
+                machine_type=hardware.machine_type,
                 disks=[
                     gcp.compute.InstanceTemplateDiskArgs(
                         boot=True,
@@ -74,10 +84,10 @@ class Training(Component):
                 ],
                 guest_accelerators=[
                     gcp.compute.InstanceTemplateGuestAcceleratorArgs(
-                        type=training.gpu.type, count=training.gpu.count
+                        type=hardware.gpu.type, count=hardware.gpu.count
                     )
                 ]
-                if training.gpu
+                if hardware.gpu
                 else None,
                 network_interfaces=[
                     gcp.compute.InstanceTemplateNetworkInterfaceArgs(
@@ -108,7 +118,11 @@ class Training(Component):
                         image=images.trainer,
                         data=self._foundation.data.name,
                         models=self._foundation.models.name,
-                    ).apply(lambda o: self._user_data(o["image"], o["data"], o["models"])),
+                    ).apply(
+                        lambda o: self._user_data(
+                            o["image"], o["data"], o["models"], gpu=hardware.has_gpu
+                        )
+                    ),
                     "google-logging-enabled": "true",
                 },
             ),
@@ -116,7 +130,7 @@ class Training(Component):
             pulumi.ResourceOptions(parent=self, depends_on=[self._foundation.service("compute")]),
         )
 
-    def _user_data(self, image: str, data: str, models: str) -> str:
+    def _user_data(self, image: str, data: str, models: str, *, gpu: bool) -> str:
         return user_data(
             image=image,
             registry_host=self._foundation.registry.host,
@@ -125,17 +139,17 @@ class Training(Component):
                 "MODELS_BUCKET": models,
                 "MODELS_MOUNT": "/mnt/models",
                 "SETTINGS": json.dumps(self._training.settings.model_dump()),
-                "REQUIRE_GPU": "1" if self._has_gpu else "",
+                "REQUIRE_GPU": "1" if gpu else "",
             },
-            gpu=self._has_gpu,
+            gpu=gpu,
         )
 
-    @property
-    def _has_gpu(self) -> bool:
-        return self._training.gpu is not None or machines.bundles_gpu(self._training.machine_type)
-
     def _machine(
-        self, run: str, template: gcp.compute.InstanceTemplate, needs: list[pulumi.Resource]
+        self,
+        resource: str,
+        name: str,
+        template: gcp.compute.InstanceTemplate,
+        needs: list[pulumi.Resource],
     ) -> gcp.compute.InstanceFromTemplate:
         """One machine, named after the run, which trains once and then stands powered off.
 
@@ -143,9 +157,9 @@ class Training(Component):
         that changed in the meantime must not make it anew, or an unrelated `up` would retrain.
         """
         return gcp.compute.InstanceFromTemplate(
-            self.named(f"train-{run}"),
+            self.named(resource),
             gcp.compute.InstanceFromTemplateArgs(
-                name=naming.machine(self._foundation.stack.name, run),
+                name=name,
                 zone=self._training.zones[0],
                 source_instance_template=template.self_link_unique,
                 scheduling=gcp.compute.InstanceFromTemplateSchedulingArgs(

@@ -32,6 +32,8 @@ _LIVE = f"{{models}}/objects/{layout.live_pointer(_ONE)}"
 _BASE = f"{{models}}/objects/{layout.base_pointer(_ONE)}"
 _RESULT = f"{{models}}/objects/{layout.run_result('train-prod-first')}"
 _LEASE = f"{{models}}/objects/{layout.lease(_ONE)}"
+_RUN_LEASE = f"{{models}}/objects/{layout.run_lease()}"
+_MACHINE = "{zone}-%s/instances/train-prod-20261123t020000-0123-1of2"
 
 # Who (by the name of its service account in Pulumi), what for, with which permission, on what.
 # Storage answers "absent" only to who may list; replacing an object takes deleting as well.
@@ -68,6 +70,33 @@ _TABLE = [
     ("trainer", "write the run's result", _CREATE, _RESULT),
     ("trainer", "look for a lease", _GET, _LEASE),
     ("trainer", "take and renew a lease", _DELETE, _LEASE),
+    ("scheduler", "start the training workflow", "workflows.executions.create", "{retrain}"),
+    ("workflow", "see that there is no lease or result", _LIST, "{models}"),
+    ("workflow", "look for the lease of a run", _GET, _RUN_LEASE),
+    ("workflow", "take the lease of a run", _CREATE, _RUN_LEASE),
+    ("workflow", "take an expired lease over, and end its own", _DELETE, _RUN_LEASE),
+    ("workflow", "read the run's result", _GET, _RESULT),
+    ("workflow", "insert a machine", "compute.instances.create", _MACHINE % "a"),
+    ("workflow", "insert a machine", "compute.disks.create", "{zone}-a/disks/train-prod"),
+    ("workflow", "insert a machine", "compute.subnetworks.use", "{project}"),
+    ("workflow", "insert a machine", "compute.subnetworks.useExternalIp", "{project}"),
+    ("workflow", "insert a machine", "compute.instances.setMetadata", _MACHINE % "a"),
+    ("workflow", "insert a machine", "compute.instances.setLabels", _MACHINE % "a"),
+    ("workflow", "insert a machine", "compute.instances.setServiceAccount", _MACHINE % "a"),
+    (
+        "workflow",
+        "insert it from a template",
+        "compute.instanceTemplates.useReadOnly",
+        "{project}/global/instanceTemplates/prod-trainer-1",
+    ),
+    ("workflow", "let it run as the trainer", "iam.serviceAccounts.actAs", "{trainer}"),
+    ("workflow", "wait for an operation", "compute.zoneOperations.get", "{zone}-a/operations/1"),
+    ("workflow", "watch the machine", "compute.instances.get", _MACHINE % "a"),
+    *(
+        ("workflow", "delete the machine", "compute.instances.delete", _MACHINE % zone)
+        for zone in "abc"
+    ),
+    ("workflow", "write its log", _LOG, "{project}"),
     ("storage agent", "tell of a pointer that changed", "pubsub.topics.publish", "{rollout}"),
     ("build", "see that there is no release yet", _LIST, "{models}"),
     ("build", "read which release is live", _GET, _LIVE),

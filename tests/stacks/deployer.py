@@ -24,6 +24,7 @@ ROLES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("roles/cloudscheduler.admin", ("gcp:cloudscheduler/",)),
     ("roles/pubsub.admin", ("gcp:pubsub/",)),
     ("roles/cloudbuild.builds.editor", ("gcp:cloudbuild/",)),
+    ("roles/workflows.editor", ("gcp:workflows/",)),
     ("roles/compute.instanceAdmin.v1", ("gcp:compute/instance",)),
 )
 

@@ -116,5 +116,8 @@ class Permissions:
             "repository": f"{regional}/repositories/{naming.repository(stack)}",
             "collect_job": f"{regional}/jobs/{naming.job(stack, account, 'collect')}",
             "post_job": f"{regional}/jobs/{naming.job(stack, account, 'post')}",
+            "retrain": f"{regional}/workflows/{naming.workflow(stack, 'retrain')}",
+            "zone": f"{here}/zones/{self.region}",
+            "trainer": f"{here}/serviceAccounts/{self.members['trainer'].partition(':')[2]}",
             "rollout": f"{here}/topics/{stack}-rollout",
         }

@@ -25,6 +25,7 @@ STORAGE_AGENT = "service-1@gs-project-accounts.iam.gserviceaccount.com"
 _COMPUTED = {
     "gcp:serviceaccount/account:Account": lambda i, p: {
         "email": f"{i['accountId']}@{p}.iam.gserviceaccount.com",
+        "name": f"projects/{p}/serviceAccounts/{i['accountId']}@{p}.iam.gserviceaccount.com",
         "member": f"serviceAccount:{i['accountId']}@{p}.iam.gserviceaccount.com",
     },
     "gcp:projects/iAMCustomRole:IAMCustomRole": lambda i, p: {

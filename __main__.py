@@ -11,6 +11,7 @@ from stacks.images import Images
 from stacks.project import Project
 from stacks.release import Release
 from stacks.scraper import Scraper
+from stacks.watcher import Watcher
 
 
 def main() -> None:
@@ -36,6 +37,7 @@ def declare(stack: Stack, project: Project) -> Foundation:
     images = Images(foundation)
     release = Release(foundation)
     scraper = Scraper(foundation)
+    Watcher(foundation, images, release)
     for name, bot in stack.accounts.items():
         Account(name, bot, foundation, scraper, images, release)
     if stack.training is not None:

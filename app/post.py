@@ -40,9 +40,10 @@ from typing import Any
 
 from app.compose import NothingFit
 from app.send import Unreached
-from pipeline import history, layout, slots
+from pipeline import events, history, layout, slots
 from pipeline.clock import Clock
 from pipeline.errors import UserError
+from pipeline.log import log
 from pipeline.slots import Slot
 from pipeline.spend import POST_CREATE, Ledger, LimitReached
 from pipeline.store import Changed, Store
@@ -145,6 +146,13 @@ class _Turn:
         try:
             self._poster.ledger.reserve(POST_CREATE)
         except LimitReached as error:
+            log(
+                "ERROR",
+                str(error),
+                event=events.SPEND_LIMIT,
+                account=self._poster.account,
+                bucket=self._poster.store.bucket_name,
+            )
             self._move(state="refused", reason=str(error))
             return
         self._move(state="intended", **chosen)

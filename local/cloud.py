@@ -19,7 +19,7 @@ from local.machine import Machine
 from local.provider.server import Providers
 from local.resources import ResourceStore
 from local.secrets import Secrets
-from local.services import catalogue, iam, run, scheduler
+from local.services import artifactregistry, catalogue, iam, pubsub, run, scheduler
 from local.services.cloudbuild import Builds
 from local.services.executions import Execution, Executions
 from local.services.instances import Instances
@@ -93,6 +93,8 @@ class Cloud:
         self.instances = Instances(self.world)
         messages = Messages(self.world, self._report)
         messages.listen(self.builds.deliver)
+        self.front.serve(pubsub.PUBLISH, messages.answer)
+        self.front.serve(artifactregistry.TAG, artifactregistry.Tags(self.world).answer)
         self._notifier = Notifier(self.world, messages)
         self.providers = Providers(
             catalogue.kinds(self.world, self.scheduler, self.instances),

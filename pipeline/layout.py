@@ -76,6 +76,21 @@ def spent(account: str) -> str:
     return f"{posts(account)}spend.json"
 
 
+def collected(account: str) -> str:
+    """When collecting last ended well; not below `tweets`, for who reads it needs no tweets."""
+    return f"collected/{account}.json"
+
+
+def schedules(account: str = "") -> str:
+    """When an account collects and posts, written by the Pulumi program alone; or all of them."""
+    return f"schedules/{account}.json" if account else "schedules/"
+
+
+def watch_state() -> str:
+    """What the watcher has to remember from one look to the next."""
+    return "watch/state.json"
+
+
 # Objects of the models bucket.
 def base_model(name: str) -> str:
     """The prefix of a base model in gpt-2-simple's layout."""
@@ -120,3 +135,9 @@ def run_lease() -> str:
 def lease(account: str) -> str:
     """Who is training the account, and until when."""
     return f"leases/{account}.json"
+
+
+# Tags of an account's images.
+def image_tag(release: str, base: str) -> str:
+    """The tag of a release on an app base, which is named by digest."""
+    return f"{release}-{base.rpartition(':')[2][:12]}"

@@ -1,15 +1,17 @@
 """Collects the timeline of the account that the environment names, once."""
 
+import contextlib
+import json
 import os
 import re
 import sys
 from decimal import Decimal, InvalidOperation
 
-from pipeline import clock, layout, secrets, x
+from pipeline import clock, events, layout, secrets, x
 from pipeline.errors import UserError
 from pipeline.log import log
-from pipeline.spend import Ledger
-from pipeline.store import Store
+from pipeline.spend import Ledger, LimitReached
+from pipeline.store import Changed, Store
 from scraper_image.collect import Collector
 from scraper_image.timeline import Timeline
 
@@ -19,6 +21,15 @@ def main() -> int:
     account = os.environ.get("ACCOUNT", "scraper")
     try:
         _collect(_given("ACCOUNT"))
+    except LimitReached as error:
+        log(
+            "ERROR",
+            f"{account}: {error}",
+            event=events.SPEND_LIMIT,
+            account=account,
+            bucket=os.environ["DATA_BUCKET"],
+        )
+        return 1
     except UserError as error:
         log("ERROR", f"{account}: {error}", account=account)
         return 1
@@ -43,6 +54,7 @@ def _collect(account: str) -> None:
     before = ledger.spent().total
     timeline = Timeline(x.client(bearer))
     index = Collector(store, account, handle, timeline, ledger).collect()
+    _note_success(store, account)
     spent = ledger.spent()
     log(
         "INFO",
@@ -53,6 +65,14 @@ def _collect(account: str) -> None:
         newest_id=index.newest_id,
         usd_this_month=str(spent.usd),
     )
+
+
+def _note_success(store: Store, account: str) -> None:
+    """Leave the time for the watcher, which reports an account that is no longer collected."""
+    found = store.read(layout.collected(account))
+    data = json.dumps({"at": clock.now().isoformat()}).encode()
+    with contextlib.suppress(Changed):  # by an execution that has just ended well, too
+        store.write(layout.collected(account), data, generation=found.generation if found else 0)
 
 
 def _given(name: str) -> str:

@@ -1,5 +1,7 @@
 """One bot: how it collects, how it posts, and on which image."""
 
+import json
+
 import pulumi
 import pulumi_docker_build as docker_build
 import pulumi_gcp as gcp
@@ -36,12 +38,32 @@ class Account(Component):
         self._name = name
         self._bot = bot
         self._foundation = foundation
+        self._schedules()
         if bot.collect is not None:
             self._collect(scraper, images, bot.collect)
         live = self._live_image(images, release)
         if bot.post is not None:
             self._post(live, bot.post)
         self.register_outputs({})
+
+    def _schedules(self) -> None:
+        """What the watcher measures the account by; an object, so that its job names no account."""
+        gcp.storage.BucketObject(
+            f"{self._name}-schedules",
+            gcp.storage.BucketObjectArgs(
+                bucket=self._foundation.data.name,
+                name=layout.schedules(self._name),
+                content_type="application/json",
+                content=json.dumps(
+                    {
+                        "time_zone": self._bot.time_zone,
+                        "collect": self._bot.collect,
+                        "post": self._bot.post,
+                    }
+                ),
+            ),
+            self.child(),
+        )
 
     def _collect(self, scraper: Scraper, images: Images, cron: str) -> None:
         ScheduledJob(

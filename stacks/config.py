@@ -413,7 +413,7 @@ class Stack(Model):
         for name, account in self.accounts.items():
             if name in naming.PROGRAMS:
                 raise ValueError(
-                    f"accounts.{name}: the name is taken by the program's own image; choose another"
+                    f"accounts.{name}: the name is taken by the program itself; choose another"
                 )
             if layout.lease(name) == layout.run_lease():
                 raise ValueError(

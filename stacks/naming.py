@@ -6,8 +6,8 @@ program's own.
 
 from pipeline.layout import fit
 
-# The repository's packages that are not an account's.
-PROGRAMS = ("app", "scraper", "trainer")
+# What no account may be called: packages of the repository, and identities that all accounts share.
+PROGRAMS = ("app", "scraper", "trainer", "watcher")
 
 
 def service_account(stack: str, role: str) -> str:
@@ -18,6 +18,11 @@ def service_account(stack: str, role: str) -> str:
 def job(stack: str, account: str, role: str) -> str:
     """Run job names have at most 63 characters, of which Scheduler takes all."""
     return fit(f"{stack}-{account}-{role}", 63)
+
+
+def watcher(stack: str) -> str:
+    """The watcher's job; as `job`, and no account's, whose end in what they do."""
+    return fit(f"{stack}-watcher", 63)
 
 
 def repository(stack: str) -> str:

@@ -20,13 +20,13 @@ class Release(Component):
         super().__init__(foundation.named("release"), foundation)
         self._foundation = foundation
         builder = self._builder()
-        topic = gcp.pubsub.Topic(
+        self.topic = gcp.pubsub.Topic(
             self.named("rollout"),
             gcp.pubsub.TopicArgs(name=f"{foundation.stack.name}-rollout"),
             self.child(foundation.service("pubsub")),
         )
-        trigger = self._trigger(topic, builder)
-        self._notify(topic, trigger)
+        self.trigger = self._trigger(self.topic, builder)
+        self._notify(self.topic, self.trigger)
         self.register_outputs({})
 
     def _builder(self) -> gcp.serviceaccount.Account:

@@ -20,6 +20,6 @@ class Scraper(Component):
             readable_by=self.identity.member,
             needs=foundation.service("secretmanager"),
         )
-        foundation.data.grant("scraper", self.identity.member, WRITE, "tweets/")
+        foundation.data.grant("scraper", self.identity.member, WRITE, "tweets/", "collected/")
         foundation.data.may_list("scraper", self.identity.member)
         self.register_outputs({})

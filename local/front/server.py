@@ -32,6 +32,10 @@ Route = Callable[[str, str, bytes, Respond], None]
 """Takes method, path with its query, body, and how to answer."""
 
 
+Api = Callable[[re.Match[str], Request, str], Response]
+"""Takes the match of its path, a request, and the member that makes it; may raise Refused."""
+
+
 class Front:
     """Google Cloud's front door on one port of this machine.
 
@@ -58,6 +62,7 @@ class Front:
         self._storage = Storage(policy, clock, on_finalize)
         self._secret_manager = SecretManager(project, policy, secrets)
         self._routes = routes or {}
+        self._apis: dict[str, Api] = {}
         front = self
 
         class BoundConnection(_Connection):
@@ -90,12 +95,18 @@ class Front:
         server = f"127.0.0.1:{self.port}/as/{name}"
         return {
             "API_ENDPOINT_OVERRIDE": self.url,
+            "CLOUDSDK_API_ENDPOINT_OVERRIDES_ARTIFACTREGISTRY": f"{self.url}/",
+            "CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB": f"{self.url}/",
             "CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER": f"{self.url}/",
             "GCE_METADATA_HOST": server,
             # Without it google.auth asks a fixed address whether it is on Google's machines.
             "GCE_METADATA_IP": server,
             "GOOGLE_CLOUD_PROJECT": self._project,
         }
+
+    def serve(self, path: str, api: Api) -> None:
+        """Let `api` answer the paths that match a regular expression, before Secret Manager."""
+        self._apis[path] = api
 
     def token(self, email: str) -> str:
         """A bearer token of the account, for a client within this process."""
@@ -115,6 +126,9 @@ class Front:
         if match := re.match(r"/as/([^/]+)(/.*)?$", request.path):
             return self._metadata(match[1], match[2] or "/", request)
         member = self._identities.member(request.headers.get("Authorization", ""))
+        for path, api in self._apis.items():
+            if match := re.fullmatch(path, request.path):
+                return api(match, request, member)
         if request.path.startswith("/v1/"):
             return self._secret_manager.answer(request, member)
         # Only the data of resumable uploads is large, and it is passed on as it comes.

@@ -3,11 +3,18 @@
 import re
 from typing import ClassVar
 
+from local import iam
+from local.front.refusal import Refused
 from local.provider.kinds import Json, Kind
 from local.services.world import GoogleError, World
+from local.web import Request, Response
 
 REPOSITORY = "gcp:artifactregistry/repository:Repository"
 
+TAG = (
+    r"/v1/(projects/([^/]+)/locations/([^/]+)/repositories/([^/]+)"
+    r"/packages/([^/]+)/tags/([^/:]+))"
+)
 _IMAGE = re.compile(r"([a-z0-9-]+)-docker\.pkg\.dev/([^/]+)/([^/]+)/.+")
 
 
@@ -26,6 +33,34 @@ def must_hold(world: World, image: str) -> None:
         )
     location, project, repository = match.groups()
     world.declared(REPOSITORY, f"projects/{project}/locations/{location}/repositories/{repository}")
+
+
+class Tags:
+    """The tags of images as programs ask for them, at `TAG`.
+
+    Source: https://cloud.google.com/artifact-registry/docs/reference/rest
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def answer(self, match: re.Match[str], request: Request, member: str) -> Response:
+        """The version that a tag means; Refused where it is not there or may not be seen."""
+        name, project, location, repository, package, tag = match.groups()
+        if request.method != "GET":
+            call = f"{request.method} {request.path}"
+            raise Refused(501, "notImplemented", f"the local cloud does not know {call}")
+        try:
+            holder = name.partition("/packages/")[0]
+            self._world.policy.require(member, "artifactregistry.tags.get", holder)
+        except iam.Denied as denied:
+            raise Refused(403, "forbidden", str(denied)) from denied
+        image = f"{location}-docker.pkg.dev/{project}/{repository}/{package}:{tag}"
+        digest = self._world.machine.resolve(image)
+        if digest is None:
+            raise Refused(404, "notFound", "Requested entity was not found.")
+        version = f"{name.partition('/tags/')[0]}/versions/{digest}"
+        return Response.json(200, {"name": name, "version": version})
 
 
 class Repository(Kind):

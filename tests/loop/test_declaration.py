@@ -52,7 +52,7 @@ def test_a_changed_variable_reaches_the_program(edited: Deployment) -> None:
 
 def test_a_changed_schedule_is_when_the_clock_fires(edited: Deployment) -> None:
     ticks = edited.client.status()["ticks"]
-    assert len(ticks) == 3
+    assert len(ticks) == 4
     assert {tick["at"][14:16] for tick in ticks} == {"07"}
 
 

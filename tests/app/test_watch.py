@@ -1,0 +1,308 @@
+"""What the watcher asks for again, and what it reports: each rule on a clock of its own."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from google.cloud import storage
+
+from app.watch import Image, Watcher, ask_again, overdue
+from pipeline import events, layout, release, slots
+from pipeline.errors import UserError
+from pipeline.slots import Slot
+from pipeline.store import Store
+from stacks.scripts.rollout import Wanted
+
+NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+TAG = "20261123T101500Z-1a2b3c4d"
+OTHER = "20261124T101500Z-5e6f7a8b"
+BASE = "registry/app@sha256:" + "b" * 64
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+
+
+@dataclass
+class World:
+    """A stack with one account: two real buckets, a registry of tags, a clock, a log."""
+
+    data: Store
+    models: Store
+    capsys: pytest.CaptureFixture[str]
+    now: datetime = NOON
+    tags: dict[str, str] = field(default_factory=dict)
+    announced: list[tuple[str, str, int]] = field(default_factory=list)
+    broken: bool = False
+
+    def version(self, account: str, tag: str) -> str | None:
+        if self.broken:
+            raise UserError("the registry does not answer")
+        return self.tags.get(f"{account}:{tag}")
+
+    def announce(self, bucket: str, name: str, generation: int, at: datetime) -> None:
+        assert at == self.now
+        self.announced.append((bucket, name, generation))
+
+    def look(self) -> int:
+        return Watcher(self.data, self.models, self, lambda: self.now).look()
+
+    def logged(self) -> list[dict[str, Any]]:
+        """The lines that an alert listens for, since the last call."""
+        lines = [json.loads(line) for line in self.capsys.readouterr().out.splitlines()]
+        return [line for line in lines if "event" in line]
+
+    def looks(self, *, every: timedelta, until: datetime) -> dict[datetime, list[str]]:
+        """Look again and again; the events by the time of the look, where there are any."""
+        found: dict[datetime, list[str]] = {}
+        while self.now <= until:
+            self.look()
+            if lines := self.logged():
+                found[self.now] = [f"{line['account']} {line['event']}" for line in lines]
+            self.now += every
+        return found
+
+    def declare(
+        self, name: str = "keeper", post: str | None = None, collect: str | None = None
+    ) -> None:
+        document = {"time_zone": "Europe/London", "post": post, "collect": collect}
+        self.put(self.data, layout.schedules(name), document)
+
+    def put(self, store: Store, name: str, document: object) -> None:
+        found = store.read(name)
+        data = json.dumps(document).encode()
+        store.write(name, data, generation=found.generation if found else 0)
+
+    def release(self, tag: str = TAG, base: str = BASE) -> None:
+        found = self.models.read(layout.live_pointer("keeper"))
+        generation = found.generation if found else 0
+        release.move_live(self.models, "keeper", tag, "test", generation, self.now)
+        self.put(self.models, layout.base_pointer("keeper"), {"base": base, "seed": "x"})
+
+    def built(self, tag: str = TAG) -> None:
+        self.tags[f"keeper:{layout.image_tag(tag, BASE)}"] = tag
+
+    def live(self, tag: str = TAG) -> None:
+        self.tags["keeper:live"] = tag
+
+    def posted(self, at: datetime, state: Any = "posted") -> None:
+        record = Slot(state=state, execution="e", nonce="n", at=at, expires=at)
+        slots.write(self.data, "keeper", slots.name(at), record, generation=0)
+
+    def collected(self, at: datetime) -> None:
+        self.put(self.data, layout.collected("keeper"), {"at": at.isoformat()})
+
+
+@pytest.fixture
+def world(
+    bucket_factory: Callable[[], storage.Bucket], capsys: pytest.CaptureFixture[str]
+) -> World:
+    return World(Store(bucket_factory(), patience=5), Store(bucket_factory(), patience=5), capsys)
+
+
+# Images.
+
+
+def test_the_watcher_and_the_build_call_a_pairs_image_alike() -> None:
+    assert layout.image_tag(TAG, BASE) == Wanted("keeper", TAG, BASE).tag
+
+
+def test_before_the_first_release_nothing_is_asked_for(world: World) -> None:
+    world.declare()
+    world.put(world.models, layout.base_pointer("keeper"), {"base": BASE, "seed": "x"})
+    assert world.look() == 0
+    assert world.announced == []
+
+
+def test_an_image_that_is_what_the_pointers_say_is_left_alone(world: World) -> None:
+    world.declare()
+    world.release()
+    world.built()
+    world.live()
+    world.look()
+    assert world.announced == []
+
+
+@pytest.mark.parametrize("state", ["not built", "built and not live", "another base"])
+def test_an_image_that_is_not_what_the_pointers_say_is_asked_for_by_the_pointers_event(
+    world: World, state: str
+) -> None:
+    world.declare()
+    world.release(base=BASE.replace("b", "c") if state == "another base" else BASE)
+    if state != "not built":
+        world.built()
+    world.live(TAG if state == "another base" else "seed")
+    world.look()
+    pointer = world.models.read("rollout/live/keeper.json")
+    assert pointer is not None
+    assert world.announced == [(world.models.bucket_name, pointer.name, pointer.generation)]
+
+
+def test_it_is_asked_for_ever_more_rarely_and_reported_after_an_hour(world: World) -> None:
+    world.declare()
+    world.release()
+    asked: list[float] = []
+    first_report: float | None = None
+    for quarters in range(4 * 24):
+        world.now = NOON + quarters * timedelta(minutes=15)
+        before = len(world.announced)
+        world.look()
+        if len(world.announced) > before:
+            asked.append(quarters / 4)
+        if first_report is None and events.IMAGE_STALE in {e["event"] for e in world.logged()}:
+            first_report = quarters / 4
+    assert asked == [0, 0.5, 1, 2, 4, 8, 16]
+    assert first_report == 1
+
+
+def test_another_release_is_asked_for_at_once_and_a_mended_one_is_forgotten(world: World) -> None:
+    world.declare()
+    world.release()
+    world.look()
+    world.now += 2 * HOUR
+    world.release(OTHER)
+    world.look()
+    assert len(world.announced) == 2
+    assert world.logged() == []
+    world.built(OTHER)
+    world.live(OTHER)
+    world.now += DAY
+    world.look()
+    assert world.logged() == []
+    assert len(world.announced) == 2
+
+
+def test_the_wait_is_never_shorter_than_a_build() -> None:
+    image = Image(tag=TAG, since=NOON, asked=NOON)
+    assert not ask_again(image, NOON + timedelta(minutes=29))
+    assert ask_again(image, NOON + timedelta(minutes=30))
+
+
+# Silence.
+
+
+def test_a_daily_account_that_posts_is_never_reported(world: World) -> None:
+    world.declare(post="0 9 * * *")
+    for day in range(1, 8):
+        world.posted(NOON.replace(hour=9) + day * DAY)
+    assert world.looks(every=HOUR, until=NOON + 7 * DAY) == {}
+
+
+def test_an_account_gone_silent_is_reported_from_twice_its_period_on(world: World) -> None:
+    world.declare(post="0 9 * * *")
+    world.posted(NOON.replace(hour=9) + DAY)
+    found = world.looks(every=HOUR, until=NOON + 4 * DAY)
+    # Two ticks after the last post, and an hour for the second one's job.
+    assert min(found) == NOON.replace(hour=10) + 3 * DAY
+    assert found[min(found)] == ["keeper silent"]
+
+
+def test_an_account_that_never_had_a_success_is_reported_too(world: World) -> None:
+    world.declare(post="0 9 * * *", collect="0 5 * * *")
+    found = world.looks(every=HOUR, until=NOON + 3 * DAY)
+    assert min(found) == NOON.replace(hour=6) + 2 * DAY
+    assert found[NOON.replace(hour=10) + 2 * DAY] == ["keeper silent", "keeper silent"]
+
+
+@pytest.mark.parametrize("state", ["claimed", "intended", "refused", "unknown", "nothing"])
+def test_a_slot_without_a_certain_post_is_no_success(world: World, state: str) -> None:
+    world.declare(post="0 9 * * *")
+    for day in (1, 2):
+        world.posted(NOON.replace(hour=9) + day * DAY, state)
+    assert world.looks(every=HOUR, until=NOON + 2 * DAY)
+
+
+def test_collecting_is_measured_by_when_it_last_ended_well(world: World) -> None:
+    world.declare(collect="0 5 * * *")
+    world.look()
+    world.collected(NOON.replace(hour=5) + DAY)
+    found = world.looks(every=HOUR, until=NOON + 4 * DAY)
+    assert min(found) == NOON.replace(hour=6) + 3 * DAY
+
+
+def test_success_ends_the_reports(world: World) -> None:
+    world.declare(post="0 9 * * *")
+    assert world.looks(every=6 * HOUR, until=NOON + 2 * DAY)
+    world.posted(NOON.replace(hour=9) + 3 * DAY)
+    world.now = NOON.replace(hour=10) + 3 * DAY
+    assert world.looks(every=HOUR, until=NOON + 4 * DAY) == {}
+
+
+def test_a_schedule_that_changed_is_measured_anew(world: World) -> None:
+    world.declare(post="0 9 * * 1")
+    world.look()
+    world.now += 5 * DAY
+    world.declare(post="0 9 * * *")
+    assert world.looks(every=HOUR, until=world.now + DAY) == {}
+
+
+def test_an_account_that_was_removed_and_added_again_is_measured_anew(world: World) -> None:
+    world.declare(post="0 9 * * *")
+    world.look()
+    world.data._bucket.blob(layout.schedules("keeper")).delete()
+    world.now += 5 * DAY
+    world.look()
+    world.declare(post="0 9 * * *")
+    assert world.looks(every=HOUR, until=world.now + DAY) == {}
+
+
+def test_what_is_not_scheduled_is_never_silent(world: World) -> None:
+    world.declare()
+    assert world.looks(every=DAY, until=NOON + 30 * DAY) == {}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "time_zone", "success", "from_then_on"),
+    [
+        # A day of 25 hours (London, 25 October 2026) and one of 23 (28 March 2027).
+        ("0 9 * * *", "Europe/London", "2026-10-24T08:00Z", "2026-10-26T10:00Z"),
+        ("0 9 * * *", "Europe/London", "2027-03-27T09:00Z", "2027-03-29T09:00Z"),
+        # A tick within the skipped hour comes right after it.
+        ("30 1 * * *", "Europe/London", "2027-03-27T01:30Z", "2027-03-29T01:30Z"),
+        # Uneven periods: the two ticks that follow.
+        ("0 9,17 * * *", "Etc/UTC", "2026-11-23T09:00Z", "2026-11-24T10:00Z"),
+        ("0 9,17 * * *", "Etc/UTC", "2026-11-23T17:00Z", "2026-11-24T18:00Z"),
+        ("0 9 * * 1", "Etc/UTC", "2026-11-23T09:00Z", "2026-12-07T10:00Z"),
+    ],
+)
+def test_twice_the_period_is_two_ticks_through_changed_clocks(
+    schedule: str, time_zone: str, success: str, from_then_on: str
+) -> None:
+    since, then = datetime.fromisoformat(success), datetime.fromisoformat(from_then_on)
+    assert not overdue(schedule, time_zone, since, then - timedelta(minutes=1))
+    assert overdue(schedule, time_zone, since, then)
+
+
+# What goes wrong.
+
+
+def test_an_account_that_cannot_be_looked_at_does_not_hide_the_others(world: World) -> None:
+    world.declare("aaa", post="0 9 * * *")
+    world.declare(post="0 9 * * *")
+    world.look()
+    world.put(world.data, layout.schedules("aaa"), {"post": 3})
+    world.now += 3 * DAY
+    assert world.look() == 1
+    lines = [json.loads(line) for line in world.capsys.readouterr().out.splitlines()]
+    assert [e["account"] for e in lines if e.get("event") == events.SILENT] == ["keeper"]
+    assert any("schedules/aaa.json" in e["message"] for e in lines)
+
+
+def test_what_was_known_of_an_account_survives_a_look_that_failed(world: World) -> None:
+    world.declare()
+    world.release()
+    world.look()
+    world.broken = True
+    world.now += HOUR / 2
+    assert world.look() == 1
+    world.broken = False
+    world.now += HOUR / 2
+    world.look()
+    assert [e["event"] for e in world.logged()] == [events.IMAGE_STALE]
+
+
+def test_a_state_that_is_none_is_an_error_that_names_the_object(world: World) -> None:
+    world.put(world.data, layout.watch_state(), {"tasks": 3})
+    with pytest.raises(UserError, match=r"watch/state\.json"):
+        world.look()

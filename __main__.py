@@ -8,6 +8,7 @@ from stacks.account import Account
 from stacks.config import Stack
 from stacks.foundation import Foundation
 from stacks.images import Images
+from stacks.monitoring import Monitoring
 from stacks.project import Project
 from stacks.release import Release
 from stacks.scraper import Scraper
@@ -22,16 +23,18 @@ def main() -> None:
         raise pulumi.RunError(str(error)) from None
 
     first, *further = stack.by_project()
-    foundation = declare(first, Project(first, further=False))
+    foundation, monitoring = declare(first, Project(first, further=False))
     for part in further:
         declare(part, Project(part, further=True))
+    if monitoring is not None:
+        monitoring.budget([first.project, *(part.project for part in further)])
 
     pulumi.export("data_bucket", foundation.data.name)
     pulumi.export("models_bucket", foundation.models.name)
     pulumi.export("registry", foundation.registry.url)
 
 
-def declare(stack: Stack, project: Project) -> Foundation:
+def declare(stack: Stack, project: Project) -> tuple[Foundation, Monitoring | None]:
     """One project's share of the stack, in the order in which one part stands on another."""
     foundation = Foundation(stack, project)
     images = Images(foundation)
@@ -45,7 +48,8 @@ def declare(stack: Stack, project: Project) -> Foundation:
         from stacks.training import Training
 
         Training(stack.training, foundation, images, release)
-    return foundation
+    monitoring = stack.monitoring and Monitoring(stack.monitoring, foundation, release)
+    return foundation, monitoring
 
 
 main()

@@ -2,9 +2,9 @@
 
 `watch` takes one look at all accounts of a stack, and needs no model.
 
-Environment: see Settings, ServeSettings and WatchSettings. The model of `post` and `self-test` lies in `model/` of
-the working folder; an image without one is the bare app, which says so and posts nothing. `serve`
-takes its model from the models bucket.
+Environment: see Settings, ServeSettings and WatchSettings. The model of `post` and `self-test` lies
+in `model/` of the working folder; an image without one is the bare app, which says so and posts
+nothing. `serve` takes its model from the models bucket.
 """
 
 import os

@@ -370,6 +370,16 @@ class Monitoring(Model):
     )
     budget: Budget | None = Field(default=None, description="a sum at which people are told")
 
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        for key, given in (("emails", self.emails), ("channels", self.channels)):
+            for value, number in Counter(given).items():
+                if number > 1:
+                    raise ValueError(
+                        f"{key}: {value!r} stands there {number} times; once is enough"
+                    )
+        return self
+
 
 class Stack(Model):
     """One environment."""
@@ -432,6 +442,18 @@ class Stack(Model):
                 raise ValueError(
                     f"training.zones: {zone!r} is not in gcp:region {self.region!r};"
                     f" name zones such as '{self.region}-a'"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _channels_are_of_the_stacks_projects(self) -> Self:
+        projects = sorted({self.project, *map(self.project_of, self.accounts)})
+        for channel in self.monitoring.channels if self.monitoring else ():
+            if channel.split("/")[1] not in projects:
+                raise ValueError(
+                    f"monitoring.channels: {channel!r} is of another project than"
+                    f" {' and '.join(projects)}, and alerts reach channels of their own alone;"
+                    " make one there, or use `emails`"
                 )
         return self
 

@@ -9,6 +9,7 @@ from local.services import (
     compute,
     docker,
     iam,
+    monitoring,
     project,
     pubsub,
     run,
@@ -37,6 +38,7 @@ def kinds(world: World, ticker: Scheduler, instances: Instances) -> dict[str, Ki
         **workflows.kinds(world),
         **compute.kinds(world, instances),
         **docker.kinds(world),
+        **monitoring.kinds(world),
     }
 
 

@@ -24,6 +24,9 @@ _SEGMENT = f"{{data}}/objects/{layout.segments(_ONE)}timeline-0-newest.jsonl"
 _INDEX = f"{{data}}/objects/{layout.index(_ONE)}"
 _READS = f"{{data}}/objects/{layout.reads(_ONE)}"
 _SLOT = f"{{data}}/objects/{layout.slot(_ONE, '2026-11-23T09-00Z')}"
+_SCHEDULES = f"{{data}}/objects/{layout.schedules(_ONE)}"
+_COLLECTED = f"{{data}}/objects/{layout.collected(_ONE)}"
+_STATE = f"{{data}}/objects/{layout.watch_state()}"
 _HISTORY = f"{{data}}/objects/{layout.history(_ONE)}"
 _SPENT = f"{{data}}/objects/{layout.spent(_ONE)}"
 _BASE_MODEL = f"{{models}}/objects/{layout.base_model('124M')}model.ckpt.index"
@@ -46,6 +49,7 @@ _TABLE = [
     ("scraper", "begin the cursor", _CREATE, _INDEX),
     ("scraper", "move the cursor", _DELETE, _INDEX),
     ("scraper", "keep the ledger of reads", _DELETE, _READS),
+    ("scraper", "note when it ended well", _DELETE, _COLLECTED),
     ("{account}-post", "read its X keys", _SECRET, "{keys}/versions/latest"),
     ("{account}-post", "see that an object is absent", _LIST, "{data}"),
     ("{account}-post", "read what became of a slot", _GET, _SLOT),
@@ -55,6 +59,18 @@ _TABLE = [
     ("{account}-post", "keep the ledger of posts", _DELETE, _SPENT),
     ("scheduler", "start the collecting job", _RUN, "{collect_job}"),
     ("scheduler", "start the posting job", _RUN, "{post_job}"),
+    ("scheduler", "start the watcher", _RUN, "{watcher_job}"),
+    ("watcher", "list the accounts", _LIST, "{data}"),
+    ("watcher", "read an account's schedules", _GET, _SCHEDULES),
+    ("watcher", "see when collecting last ended well", _GET, _COLLECTED),
+    ("watcher", "read what became of a slot", _GET, _SLOT),
+    ("watcher", "read what it saw last", _GET, _STATE),
+    ("watcher", "remember what it saw", _DELETE, _STATE),
+    ("watcher", "see that there is no release yet", _LIST, "{models}"),
+    ("watcher", "read which release is live", _GET, _LIVE),
+    ("watcher", "read on which base", _GET, _BASE),
+    ("watcher", "look up what a tag means", "artifactregistry.tags.get", "{repository}"),
+    ("watcher", "send a pointer's event again", "pubsub.topics.publish", "{rollout}"),
     ("trainer", "pull its image", _PULL, "{repository}"),
     ("trainer", "write its log", _LOG, "{project}"),
     ("trainer", "list the tweets", _LIST, "{data}"),

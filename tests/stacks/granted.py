@@ -119,5 +119,6 @@ class Permissions:
             "retrain": f"{regional}/workflows/{naming.workflow(stack, 'retrain')}",
             "zone": f"{here}/zones/{self.region}",
             "trainer": f"{here}/serviceAccounts/{self.members['trainer'].partition(':')[2]}",
+            "watcher_job": f"{regional}/jobs/{naming.watcher(stack)}",
             "rollout": f"{here}/topics/{stack}-rollout",
         }

@@ -20,6 +20,7 @@ import yaml
 from pulumi.runtime import mocks
 
 ROOT = Path(__file__).parents[2]
+PROJECT_NUMBER = "123456789012"
 STORAGE_AGENT = "service-1@gs-project-accounts.iam.gserviceaccount.com"
 # What providers compute; anything else that the program takes from a resource is one of its inputs.
 _COMPUTED = {
@@ -33,6 +34,10 @@ _COMPUTED = {
     },
     "gcp:compute/instanceTemplate:InstanceTemplate": lambda i, p: {
         "selfLinkUnique": f"projects/{p}/global/instanceTemplates/t?uniqueId=1"
+    },
+    "gcp:cloudbuild/trigger:Trigger": lambda i, p: {"triggerId": f"trigger-of-{i['name']}"},
+    "gcp:monitoring/notificationChannel:NotificationChannel": lambda i, p: {
+        "name": f"projects/{p}/notificationChannels/{len(i['displayName'])}"
     },
     "docker:index/image:Image": lambda i, p: {
         "repoDigest": i["imageName"].rpartition(":")[0] + "@sha256:" + "0" * 64
@@ -80,6 +85,8 @@ class Recorder(mocks.Mocks):
         self.calls.append(args.token)
         if args.token == "gcp:storage/getProjectServiceAccount:getProjectServiceAccount":
             return {"emailAddress": STORAGE_AGENT}, []
+        if args.token == "gcp:organizations/getProject:getProject":
+            return {"number": PROJECT_NUMBER}, []
         raise AssertionError(f"no answer for {args.token}")
 
     def of(self, kind: str) -> list[Declared]:

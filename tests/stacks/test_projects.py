@@ -33,7 +33,9 @@ def test_every_project_has_a_provider_of_its_own(declared: Recorder) -> None:
 
 def test_no_resource_is_left_to_a_default_provider(declared: Recorder) -> None:
     for resource in declared.of_google:
-        assert resource.provider.startswith(("google::", f"{FURTHER}-google::")), resource
+        assert resource.provider.startswith(("google::", f"{FURTHER}-google::", "billing::")), (
+            resource
+        )
 
 
 def test_what_an_account_needs_is_in_its_own_project(declared: Recorder) -> None:

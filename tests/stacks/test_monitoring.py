@@ -1,0 +1,266 @@
+"""Alerts, dashboard and budget: exact, documented, and of metrics that there are."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from local.services.monitoring import (
+    METRICS,
+    Policy,
+    complaints_of_log_filter,
+    complaints_of_metric_filter,
+)
+from stacks import alerts, config
+from stacks.alerts import ALERTS
+from tests.stacks.recorder import PROJECT_NUMBER, ROOT, Declared, Recorder, declare, stack_values
+
+POLICY = "gcp:monitoring/alertPolicy:AlertPolicy"
+CHANNEL = "projects/example-bots-prod/notificationChannels/1234567890"
+EVERYTHING = {
+    "emails": ["ops@example.com"],
+    "channels": [CHANNEL],
+    "budget": {"billing_account": "01ABCD-23EF45-6789AB", "usd_per_month": 50},
+}
+
+
+def values(**monitoring: Any) -> dict[str, Any]:
+    """prod, with training on a schedule."""
+    found = stack_values("prod")
+    found["gpt2-bots:monitoring"] = {**EVERYTHING, **monitoring}
+    found["gpt2-bots:training"]["schedule"] = "0 3 * * 0"
+    return found
+
+
+@pytest.fixture(scope="module")
+def declared() -> Recorder:
+    return declare("prod", values())
+
+
+def filters(policy: Declared) -> list[str]:
+    return [
+        (c.get("conditionThreshold") or c["conditionMatchedLog"])["filter"]
+        for c in policy.inputs["conditions"]
+    ]
+
+
+def test_there_is_an_alert_for_all_that_goes_wrong_by_itself(declared: Recorder) -> None:
+    assert {policy.name for policy in declared.of(POLICY)} == set(ALERTS)
+
+
+def test_every_alert_tells_what_to_do_and_reaches_everybody(declared: Recorder) -> None:
+    for policy in declared.of(POLICY):
+        alert = ALERTS[policy.name]
+        assert policy.inputs["documentation"]["content"] == alert.what_to_do
+        assert policy.inputs["displayName"] == f"prod: {alert.title}"
+        assert CHANNEL in policy.inputs["notificationChannels"]
+        assert len(policy.inputs["notificationChannels"]) == 2
+
+
+def test_the_page_on_monitoring_says_of_every_alert_what_to_do() -> None:
+    page = " ".join((ROOT / "docs/monitoring.md").read_text().split())
+    for key, alert in ALERTS.items():
+        assert f"### {alert.title} `{key}` {alert.what_to_do}" in page
+    assert page.count("### ") == len(ALERTS)
+
+
+def test_every_policy_is_one_that_cloud_monitoring_takes(declared: Recorder) -> None:
+    for policy in declared.of(POLICY):
+        assert list(Policy._complaints(None, dict(policy.inputs))) == [], policy.name  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("filter_", "wrong"),
+    [
+        (alerts.old_machine("prod").replace("uptime_total", "uptime_totals"), "metric.type"),
+        (alerts.old_machine("prod").replace("gce_instance", "gce_vm"), "resource.type"),
+        (alerts.failed_workflow("w").replace("labels.status", "labels.result"), "'result'"),
+        (alerts.failed_workflow("w").replace("workflow_id", "workflow_name"), "'workflow_name'"),
+        (alerts.failed_executions(["job"])[0] + " " * 2048, "2048"),
+    ],
+)
+def test_a_filter_of_a_metric_that_there_is_not_is_found(filter_: str, wrong: str) -> None:
+    assert wrong in " ".join(complaints_of_metric_filter(filter_))
+
+
+def test_a_log_filter_of_a_label_that_there_is_not_is_found() -> None:
+    wrong = alerts.scheduler_errors(["job"]).replace("job_id", "job_name")
+    assert "'job_name'" in " ".join(complaints_of_log_filter(wrong))
+
+
+def matches(filter_: str, entry: dict[str, str]) -> bool:
+    """Whether a time series or log entry with these fields passes the comparisons of a filter.
+
+    Stands in for Google's matching of filters: equality and lists of names alone, which is all
+    that the alerts may use of a stack's own; the regular expression on a text's begin is let pass.
+    """
+    for clause in filter_.split(" AND "):
+        comparison = re.fullmatch(r"([\w.]+)\s*(>=|=~|=)\s*(.*)", clause)
+        assert comparison is not None, clause
+        key, sign, value = comparison.groups()
+        if sign != "=":
+            continue
+        if entry.get(key.replace(".label.", ".labels.")) not in re.findall(r'"([^"]*)"', value):
+            return False
+    return True
+
+
+def entries(stack: str, project: str) -> list[dict[str, str]]:
+    """What each alert of a stack listens for, made from names alone."""
+    job, event = {"resource.type": "cloud_run_job"}, "jsonPayload.event"
+    names = alerts.jobs(config.load(stack, stack_of(stack, project)))
+    watcher = f"{stack}-watcher"
+    return [
+        *(
+            {
+                **job,
+                "metric.type": "run.googleapis.com/job/completed_execution_count",
+                "metric.labels.result": "failed",
+                "resource.labels.job_name": name,
+            }
+            for name in names
+        ),
+        *(
+            {"resource.type": "cloud_scheduler_job", "resource.labels.job_id": name}
+            for name in [*names, f"{stack}-retrain"]
+        ),
+        {**job, "resource.labels.job_name": watcher, event: "silent"},
+        {**job, "resource.labels.job_name": watcher, event: "image_stale"},
+        {**job, event: "spend_limit", "jsonPayload.bucket": f"{project}-{stack}-data"},
+        {
+            "resource.type": "build",
+            "resource.labels.build_trigger_id": f"trigger-of-{stack}-rollout",
+        },
+        {
+            "resource.type": "gce_instance",
+            "metric.type": "compute.googleapis.com/instance/uptime_total",
+            "metadata.user_labels.program": "gpt2-bots",
+            "metadata.user_labels.stack": stack,
+        },
+        {
+            "resource.type": "workflows.googleapis.com/Workflow",
+            "metric.type": "workflows.googleapis.com/finished_execution_count",
+            "metric.labels.status": "FAILED",
+            "resource.labels.workflow_id": f"{stack}-retrain",
+        },
+    ]
+
+
+def stack_of(stack: str, project: str) -> dict[str, Any]:
+    found = values(channels=[])
+    found["gcp:project"] = project
+    if stack == "prod-eu":
+        # With the stack's name before it, as an account `eu-x` of the stack `prod` is called.
+        found["gpt2-bots:accounts"] = {
+            f"{name}-x": account for name, account in found["gpt2-bots:accounts"].items()
+        }
+    return found
+
+
+def test_stacks_of_one_project_never_hear_of_each_other() -> None:
+    project = "example-bots-prod"
+    for stack, other in (("prod", "prod-eu"), ("prod-eu", "prod")):
+        policies = declare(stack, stack_of(stack, project)).of(POLICY)
+        all_filters = [f for policy in policies for f in filters(policy)]
+        for entry in entries(stack, project):
+            assert any(matches(f, entry) for f in all_filters), entry
+        for entry in entries(other, project):
+            assert not any(matches(f, entry) for f in all_filters), entry
+
+
+def test_ninety_accounts_fit_into_the_filters_that_cloud_monitoring_takes() -> None:
+    found = values()
+    account = {"source": "timeline", "x_terms_acknowledged": True, "consent": "made up"}
+    found["gpt2-bots:accounts"] = {
+        f"a{'n' * 26}{n:03}": {
+            **account,
+            "handle": f"h{n}",
+            "post": "0 9 * * *",
+            "collect": "0 5 * * *",
+        }
+        for n in range(90)
+    }
+    recorder = declare("a-stack-with-a-name", found)
+    policies = [p for p in recorder.of(POLICY) if p.name.startswith("failed-executions")]
+    named = "".join(f for policy in policies for f in filters(policy))
+    for job in recorder.of("gcp:cloudrunv2/job:Job"):
+        assert named.count(f'"{job.inputs["name"]}"') == 1
+    for policy in recorder.of(POLICY):
+        assert list(Policy._complaints(None, dict(policy.inputs))) == [], policy.name  # type: ignore[arg-type]
+
+
+def test_without_anybody_to_tell_there_are_no_alerts() -> None:
+    recorder = declare("prod", values(emails=[], channels=[], budget=None))
+    assert not recorder.of(POLICY)
+    assert recorder.of("gcp:monitoring/dashboard:Dashboard")
+    found = values()
+    del found["gpt2-bots:monitoring"]
+    recorder = declare("prod", found)
+    assert not [r for r in recorder.resources if r.type.startswith("gcp:monitoring/")]
+    assert not recorder.of("gcp:billing/budget:Budget")
+    watcher = recorder.one("gcp:cloudscheduler/job:Job", "watcher")
+    assert watcher.inputs["schedule"] == config.Monitoring().watch
+
+
+def test_adding_an_account_changes_no_more_than_the_names_in_two_alerts() -> None:
+    before = declare("prod", values())
+    more = values()
+    more["gpt2-bots:accounts"]["weather"] = {
+        "handle": "weatherfrog",
+        "source": "archive",
+        "consent": "made up",
+        "post": "0 12 * * *",
+    }
+    after = {(r.type, r.name): r.inputs for r in declare("prod", more).resources}
+    changed = {r.name for r in before.resources if after[r.type, r.name] != r.inputs}
+    assert changed == {"failed-executions", "scheduler-errors"}
+
+
+def test_the_dashboard_is_of_metrics_that_there_are(declared: Recorder) -> None:
+    (dashboard,) = declared.of("gcp:monitoring/dashboard:Dashboard")
+    page = json.loads(dashboard.inputs["dashboardJson"])
+    widgets = [tile["widget"] for tile in page["mosaicLayout"]["tiles"]]
+    charts = [w["xyChart"]["dataSets"][0] for w in widgets if "xyChart" in w]
+    assert charts
+    for chart in charts:
+        series = chart["timeSeriesQuery"]["timeSeriesFilter"]
+        aligner = series["aggregation"]["perSeriesAligner"]
+        assert list(complaints_of_metric_filter(series["filter"], aligner)) == []
+    assert any(m in dashboard.inputs["dashboardJson"] for m in METRICS)
+
+
+def test_tiles_of_the_dashboard_do_not_overlap(declared: Recorder) -> None:
+    (dashboard,) = declared.of("gcp:monitoring/dashboard:Dashboard")
+    layout = json.loads(dashboard.inputs["dashboardJson"])["mosaicLayout"]
+    taken = [
+        (x, y)
+        for tile in layout["tiles"]
+        for x in range(tile["xPos"], tile["xPos"] + tile["width"])
+        for y in range(tile["yPos"], tile["yPos"] + tile["height"])
+    ]
+    assert len(taken) == len(set(taken))
+    assert max(x for x, _ in taken) < layout["columns"]
+
+
+def test_a_budget_is_asked_for_on_the_projects_own_quota(declared: Recorder) -> None:
+    (budget,) = declared.of("gcp:billing/budget:Budget")
+    assert budget.provider.startswith("billing::")
+    (provider,) = [p for p in declared.of("pulumi:providers:gcp") if p.name == "billing"]
+    assert provider.inputs["userProjectOverride"] == "true"
+    assert provider.inputs["billingProject"] == "example-bots-prod"
+    assert budget.inputs["amount"]["specifiedAmount"]["units"] == "50"
+    assert budget.inputs["budgetFilter"]["projects"] == [f"projects/{PROJECT_NUMBER}"]
+
+
+def test_one_budget_covers_all_projects_of_a_stack() -> None:
+    spread = values()
+    spread["gpt2-bots:accounts"]["baker"]["project"] = "example-bots-more"
+    recorder = declare("prod", spread)
+    (budget,) = recorder.of("gcp:billing/budget:Budget")
+    assert len(budget.inputs["budgetFilter"]["projects"]) == 2
+    # Each project has alerts of its own, for channels of its own.
+    further = [p for p in recorder.of(POLICY) if p.name.startswith("example-bots-more-")]
+    assert len(further) == len(ALERTS)
+    for policy in further:
+        assert CHANNEL not in policy.inputs["notificationChannels"]

@@ -9,8 +9,9 @@ import gc
 import json
 import os
 import runpy
+import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -60,6 +61,15 @@ class Declared:
     inputs: Mapping[str, Any]
     # The provider that it is made with, `<name>::<id>`; empty for a default one.
     provider: str = ""
+    # Type and name of all that it stands on, by its inputs or by `depends_on`.
+    needs: frozenset[tuple[str, str]] = frozenset()
+    delete_before_replace: bool = False
+    retain_on_delete: bool = False
+    ignore_changes: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.type, self.name
 
 
 @dataclass
@@ -69,17 +79,33 @@ class Recorder(mocks.Mocks):
     project: str
     resources: list[Declared] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
-    _known: set[tuple[str, str]] = field(default_factory=set)
+    _lock: Any = field(default_factory=threading.Lock)
+    # Where in `resources` each is.
+    _at: dict[tuple[str, str], int] = field(default_factory=dict)
+    _urns: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
-        if (args.typ, args.name) in self._known:
-            raise AssertionError(f"declared twice: {args.typ} {args.name}")
-        self._known.add((args.typ, args.name))
-        self.resources.append(Declared(args.typ, args.name, args.inputs, _provider(args)))
+        with self._lock:  # Pulumi registers from several threads
+            if (args.typ, args.name) in self._at:
+                raise AssertionError(f"declared twice: {args.typ} {args.name}")
+            self._at[args.typ, args.name] = len(self.resources)
+            self.resources.append(Declared(args.typ, args.name, args.inputs, _provider(args)))
         return f"{args.name}-id", {
             **args.inputs,
             **computed(args.typ, args.inputs, self.project),
         }
+
+    def registered(self, request: Any, urn: str) -> None:
+        """Add to what is recorded the options, which mocks are not told of."""
+        self._urns[urn] = (request.type, request.name)
+        at = self._at[request.type, request.name]
+        self.resources[at] = replace(
+            self.resources[at],
+            needs=frozenset(self._urns[needed] for needed in request.dependencies),
+            delete_before_replace=request.deleteBeforeReplace,
+            retain_on_delete=request.retainOnDelete,
+            ignore_changes=tuple(request.ignoreChanges),
+        )
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]]]:
         self.calls.append(args.token)
@@ -111,6 +137,20 @@ class Recorder(mocks.Mocks):
         return [r for r in self.resources if not r.type.startswith(("gpt2-bots:", "pulumi:"))]
 
 
+class _Monitor(mocks.MockMonitor):
+    """Pulumi's own, which also tells the recorder how each resource was registered."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__(recorder)
+        self._recorder = recorder
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802
+        response = super().RegisterResource(request)
+        if request.type != "pulumi:pulumi:Stack":
+            self._recorder.registered(request, response.urn)
+        return response
+
+
 def _provider(args: mocks.MockResourceArgs) -> str:
     return (args.provider or "").rpartition("pulumi:providers:gcp::")[2]
 
@@ -133,7 +173,13 @@ def declare(stack: str, values: Mapping[str, Any], main: Path = ROOT / "__main__
     loop = asyncio.new_event_loop()
     try:
         asyncio.set_event_loop(loop)
-        mocks.set_mocks(recorder, project="gpt2-bots", stack=stack, preview=False)
+        mocks.set_mocks(
+            recorder,
+            project="gpt2-bots",
+            stack=stack,
+            preview=False,
+            monitor=_Monitor(recorder),
+        )
         with mock.patch.dict(os.environ, environment):
             program()
     finally:

@@ -21,7 +21,9 @@ def edited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     )
     deployment.edit("stacks/account.py", '"HANDLE": self._bot.handle', '"HANDLE": "somebody_else"')
     deployment.edit("stacks/job.py", "schedule=schedule.cron", 'schedule="7 * * * *"')
-    deployment.configure(lambda c: c["gpt2-bots:training"].update(run="edited"))
+    deployment.configure(
+        lambda c: c["gpt2-bots:training"].update(run="edited", schedule="7 2 31 12 *")
+    )
     try:
         deployment.up()
         yield deployment
@@ -54,6 +56,12 @@ def test_a_changed_schedule_is_when_the_clock_fires(edited: Deployment) -> None:
     ticks = edited.client.status()["ticks"]
     assert len(ticks) == 4
     assert {tick["at"][14:16] for tick in ticks} == {"07"}
+
+
+def test_a_call_that_starts_a_workflow_is_checked_and_executes_none(edited: Deployment) -> None:
+    fired = edited.client.run("local-retrain")
+    assert fired["execution"] is None
+    assert "501: local-retrain may be started, and was not" in fired["attempt"]["error"]
 
 
 @pytest.mark.parametrize(

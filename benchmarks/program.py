@@ -111,6 +111,7 @@ class Bench:
         self._stack = stack
         self._values = values(stack)
         self._recorded = declare(STACK, self._values)
+        self.registered = 1 + len(self._recorded.resources)  # the stack is one, to the engine
         self.resources = len(self._recorded.resources_of_programs)
         tokens = {r.type for r in self._recorded.resources_of_programs}
         self._providers = Providers(

@@ -19,8 +19,11 @@ class Schedule:
     time_zone: str
 
 
-class ScheduledJob(Component):
-    """A container that runs to its end on a schedule."""
+class ScheduledJob:
+    """A container that runs to its end on a schedule; its resources are children of `part_of`.
+
+    No component of its own: accounts have two, and each would add a fifth to what they register.
+    """
 
     def __init__(
         self,
@@ -39,8 +42,8 @@ class ScheduledJob(Component):
         memory: str,
         needs: list[pulumi.Resource],
     ) -> None:
-        super().__init__(name, part_of)
         self._name = name
+        self._part_of = part_of
         self._foundation = foundation
         job = gcp.cloudrunv2.Job(
             name,
@@ -72,10 +75,9 @@ class ScheduledJob(Component):
                     ),
                 ),
             ),
-            self.child(foundation.service("run"), *needs, *(s.grant for s in secrets.values())),
+            part_of.child(foundation.service("run"), *needs, *(s.grant for s in secrets.values())),
         )
         self._run_on(schedule, job)
-        self.register_outputs({})
 
     def _run_on(self, schedule: Schedule, job: gcp.cloudrunv2.Job) -> None:
         scheduler = self._foundation.scheduler
@@ -87,7 +89,7 @@ class ScheduledJob(Component):
                 role="roles/run.jobsExecutor",
                 member=scheduler.member,
             ),
-            self.child(),
+            self._part_of.child(),
         )
         gcp.cloudscheduler.Job(
             self._name,
@@ -107,7 +109,7 @@ class ScheduledJob(Component):
                     ),
                 ),
             ),
-            self.child(self._foundation.service("cloudscheduler"), grant),
+            self._part_of.child(self._foundation.service("cloudscheduler"), grant),
         )
 
 

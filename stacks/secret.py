@@ -6,7 +6,7 @@ import pulumi_gcp as gcp
 from stacks.component import Component
 
 
-class Secret(Component):
+class Secret:
     """A secret and who may read it; `bots credentials` gives it its versions, and nobody else.
 
     None is declared: one that were made anew would be the newest, and shadow the operator's.
@@ -21,7 +21,6 @@ class Secret(Component):
         readable_by: pulumi.Input[str],
         needs: pulumi.Resource,
     ) -> None:
-        super().__init__(name, part_of)
         self.secret = gcp.secretmanager.Secret(
             name,
             gcp.secretmanager.SecretArgs(
@@ -31,7 +30,7 @@ class Secret(Component):
                 ),
                 deletion_protection=False,
             ),
-            self.child(needs),
+            part_of.child(needs),
         )
         self.grant = gcp.secretmanager.SecretIamMember(
             name,
@@ -40,6 +39,5 @@ class Secret(Component):
                 role="roles/secretmanager.secretAccessor",
                 member=readable_by,
             ),
-            self.child(),
+            part_of.child(),
         )
-        self.register_outputs({})

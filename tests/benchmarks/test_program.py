@@ -36,11 +36,16 @@ def test_linear_growth_has_the_exponent_1_and_square_growth_2() -> None:
     assert exponent({10: 1.0, 100: 100.0}) == pytest.approx(2)
 
 
-@pytest.mark.deep
-def test_a_stack_of_a_thousand_accounts_previews_on_the_real_engine(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, bots(1000))
+@pytest.mark.parametrize(
+    "accounts", [2, pytest.param(1000, marks=pytest.mark.deep)], ids=["few", "a thousand"]
+)
+def test_a_stack_of_so_many_accounts_previews_on_the_real_engine(
+    tmp_path: Path, accounts: int
+) -> None:
+    bench = Bench(tmp_path, bots(accounts))
     try:
         bench.project("program")
-        assert f"{bench.resources} to create" in bench.run("program", "preview")
+        # With the components and the stack, which are resources to the engine.
+        assert f" {bench.registered} to create" in bench.run("program", "preview")
     finally:
         bench.end()

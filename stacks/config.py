@@ -451,9 +451,9 @@ class Stack(Model):
         for channel in self.monitoring.channels if self.monitoring else ():
             if channel.split("/")[1] not in projects:
                 raise ValueError(
-                    f"monitoring.channels: {channel!r} is of another project than"
-                    f" {' and '.join(projects)}, and alerts reach channels of their own alone;"
-                    " make one there, or use `emails`"
+                    f"monitoring.channels: {channel!r} is in none of the projects that gcp:project"
+                    f" and the accounts name ({', '.join(projects)}), and alerts reach channels of"
+                    " their own project alone; make one there, or use `emails`"
                 )
         return self
 

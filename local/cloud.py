@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import fcntl
+import functools
 import logging
 import os
 import time
@@ -11,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from local import control
+from local import apis, control
 from local.clock import LocalClock
 from local.front import Front
 from local.iam import Policy
@@ -100,6 +101,7 @@ class Cloud:
             catalogue.kinds(self.world, self.scheduler, self.instances),
             catalogue.invokes(self.world),
             self.resources,
+            functools.partial(apis.require, self.resources),
         )
         self._last_asked = time.monotonic()
 

@@ -12,6 +12,9 @@ from stacks.component import Component
 from stacks.config import Stack
 from stacks.project import Project
 
+# The API that tells what a project is.
+_FIRST = "cloudresourcemanager"
+
 
 @dataclass(frozen=True)
 class Registry:
@@ -64,9 +67,11 @@ class Foundation(Component):
     def service(self, api: str) -> gcp.projects.Service:
         """One of Google's APIs, such as "run", enabled once for the project.
 
-        It stays enabled on destroy, since other stacks of the project may stand on it.
+        It stays enabled on destroy, since other stacks of the project may stand on it. The provider
+        looks the project up when it has enabled an API, so what answers that comes before all.
         """
         if api not in self._services:
+            first = [self.service(_FIRST)] if api != _FIRST else []
             self._services[api] = gcp.projects.Service(
                 self.named(api),
                 gcp.projects.ServiceArgs(
@@ -74,7 +79,7 @@ class Foundation(Component):
                     service=f"{api}.googleapis.com",
                     disable_on_destroy=False,
                 ),
-                self.child(),
+                self.child(*first),
             )
         return self._services[api]
 

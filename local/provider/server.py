@@ -39,6 +39,8 @@ PACKAGES = {
     "docker-build": "pulumi-docker-build",
 }
 Invoke = Callable[[Json], Json]
+# Given a token, and the inputs or arguments over the provider's configuration; raises a refusal.
+Admission = Callable[[str, Json], None]
 
 _LARGEST_MESSAGE = 400 * 1024 * 1024
 _log = logging.getLogger(__name__)
@@ -49,11 +51,16 @@ class Providers:
 
     `kinds` is by type token ("gcp:storage/bucket:Bucket"), `invokes` by function token
     ("gcp:organizations/getProject:getProject"); other types and functions are refused. What exists
-    is kept in `store` alone, so it outlives a restart.
+    is kept in `store` alone, so it outlives a restart. `admit` may refuse a creation, a change or a
+    function's call; everything is admitted without it.
     """
 
     def __init__(
-        self, kinds: Mapping[str, Kind], invokes: Mapping[str, Invoke], store: ResourceStore
+        self,
+        kinds: Mapping[str, Kind],
+        invokes: Mapping[str, Invoke],
+        store: ResourceStore,
+        admit: Admission = lambda *_: None,
     ) -> None:
         self.ports: dict[str, int] = {}
         self._servers: list[grpc.Server] = []
@@ -66,7 +73,7 @@ class Providers:
                     ("grpc.max_send_message_length", _LARGEST_MESSAGE),
                 ],
             )
-            provider = Provider(package, kinds, invokes, store)
+            provider = Provider(package, kinds, invokes, store, admit)
             add_ResourceProviderServicer_to_server(provider, server)
             self.ports[package] = server.add_insecure_port("127.0.0.1:0")
             self._servers.append(server)
@@ -128,11 +135,13 @@ class Provider(ResourceProviderServicer):
         kinds: Mapping[str, Kind],
         invokes: Mapping[str, Invoke],
         store: ResourceStore,
+        admit: Admission,
     ) -> None:
         self._package = package
         self._kinds = kinds
         self._invokes = invokes
         self._store = store
+        self._admit = admit
         # By connection: the engine opens one for each provider resource, such as one per project.
         self._configurations: dict[str, Json] = {}
 
@@ -226,6 +235,7 @@ class Provider(ResourceProviderServicer):
             outputs = declaration.foreseen(inputs)
             return rpc.CreateResponse(properties=self._sealed(declaration, outputs, given))
         complete = declaration.complete(inputs)
+        self._admit(request.type, {**declaration.configuration, **complete})
         id_, made = declaration.kind.create(request.name, complete)
         outputs = declaration.outputs(inputs, made)
         keep = self._store.put if declaration.kind.additive else self._store.add
@@ -246,6 +256,7 @@ class Provider(ResourceProviderServicer):
             outputs = settle(declaration.outputs(inputs, renewed, kept))
         else:
             complete = declaration.complete(inputs)
+            self._admit(request.type, {**declaration.configuration, **complete})
             made = declaration.kind.update(request.id, old_outputs, complete)
             outputs = declaration.outputs(inputs, made, kept)
             self._store.put(Resource(request.urn, request.type, request.id, complete, outputs))
@@ -282,6 +293,7 @@ class Provider(ResourceProviderServicer):
         if request.tok not in self._invokes:
             raise UserError(f"the local cloud does not answer {request.tok}")
         arguments = {**self._configuration(context), **reveal(decode(request.args))}
+        self._admit(request.tok, arguments)
         answer = self._invokes[request.tok](arguments)
         response: Any = {"return": encode(answer)}  # a word of Python's own
         return rpc.InvokeResponse(**response)

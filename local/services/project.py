@@ -5,10 +5,9 @@ import secrets
 from collections.abc import Callable
 from typing import ClassVar
 
+from local.apis import SERVICE
 from local.provider.kinds import Json, Kind
 from local.services.world import World
-
-SERVICE = "gcp:projects/service:Service"
 
 
 def kinds() -> dict[str, Kind]:
@@ -44,7 +43,7 @@ def invokes(world: World) -> dict[str, Callable[[Json], Json]]:
 
 
 class Service(Kind):
-    """An API that is enabled; the local cloud answers without, too."""
+    """An API that is enabled, which `local.apis` asks for."""
 
     replace_on: ClassVar = frozenset({"service", "project"})
     additive: ClassVar = True

@@ -12,6 +12,7 @@ from google.protobuf.struct_pb2 import Struct
 from pulumi.runtime.proto import provider_pb2 as rpc
 from pulumi.runtime.proto.provider_pb2_grpc import ResourceProviderStub
 
+from local import apis
 from local.cloud import Cloud
 from local.provider.wire import decode, encode, reveal
 
@@ -67,7 +68,14 @@ class Declarer:
             channel.close()
 
     def declare(self, token: str, name: str, /, **inputs: Any) -> dict[str, Any]:
-        """Create the resource, or change it in place if it was declared before."""
+        """Create the resource, or change it in place if it was declared before.
+
+        The API that it calls is enabled before.
+        """
+        api = apis.api_of(token)
+        if api and token != apis.SERVICE and (apis.SERVICE, api) not in self._inputs:
+            for enabled in dict.fromkeys(["cloudresourcemanager", api]):
+                self.declare(apis.SERVICE, enabled, service=f"{enabled}.googleapis.com")
         provider, urn = self._providers[token.partition(":")[0]], _urn(token, name)
         old = self._inputs.get((token, name), {})
         checked = provider.Check(

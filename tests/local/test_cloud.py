@@ -15,6 +15,7 @@ from pipeline.errors import UserError
 from tests.local.conftest import Clouds, processes_of
 from tests.local.declaring import (
     ACCOUNT,
+    BUCKET,
     INDEX,
     OBJECT,
     REGISTRY,
@@ -34,7 +35,8 @@ def test_two_clouds_run_side_by_side(clouds: Clouds) -> None:
     assert not two.world.storage.exists("data")
     assert one.front.port != two.front.port
     assert one.x.url != two.x.url
-    assert (one.status()["resources"], two.status()["resources"]) == (1, 0)
+    assert one.resources.of_type(BUCKET)
+    assert two.resources.all() == []
 
 
 def test_two_clouds_never_run_on_one_home(clouds: Clouds, tmp_path: Path) -> None:

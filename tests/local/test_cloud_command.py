@@ -22,15 +22,26 @@ import pulumi
 import pulumi_docker as docker
 import pulumi_gcp as gcp
 
+enabled = []
+for api in ("cloudresourcemanager", "artifactregistry", "cloudscheduler", "iam", "run"):
+    enabled.append(
+        gcp.projects.Service(
+            api,
+            service=f"{api}.googleapis.com",
+            disable_on_destroy=False,
+            opts=pulumi.ResourceOptions(depends_on=enabled[:1]),
+        )
+    )
+after = pulumi.ResourceOptions(depends_on=enabled)
 repository = gcp.artifactregistry.Repository(
-    "bots", repository_id="bots", location="europe-west4", format="DOCKER"
+    "bots", repository_id="bots", location="europe-west4", format="DOCKER", opts=after
 )
 image = docker.Image(
     "says",
     image_name=pulumi.Output.concat(repository.registry_uri, "/says:test"),
     build=docker.DockerBuildArgs(context=".", dockerfile="Dockerfile"),
 )
-caller = gcp.serviceaccount.Account("caller", account_id="the-caller")
+caller = gcp.serviceaccount.Account("caller", account_id="the-caller", opts=after)
 job = gcp.cloudrunv2.Job(
     "says",
     name="says",
@@ -45,6 +56,7 @@ job = gcp.cloudrunv2.Job(
             ]
         )
     ),
+    opts=after,
 )
 gcp.cloudrunv2.JobIamMember(
     "caller",
@@ -66,6 +78,7 @@ gcp.cloudscheduler.Job(
             service_account_email=caller.email
         ),
     ),
+    opts=after,
 )
 """
 
@@ -189,12 +202,12 @@ def test_a_port_that_is_taken_is_one_clear_line(local: Command) -> None:
 def test_what_pulumi_declares_is_what_runs(local: Command, tmp_path: Path) -> None:
     previewed = local("pulumi", "preview", "--color=never")
     assert previewed.returncode == 0, previewed.stdout + previewed.stderr
-    assert "+ 7 to create" in previewed.stdout
+    assert "+ 12 to create" in previewed.stdout
     assert local.status()["resources"] == 0
 
     up = local("pulumi", "up", "--yes", "--skip-preview", "--color=never")
     assert up.returncode == 0, up.stdout + up.stderr
-    assert local.status()["resources"] == 6
+    assert local.status()["resources"] == 11
 
     ticked = local("tick")
     assert ticked.returncode == 0, ticked.stdout

@@ -10,8 +10,16 @@ READ = "roles/storage.objectViewer"
 WRITE = "roles/storage.objectUser"
 
 
+_DAY = 24 * 3600  # seconds
+
+
 class Bucket(Component):
-    """A private bucket whose old versions go, and whose live objects stay."""
+    """A private bucket whose old versions go, and whose live objects stay.
+
+    What was deleted or replaced is a noncurrent version for a day, and soft-deleted for `keep_days`
+    after that: it can be had back in all that time. What is deleted with all its versions is
+    soft-deleted at once, which nobody can cut short: `keep_days` is when it is gone for good.
+    """
 
     def __init__(
         self,
@@ -20,6 +28,7 @@ class Bucket(Component):
         *,
         name: str,
         location: str,
+        keep_days: int,
         throw_away: bool,
         lister: gcp.projects.IAMCustomRole,
         needs: pulumi.Resource,
@@ -37,6 +46,9 @@ class Bucket(Component):
                 uniform_bucket_level_access=True,
                 public_access_prevention="enforced",
                 versioning=gcp.storage.BucketVersioningArgs(enabled=True),
+                soft_delete_policy=gcp.storage.BucketSoftDeletePolicyArgs(
+                    retention_duration_seconds=keep_days * _DAY
+                ),
                 lifecycle_rules=[_delete_old_versions(), _abort_stale_uploads()],
             ),
             self.child(needs),
@@ -81,7 +93,7 @@ def _delete_old_versions() -> gcp.storage.BucketLifecycleRuleArgs:
     return gcp.storage.BucketLifecycleRuleArgs(
         action=gcp.storage.BucketLifecycleRuleActionArgs(type="Delete"),
         condition=gcp.storage.BucketLifecycleRuleConditionArgs(
-            with_state="ARCHIVED", days_since_noncurrent_time=30
+            with_state="ARCHIVED", days_since_noncurrent_time=1
         ),
     )
 

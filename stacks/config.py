@@ -305,7 +305,7 @@ class Training(Model):
     )
     public_address: bool = Field(
         default=True,
-        description="whether the machine has one; without, a NAT gateway is declared for it",
+        description="whether the machine has one; without, it goes out by a NAT gateway",
     )
     settings: Settings = Field(default=Settings(), description="what the trainer is told")
 
@@ -337,17 +337,29 @@ class Images(Model):
     trainer: ImageReference = Field(description="trains")
 
 
-class Keep(Model):
-    """How long what was deleted or replaced can still be had back, in days.
+def _retention(days: int) -> int:
+    if 0 < days < 7:
+        raise ValueError(
+            f"{days} days cannot be had: Cloud Storage keeps what was deleted for 7 to 90 days,"
+            " or, with 0, not at all"
+        )
+    return days
 
-    Cloud Storage takes 0 (not at all) or 7 to 90 for soft delete; what `tweets_days` says is also
-    the longest that a deletion on request takes.
+
+Days = Annotated[int, Field(ge=0, le=90), AfterValidator(_retention)]
+
+
+class Keep(Model):
+    """How long what was deleted can still be had back.
+
+    0 days (not at all) or 7 to 90. What `tweets_days` says is also how long a deletion on request
+    takes: unreachable at once, gone for good after so many days.
     """
 
-    tweets_days: Annotated[int, Field(ge=0, le=90, description="tweets and posts")] = 7
-    models_days: Annotated[int, Field(ge=0, le=90, description="models and pointers")] = 30
+    tweets_days: Annotated[Days, Field(description="tweets and posts")] = 7
+    models_days: Annotated[Days, Field(description="models and pointers")] = 30
     releases: Annotated[
-        int, Field(ge=2, le=100, description="images of an account that are kept besides the live")
+        int, Field(ge=2, le=100, description="newest images kept of each account, besides the live")
     ] = 10
 
 

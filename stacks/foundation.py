@@ -6,7 +6,7 @@ import pulumi
 import pulumi_gcp as gcp
 
 from pipeline import layout
-from stacks import naming
+from stacks import cleanup, naming
 from stacks.bucket import Bucket
 from stacks.component import Component
 from stacks.config import Stack
@@ -33,10 +33,10 @@ class Foundation(Component):
         self.stack = stack
         self._services: dict[str, gcp.projects.Service] = {}
         lister = self._lister_role()
-        self.data = self._bucket("data", layout.data_bucket(stack.project, stack.name), lister)
-        self.models = self._bucket(
-            "models", layout.models_bucket(stack.project, stack.name), lister
-        )
+        data = layout.data_bucket(stack.project, stack.name)
+        self.data = self._bucket("data", data, stack.keep.tweets_days, lister)
+        models = layout.models_bucket(stack.project, stack.name)
+        self.models = self._bucket("models", models, stack.keep.models_days, lister)
         self.registry = self._registry()
         self.scheduler = self.identity("scheduler", "starts the jobs on their schedules")
         self.register_outputs({})
@@ -99,12 +99,15 @@ class Foundation(Component):
             self.child(self.service("iam")),
         )
 
-    def _bucket(self, role: str, name: str, lister: gcp.projects.IAMCustomRole) -> Bucket:
+    def _bucket(
+        self, role: str, name: str, keep_days: int, lister: gcp.projects.IAMCustomRole
+    ) -> Bucket:
         return Bucket(
             role,
             self,
             name=name,
             location=self.stack.region,
+            keep_days=keep_days,
             throw_away=self.stack.throw_away,
             lister=lister,
             needs=self.service("storage"),
@@ -118,6 +121,8 @@ class Foundation(Component):
                 location=self.stack.region,
                 format="DOCKER",
                 description="The program images, and one image per account and release",
+                cleanup_policies=cleanup.policies(self.stack),
+                cleanup_policy_dry_run=False,
             ),
             self.child(self.service("artifactregistry")),
         )

@@ -1,26 +1,38 @@
-"""The three program images, built from the repository and pushed to the registry."""
+"""The three program images: built from the repository and pushed, or built elsewhere and given."""
 
 import pulumi
-import pulumi_docker as docker
 
 from stacks.component import Component
 from stacks.foundation import Foundation
 
 
 class Images(Component):
-    """One image per program; consumers take them by digest."""
+    """One image per program; consumers take them by digest.
+
+    Where the stack file gives them, nothing is declared, and nothing needs Docker.
+    """
+
+    app: pulumi.Input[str]
+    scraper: pulumi.Input[str]
+    trainer: pulumi.Input[str]
 
     def __init__(self, foundation: Foundation) -> None:
         super().__init__(foundation.named("images"), foundation)
         self._foundation = foundation
-        self.app = self._image("app", "app").repo_digest
-        self.scraper = self._image("scraper", "scraper_image").repo_digest
-        self.trainer = self._image("trainer", "trainer_image").repo_digest
+        given = foundation.stack.images
+        if given is not None:
+            self.app, self.scraper, self.trainer = given.app, given.scraper, given.trainer
+        else:
+            self.app = self._built("app", "app")
+            self.scraper = self._built("scraper", "scraper_image")
+            self.trainer = self._built("trainer", "trainer_image")
         self.register_outputs({})
 
-    def _image(self, program: str, folder: str) -> docker.Image:
+    def _built(self, program: str, folder: str) -> pulumi.Output[str]:
+        import pulumi_docker as docker
+
         registry = self._foundation.registry
-        return docker.Image(
+        image = docker.Image(
             self.named(program),
             # A tag of its own, so that no clean-up of untagged images takes what jobs name by
             # digest. The context is the repository; <Dockerfile>.dockerignore admits what each
@@ -35,3 +47,4 @@ class Images(Component):
             ),
             opts=self.child(registry.repository),
         )
+        return image.repo_digest

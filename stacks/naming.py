@@ -59,6 +59,11 @@ def workflow(stack: str, role: str) -> str:
     return fit(f"{stack}-{role}", 63)
 
 
+def network(stack: str) -> str:
+    """The training machines' network and its parts; Compute's names have at most 63 characters."""
+    return fit(f"{stack}-training", 63)
+
+
 def custom_role(stack: str, role: str) -> str:
     """Custom role ids have at most 64 letters, digits, underscores and periods."""
     return fit(f"{stack}-{role}", 64).replace("-", "_")

@@ -13,6 +13,7 @@ from stacks.bucket import READ, WRITE
 from stacks.component import Component
 from stacks.foundation import Foundation
 from stacks.images import Images
+from stacks.network import Network
 from stacks.release import Release
 from stacks.retrain import Retrain
 
@@ -27,6 +28,7 @@ class Training(Component):
         self._training = training
         self._foundation = foundation
         self._trainer = foundation.identity("trainer", "trains models")
+        self._network = Network(foundation, public_address=training.public_address)
         needs = [*self._grants(), release]
         first, *fallbacks = training.hardware
         template = self._template("trainer", first, images)
@@ -89,14 +91,7 @@ class Training(Component):
                 ]
                 if hardware.gpu
                 else None,
-                network_interfaces=[
-                    gcp.compute.InstanceTemplateNetworkInterfaceArgs(
-                        network="default",
-                        access_configs=[
-                            gcp.compute.InstanceTemplateNetworkInterfaceAccessConfigArgs()
-                        ],
-                    )
-                ],
+                network_interfaces=[self._network.interface()],
                 service_account=gcp.compute.InstanceTemplateServiceAccountArgs(
                     email=self._trainer.email, scopes=["cloud-platform"]
                 ),
@@ -127,7 +122,7 @@ class Training(Component):
                 },
             ),
             # No explicit name: the new template stands before the old one goes.
-            pulumi.ResourceOptions(parent=self, depends_on=[self._foundation.service("compute")]),
+            pulumi.ResourceOptions(parent=self, depends_on=[self._network.ready]),
         )
 
     def _user_data(self, image: str, data: str, models: str, *, gpu: bool) -> str:

@@ -10,6 +10,7 @@ from local.services import (
     docker,
     iam,
     monitoring,
+    network,
     project,
     pubsub,
     run,
@@ -37,6 +38,7 @@ def kinds(world: World, ticker: Scheduler, instances: Instances) -> dict[str, Ki
         **cloudbuild.kinds(world),
         **workflows.kinds(world),
         **compute.kinds(world, instances),
+        **network.kinds(world),
         **docker.kinds(world),
         **monitoring.kinds(world),
     }

@@ -15,6 +15,7 @@ NAMES: list[tuple[Callable[[str, str], str], int]] = [
     (lambda a, b: naming.machines(a, b + b, 20)[19], 63),
     (lambda a, b: naming.runs(a + b) + "20261128t020000-0123" + naming.shares(20)[19], 63),
     (lambda a, b: naming.workflow(a + b, "retrain" + b), 64),
+    (lambda a, b: naming.network(a + a + b), 63),
     (lambda a, b: layout.data_bucket(a + b, "production"), 63),
     (lambda a, b: layout.models_bucket(a + b, "production"), 63),
 ]

@@ -1,0 +1,75 @@
+"""The network that training machines stand in: they reach out, and nothing reaches them."""
+
+import pulumi_gcp as gcp
+
+from stacks import naming
+from stacks.component import Component
+from stacks.foundation import Foundation
+
+# 252 machines, of which a run has 20 at most; nothing else is in this network.
+_RANGE = "10.0.0.0/24"
+
+
+class Network(Component):
+    """A network of the stack's own, with no firewall rule: Google's implied ones let nothing in.
+
+    A project's default network would let SSH in from anywhere, and many organisations forbid it.
+    Without public addresses, machines reach Google by Private Google Access, and what else there is
+    (the base model's first download) by a NAT gateway.
+    """
+
+    def __init__(self, foundation: Foundation, *, public_address: bool) -> None:
+        super().__init__(foundation.named("network"), foundation)
+        self._public_address = public_address
+        name = naming.network(foundation.stack.name)
+        network = gcp.compute.Network(
+            self.named("training"),
+            gcp.compute.NetworkArgs(name=name, auto_create_subnetworks=False),
+            self.child(foundation.service("compute")),
+        )
+        self._subnetwork = gcp.compute.Subnetwork(
+            self.named("training"),
+            gcp.compute.SubnetworkArgs(
+                name=name,
+                network=network.id,
+                region=foundation.stack.region,
+                ip_cidr_range=_RANGE,
+                private_ip_google_access=True,
+            ),
+            self.child(),
+        )
+        # What a machine needs before it can reach anything.
+        self.ready = self._subnetwork if public_address else self._gateway(name, network)
+        self.register_outputs({})
+
+    def interface(self) -> gcp.compute.InstanceTemplateNetworkInterfaceArgs:
+        """A machine's place in this network."""
+        return gcp.compute.InstanceTemplateNetworkInterfaceArgs(
+            subnetwork=self._subnetwork.id,
+            access_configs=[gcp.compute.InstanceTemplateNetworkInterfaceAccessConfigArgs()]
+            if self._public_address
+            else None,
+        )
+
+    def _gateway(self, name: str, network: gcp.compute.Network) -> gcp.compute.RouterNat:
+        router = gcp.compute.Router(
+            self.named("training"),
+            gcp.compute.RouterArgs(name=name, network=network.id, region=self._subnetwork.region),
+            self.child(),
+        )
+        return gcp.compute.RouterNat(
+            self.named("training"),
+            gcp.compute.RouterNatArgs(
+                name=name,
+                router=router.name,
+                region=router.region,
+                nat_ip_allocate_option="AUTO_ONLY",
+                source_subnetwork_ip_ranges_to_nat="LIST_OF_SUBNETWORKS",
+                subnetworks=[
+                    gcp.compute.RouterNatSubnetworkArgs(
+                        name=self._subnetwork.id, source_ip_ranges_to_nats=["ALL_IP_RANGES"]
+                    )
+                ],
+            ),
+            self.child(),
+        )

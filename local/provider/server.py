@@ -60,7 +60,7 @@ class Providers:
         kinds: Mapping[str, Kind],
         invokes: Mapping[str, Invoke],
         store: ResourceStore,
-        admit: Admission = lambda *_: None,
+        admit: Admission | None = None,
     ) -> None:
         self.ports: dict[str, int] = {}
         self._servers: list[grpc.Server] = []
@@ -73,7 +73,7 @@ class Providers:
                     ("grpc.max_send_message_length", _LARGEST_MESSAGE),
                 ],
             )
-            provider = Provider(package, kinds, invokes, store, admit)
+            provider = Provider(package, kinds, invokes, store, admit or _anything)
             add_ResourceProviderServicer_to_server(provider, server)
             self.ports[package] = server.add_insecure_port("127.0.0.1:0")
             self._servers.append(server)
@@ -87,6 +87,11 @@ class Providers:
         """Answer no more; calls under way are ended."""
         for server in self._servers:
             server.stop(grace=None).wait()
+
+
+def _anything(token: str, inputs: Json) -> None:
+    """Admit whatever comes."""
+    del token, inputs
 
 
 class _Plainly(grpc.ServerInterceptor):

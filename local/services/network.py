@@ -4,7 +4,7 @@ import re
 from typing import ClassVar
 
 from local.provider.kinds import Json, Kind
-from local.services.world import World, short
+from local.services.world import World, items, short
 
 NETWORK = "gcp:compute/network:Network"
 SUBNETWORK = "gcp:compute/subnetwork:Subnetwork"
@@ -56,6 +56,6 @@ class Part(Kind):
             self._world.declared(NETWORK, network)
         if "router" in inputs:
             self._world.declared(ROUTER, f"{region}/routers/{inputs['router']}")
-        for subnetwork in inputs.get("subnetworks") or []:
+        for subnetwork in items(inputs, "subnetworks"):
             self._world.declared(SUBNETWORK, f"{region}/subnetworks/{short(subnetwork['name'])}")
         return self._path.format_map(inputs), {"creationTimestamp": self._world.timestamp()}

@@ -28,6 +28,10 @@ ROLES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("roles/monitoring.editor", ("gcp:monitoring/",)),
     ("roles/billing.costsManager", ("gcp:billing/",)),
     ("roles/compute.instanceAdmin.v1", ("gcp:compute/instance",)),
+    (
+        "roles/compute.networkAdmin",
+        ("gcp:compute/network:", "gcp:compute/router", "gcp:compute/subnetwork:"),
+    ),
 )
 
 

@@ -19,7 +19,7 @@ from google.cloud import storage
 from app import send
 from app.compose import NothingFit
 from app.post import Poster
-from pipeline import layout, slots
+from pipeline import events, layout, slots
 from pipeline.slots import Slot
 from pipeline.spend import Ledger
 from pipeline.store import Object, StorageError, Store
@@ -439,11 +439,16 @@ def test_without_a_network_nothing_is_sent_and_the_next_execution_posts(
     world.assert_posted_once_and_recorded()
 
 
-def test_beyond_the_months_limit_nothing_is_posted_until_it_is_raised(world: World) -> None:
+def test_beyond_the_months_limit_nothing_is_posted_until_it_is_raised(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
     world.limit = Decimal("0.014")
     record = world.run("one")
     assert (record.state, record.text, world.on_x) == ("refused", None, [])
     assert "limit" in record.reason
+    # An alert listens for this, and knows the stack by its bucket.
+    logged = json.loads(capsys.readouterr().out)
+    assert (logged["event"], logged["bucket"]) == (events.SPEND_LIMIT, world.store.bucket_name)
     world.limit = Decimal("0.015")
     world.run("two")
     world.assert_posted_once_and_recorded()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from local.services.monitoring import BUDGET, CHANNEL, DASHBOARD, POLICY
 from pipeline import events, layout, release
 from pipeline.novelty import NoveltyIndex
 from tests.app.tiny_model import build
@@ -42,11 +43,24 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     deployment = Watched.begin(tmp_path_factory.mktemp("watched"))
     assert isinstance(deployment, Watched)
     deployment.configure(lambda c: c.pop("gpt2-bots:training"))
+    # All of it, so that the engine and the provider see every alert and the budget once.
+    deployment.configure(
+        lambda c: c["gpt2-bots:monitoring"].update(
+            emails=["ops@example.com"],
+            budget={"billing_account": "01ABCD-23EF45-6789AB", "usd_per_month": 50},
+        )
+    )
     try:
         deployment.up()
         yield deployment
     finally:
         deployment.end()
+
+
+def test_alerts_dashboard_and_budget_are_declared_once_and_for_good(watched: Watched) -> None:
+    kinds = {name.partition("::")[0] for name in watched.names()}
+    assert {POLICY, CHANNEL, DASHBOARD, BUDGET} <= kinds
+    assert watched.planned() == set()
 
 
 def test_before_the_first_release_the_watcher_asks_for_nothing(watched: Watched) -> None:

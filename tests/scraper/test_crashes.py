@@ -18,7 +18,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
 from local.storage import StorageServer
-from pipeline import corpus, layout, x
+from pipeline import corpus, events, layout, x
 from pipeline.spend import Ledger
 from pipeline.store import StorageError, Store
 from scraper_image.collect import Collector
@@ -230,6 +230,27 @@ def test_a_mistake_is_one_line_and_no_traceback(
     assert logged["severity"] == "ERROR"
     assert re.search(line, logged["message"]), logged["message"]
     assert BEARER not in output
+
+
+def test_a_spent_limit_is_an_event_that_names_the_stacks_bucket(
+    surroundings: dict[str, str], store: Store
+):
+    _, output = finish(surroundings | {"READS_USD_PER_MONTH": "0"})
+    logged = json.loads(output)
+    assert (logged["event"], logged["bucket"]) == (events.SPEND_LIMIT, store.bucket_name)
+
+
+def test_what_the_watcher_goes_by_is_noted_at_success_alone(
+    surroundings: dict[str, str], store: Store
+):
+    finish(surroundings | {"READS_USD_PER_MONTH": "0"})
+    assert store.read(layout.collected("keeper")) is None
+    for minute in (0, 1):
+        code, output = finish(surroundings | {"CLOCK": f"2026-11-23T12:0{minute}:00+00:00"})
+        assert code == 0, output
+        noted = store.read(layout.collected("keeper"))
+        assert noted is not None
+        assert json.loads(noted.data)["at"].startswith(f"2026-11-23T12:0{minute}:")
 
 
 def test_a_storage_killed_in_mid_run_is_one_line_and_the_next_run_carries_on(

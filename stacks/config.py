@@ -393,13 +393,18 @@ class Monitoring(Model):
         return self
 
 
+def _in_order(accounts: Mapping[str, Account]) -> Mapping[str, Account]:
+    """By name, since their order in the file must mean nothing."""
+    return MappingProxyType(dict(sorted(accounts.items())))
+
+
 class Stack(Model):
     """One environment."""
 
     name: str
     project: ProjectId = Field(description="the Google Cloud project, which must exist")
     region: Region = Field(description="where everything is")
-    accounts: Annotated[Mapping[AccountName, Account], AfterValidator(MappingProxyType)] = Field(
+    accounts: Annotated[Mapping[AccountName, Account], AfterValidator(_in_order)] = Field(
         default_factory=lambda: MappingProxyType({}), description="the bots, by name"
     )
     accounts_file: str | None = Field(

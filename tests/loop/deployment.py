@@ -51,16 +51,17 @@ class Deployment:
     home: Path
     file: Path
     port: int
+    stack: str = "local"
 
     @classmethod
-    def begin(cls, folder: Path, root: Path = ROOT) -> "Deployment":
-        """A deployment of the local stack file; its cloud is not started yet."""
-        file = folder / "Pulumi.local.yaml"
-        values = yaml.safe_load((root / "stacks/Pulumi.local.yaml").read_text())
+    def begin(cls, folder: Path, root: Path = ROOT, stack: str = "local") -> "Deployment":
+        """A deployment of a stack file, the local one or another; its cloud is not started yet."""
+        file = folder / f"Pulumi.{stack}.yaml"
+        values = yaml.safe_load((root / f"stacks/Pulumi.{stack}.yaml").read_text())
         port = _free_port()
         values["config"]["gpt2-bots:emulator"] = f"http://127.0.0.1:{port}"
         file.write_text(yaml.safe_dump(values))
-        return cls(root, folder / "home", file, port)
+        return cls(root, folder / "home", file, port, stack)
 
     @classmethod
     def of_a_copy(cls, folder: Path) -> "Deployment":
@@ -99,10 +100,10 @@ class Deployment:
         """Run the CLI as `python -m local pulumi` does; fails unless it ends as expected."""
         ports = self.client.status()["providers"]
         if not (self.home / "state/.pulumi/stacks").exists():
-            self._run(["stack", "init", "local"], ports, ok=True)
+            self._run(["stack", "init", self.stack], ports, ok=True)
         takes_file = arguments[0] in {"up", "preview", "destroy", "refresh"}
         file = ["--config-file", str(self.file)] if takes_file else []
-        return self._run([*arguments, "--stack", "local", *file], ports, ok=ok)
+        return self._run([*arguments, "--stack", self.stack, *file], ports, ok=ok)
 
     def _run(
         self, arguments: list[str], ports: dict[str, int], *, ok: bool

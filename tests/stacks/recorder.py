@@ -79,6 +79,7 @@ class Recorder(mocks.Mocks):
     project: str
     resources: list[Declared] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
+    outputs: dict[str, Any] = field(default_factory=dict)
     _lock: Any = field(default_factory=threading.Lock)
     # Where in `resources` each is.
     _at: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -106,6 +107,10 @@ class Recorder(mocks.Mocks):
             retain_on_delete=request.retainOnDelete,
             ignore_changes=tuple(request.ignoreChanges),
         )
+
+    def export(self, name: str, value: Any) -> None:
+        """What the program's own `pulumi.export` calls."""
+        pulumi.Output.from_input(value).apply(lambda known: self.outputs.update({name: known}))
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]]]:
         self.calls.append(args.token)
@@ -180,7 +185,10 @@ def declare(stack: str, values: Mapping[str, Any], main: Path = ROOT / "__main__
             preview=False,
             monitor=_Monitor(recorder),
         )
-        with mock.patch.dict(os.environ, environment):
+        with (
+            mock.patch.dict(os.environ, environment),
+            mock.patch.object(pulumi, "export", recorder.export),
+        ):
             program()
     finally:
         loop.run_until_complete(loop.shutdown_default_executor())

@@ -1,0 +1,64 @@
+"""What an account has depends on its own entry in the stack file, and on nothing beside it."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.stacks.environments import everything
+from tests.stacks.recorder import Declared, Recorder, declare
+from tests.stacks.test_config_fuzz import often
+
+NAMES = ["heron", "mole", "otter", "zebra"]
+EXAMPLES = [
+    pytest.param(4, id="some"),
+    pytest.param(40, id="many", marks=pytest.mark.deep),
+]
+
+
+def declared(names: list[str]) -> Recorder:
+    """Everything on, with these accounts in this order; one of them in a project of its own."""
+    kinds = list(everything()["gpt2-bots:accounts"].values())
+    accounts = {
+        name: {**kinds[n % len(kinds)], "handle": name} for n, name in enumerate(NAMES)
+    }  # fmt: skip
+    accounts["otter"]["project"] = "example-bots-more"
+    values = {**everything(), "gpt2-bots:accounts": {name: accounts[name] for name in names}}
+    return declare("prod", values)
+
+
+def by_key(recorder: Recorder) -> dict[tuple[str, str], Declared]:
+    return {resource.key: resource for resource in recorder.resources}
+
+
+@pytest.fixture(scope="module")
+def full() -> dict[tuple[str, str], Declared]:
+    return by_key(declared(NAMES))
+
+
+@pytest.mark.parametrize("examples", EXAMPLES)
+def test_the_order_of_accounts_means_nothing(full: dict[Any, Declared], examples: int) -> None:
+    @given(st.permutations(NAMES))
+    def check(names: list[str]) -> None:
+        assert by_key(declared(names)) == full
+
+    often(check, examples)
+
+
+@pytest.mark.parametrize("examples", EXAMPLES)
+def test_removing_accounts_renames_nothing_and_changes_none_of_the_others(
+    full: dict[Any, Declared], examples: int
+) -> None:
+    @given(st.sets(st.sampled_from(NAMES)))
+    def check(removed: set[str]) -> None:
+        left = by_key(declared([name for name in NAMES if name not in removed]))
+        assert left.keys() <= full.keys()
+        for key, resource in left.items():
+            if any(name in resource.name for name in NAMES):
+                assert resource == full[key]
+        gone = {k for k in full.keys() - left.keys() if not k[0].endswith(":Service")}
+        of_a_project = "example-bots-more" if "otter" in removed else "-"
+        assert all(any(n in name for n in [*removed, of_a_project]) for _, name in gone)
+
+    often(check, examples)

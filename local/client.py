@@ -33,6 +33,22 @@ class Client:
         """Run a job, or force a scheduler job; `{"attempt", "execution"}`."""
         return self._ask("POST", "run", {"job": job}, _LONG)
 
+    def fire(self, schedule: str) -> Json:
+        """Force a scheduler job to fire; `{"attempt", "execution"}`."""
+        return self._ask("POST", "fire", {"job": schedule}, _LONG)
+
+    def grants(self) -> list[Json]:
+        """Every declared grant: id, member, role, its permissions, resource, condition."""
+        return self._ask("GET", "grants")
+
+    def suspend(self, grant: str) -> None:
+        """Let a grant, by its id, not hold until it is restored, as if it were not declared."""
+        self._ask("POST", "grants/suspend", {"grant": grant})
+
+    def restore(self, grant: str) -> None:
+        """Let a suspended grant hold again."""
+        self._ask("POST", "grants/restore", {"grant": grant})
+
     def advance(self, to: datetime) -> None:
         """Make it `to` now, without firing anything."""
         self._ask("POST", "clock", {"to": to.isoformat()})

@@ -15,7 +15,7 @@ from typing import Any
 from local import apis, control
 from local.clock import LocalClock
 from local.front import Front
-from local.iam import Policy
+from local.iam import Grant, Policy
 from local.machine import Machine
 from local.provider.server import Providers
 from local.resources import ResourceStore
@@ -55,9 +55,8 @@ class Cloud:
         self.problems: collections.deque[str] = collections.deque(maxlen=20)
         self._storage = StorageServer(self.home / "storage")
         self._processes = Processes()
-        policy = Policy(
-            lambda: iam.grants(self.resources), lambda: iam.custom_roles(self.resources)
-        )
+        self.suspended: set[str] = set()
+        policy = Policy(self._grants_in_force, lambda: iam.custom_roles(self.resources))
         secrets = Secrets(self.home / "secrets")
         try:
             self.front = Front(
@@ -96,6 +95,9 @@ class Cloud:
         messages.listen(self.builds.deliver)
         self.front.serve(pubsub.PUBLISH, messages.answer)
         self.front.serve(artifactregistry.TAG, artifactregistry.Tags(self.world).answer)
+        self.front.serve(
+            artifactregistry.PERMIT, functools.partial(artifactregistry.permit, self.world)
+        )
         self._notifier = Notifier(self.world, messages)
         self.providers = Providers(
             catalogue.kinds(self.world, self.scheduler, self.instances),
@@ -172,6 +174,20 @@ class Cloud:
             + (f"there are {', '.join(known)}" if known else "none is declared yet")
         )
 
+    def fire(self, name: str) -> Fired:
+        """Force a scheduler job, by its short name, to fire; UserError if there is none."""
+        self.heal()
+        for scheduled in self.resources.of_type(scheduler.JOB):
+            if short(scheduled.id) == name:
+                return self.scheduler.fire(scheduled)
+        raise UserError(f"there is no scheduler job {name!r}")
+
+    def suspend(self, grant: str) -> None:
+        """Let a declared grant not hold until it is restored; UserError if there is none."""
+        if grant not in iam.grants(self.resources):
+            raise UserError(f"no grant {grant!r} is declared")
+        self.suspended.add(grant)
+
     def status(self) -> dict[str, Any]:
         """What there is and what happened, as JSON."""
         return {
@@ -197,6 +213,10 @@ class Cloud:
             ],
             "problems": list(self.problems),
         }
+
+    def _grants_in_force(self) -> list[Grant]:
+        declared = iam.grants(self.resources)
+        return [grant for name, grant in declared.items() if name not in self.suspended]
 
     def _finalized(self, attributes: Mapping[str, str], metadata: Mapping[str, Any]) -> None:
         self.asked()

@@ -5,12 +5,14 @@ Each answers JSON: what was asked for, or `{"error": one line}` with status 400.
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from local.front import Respond, Route
+from local.services import iam
 from local.services.executions import Execution
 from local.services.scheduler import Fired
 from pipeline.errors import UserError
@@ -27,6 +29,10 @@ def route(cloud: "Cloud") -> Route:
         ("GET", "status"): lambda _: cloud.status(),
         ("POST", "tick"): lambda _: [_fired(fired) for fired in cloud.tick()],
         ("POST", "run"): lambda asked: _fired(cloud.run(asked["job"])),
+        ("POST", "fire"): lambda asked: _fired(cloud.fire(asked["job"])),
+        ("GET", "grants"): lambda _: _grants(cloud),
+        ("POST", "grants/suspend"): lambda asked: cloud.suspend(asked["grant"]),
+        ("POST", "grants/restore"): lambda asked: cloud.suspended.discard(asked["grant"]),
         ("POST", "clock"): lambda asked: _advance(cloud, asked["to"]),
         ("POST", "x/users"): lambda asked: _add_user(cloud, asked),
         ("POST", "x/keys"): lambda asked: cloud.x.issue_keys(asked["handle"]),
@@ -62,6 +68,17 @@ def _fired(result: Fired | Execution) -> Json:
         "attempt": result.attempt.model_dump(mode="json"),
         "execution": result.execution and result.execution.model_dump(mode="json"),
     }
+
+
+def _grants(cloud: "Cloud") -> list[Json]:
+    return [
+        {
+            "id": name,
+            **asdict(grant),
+            "permissions": sorted(cloud.world.policy.permissions(grant.role)),
+        }
+        for name, grant in iam.grants(cloud.resources).items()
+    ]
 
 
 def _advance(cloud: "Cloud", to: str) -> Json:

@@ -1,7 +1,10 @@
 """A bucket as this project uses it: small documents by compare-and-set, large files once."""
 
 import base64
+import contextlib
 import hashlib
+import json
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +21,7 @@ from google.cloud.storage.retry import DEFAULT_RETRY  # pyright: ignore[reportMi
 from pipeline.errors import UserError
 
 _TIMEOUT = (5, 60)  # seconds to connect, and between two bytes
+_ADDRESS = re.compile(r"^[A-Z]+ https?://\S+: ")
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,13 @@ def _one_line(bucket: str, action: str) -> Generator[None]:
 
 
 def _said(error: Exception) -> str:
-    """The first line of what the server or the client said."""
-    lines = str(getattr(error, "message", error)).splitlines() or [type(error).__name__]
-    return lines[0][:300]
+    """What the server or the client said, in one line.
+
+    Of a failed download it is the request's address, which says nothing new, the whole answer, and
+    that it was not expected.
+    """
+    text = _ADDRESS.sub("", str(getattr(error, "message", error)), count=1)
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        answer, _ = json.JSONDecoder().raw_decode(text)
+        text = str(answer["error"]["message"])
+    return " ".join(text.split())[:500] or type(error).__name__

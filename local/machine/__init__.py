@@ -9,7 +9,7 @@ It breaks on: heredocs and ONBUILD in a Dockerfile, ADD of addresses and archive
 and what goes with it, systemd units beyond the simple ones. It cannot show: what a RUN does (it is
 left out: dependencies and sizes are those of the virtual environment and of the host's own /usr),
 layers, USER and file owners, limits on memory and processors, an isolated network, GPUs, the
-registry's HTTP and its grants, and a tag made from a digest as an index around it (here it is that
+registry's HTTP, and a tag made from a digest as an index around it (here it is that
 digest).
 """
 

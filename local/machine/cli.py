@@ -14,7 +14,8 @@ from local.machine import containers, sandbox
 from local.machine.build import Request, build
 from local.machine.containers import Container
 from local.machine.host import DOCKER_FOLDER, Host, inherited_network
-from local.machine.images import Images, Reference
+from local.machine.images import PULL, Images, Reference
+from local.machine.registry import permit
 from local.machine.sandbox import Bind
 from pipeline.errors import UserError
 
@@ -125,8 +126,9 @@ def _note(text: str) -> None:
     print(f"docker: note: {text}", file=sys.stderr)
 
 
-def _authorise(registry: str) -> None:
-    """Artifact Registry wants a credential; which account it is has been granted is not checked."""
+def _authorise(reference: Reference, permission: str) -> None:
+    """Artifact Registry wants a credential, and a grant for the account of it."""
+    registry = reference.host
     if not registry.endswith("-docker.pkg.dev"):
         return
     file = _config_file()
@@ -137,6 +139,7 @@ def _authorise(registry: str) -> None:
             f"denied: Unauthenticated request to {registry}: {file} names no credential helper for"
             f" it; run docker-credential-gcr configure-docker --registries={registry} first"
         )
+    permit(reference, permission, os.environ)
 
 
 def _config_file() -> Path:
@@ -294,7 +297,7 @@ def _inspect(options: argparse.Namespace) -> None:
 def _inspect_published(options: argparse.Namespace) -> None:
     images = _store()
     reference = Reference.parse(options.image)
-    _authorise(reference.host)
+    _authorise(reference, PULL)
     digest = images.published(reference)
     if digest is None:
         raise UserError(f"{options.image}: not found")

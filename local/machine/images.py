@@ -23,6 +23,10 @@ _Repositories = dict[str, dict[str, Any]]
 # The virtual environment is lent to every sandbox there; see `host`.
 PYTHON_PATH = "/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PYTHON = re.compile(r"docker\.io/library/python")
+# What Artifact Registry asks for.
+PULL = "artifactregistry.repositories.downloadArtifacts"
+PUSH = "artifactregistry.repositories.uploadArtifacts"
+TAG = "artifactregistry.tags.update"
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:[._:/-]+[a-z0-9]+)*")
 
 
@@ -141,15 +145,15 @@ class Names:
 class Images:
     """The images of one machine and of the registry; both keep their content in one folder.
 
-    Pushing and pulling copy names only. `authorise` is asked about a registry's host before each of
-    the two, and raises UserError.
+    Pushing and pulling copy names only. `authorise` is asked about an image and the permission that
+    the registry wants for what follows, and raises UserError.
     """
 
     def __init__(
         self,
         folder: Path,
         local: Path,
-        authorise: Callable[[str], None] = lambda _: None,
+        authorise: Callable[[Reference, str], None] | None = None,
         note: Callable[[str], None] = lambda text: print(text, file=sys.stderr),
     ) -> None:
         self._blobs, self._work = folder / "blobs", folder / "work"
@@ -157,7 +161,7 @@ class Images:
             path.mkdir(parents=True, exist_ok=True)
         self.registry = Names(folder / "registry.json")
         self.local = Names(local / "names.json")
-        self._authorise = authorise
+        self._authorise = authorise or _permit_all
         self.note = note
 
     def config(self, digest: str) -> dict[str, Any]:
@@ -210,7 +214,7 @@ class Images:
     def pull(self, text: str) -> str:
         """Brings an image from its registry; returns the digest."""
         reference = Reference.parse(text)
-        self._authorise(reference.host)
+        self._authorise(reference, PULL)
         digest = self.published(reference)
         if digest is None:
             raise UserError(
@@ -225,7 +229,7 @@ class Images:
         digest = self.local.find(reference)
         if digest is None:
             raise UserError(f"An image does not exist locally with the tag: {text}")
-        self._authorise(reference.host)
+        self._authorise(reference, PUSH)
         self.registry.put(reference, digest)
         self.local.put(reference, digest)
         return digest
@@ -233,7 +237,8 @@ class Images:
     def retag(self, new: str, source: str) -> str:
         """Gives an image of the registry another name there; returns the digest."""
         target, reference = Reference.parse(new), Reference.parse(source)
-        self._authorise(target.host)
+        self._authorise(reference, PULL)
+        self._authorise(target, TAG)
         digest = self.published(reference)
         if digest is None:
             raise UserError(f"{source}: not found in the registry; push it first")
@@ -261,6 +266,11 @@ class Images:
         with self.workspace() as folder:
             (folder / "root").mkdir()
             return self.seal(folder / "root", config)
+
+
+def _permit_all(image: Reference, permission: str) -> None:
+    """What the machine itself does, it does as the operator."""
+    del image, permission
 
 
 def _tree_digest(root: Path, config: str) -> str:

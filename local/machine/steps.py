@@ -18,6 +18,7 @@ from local.machine import containers, host
 from local.machine.containers import Container
 from local.machine.host import Host
 from local.machine.images import Images, Reference
+from local.machine.registry import permit
 from local.machine.sandbox import Bind, Sandbox
 from pipeline.errors import UserError
 
@@ -170,7 +171,12 @@ class Build:
             (folder / name).mkdir(parents=True)
         # Cloud Build signs its builders in to the project's registries.
         (folder / "home/.docker/config.json").write_text(json.dumps({"credsStore": "gcloud"}))
-        self._images = Images(host.images, folder / "docker", note=self._say)
+        self._images = Images(
+            host.images,
+            folder / "docker",
+            lambda reference, permission: permit(reference, permission, network),
+            self._say,
+        )
 
     def run(self, build: Mapping[str, Any], substitutions: Mapping[str, str]) -> int:
         """Runs the steps and pushes `images`; returns 0, or the status of the step that failed."""

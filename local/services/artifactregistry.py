@@ -2,6 +2,7 @@
 
 import re
 from typing import ClassVar
+from urllib.parse import parse_qs
 
 from local import iam
 from local.front.refusal import Refused
@@ -15,6 +16,7 @@ TAG = (
     r"/v1/(projects/([^/]+)/locations/([^/]+)/repositories/([^/]+)"
     r"/packages/([^/]+)/tags/([^/:]+))"
 )
+PERMIT = r"/registry/(projects/[^/]+/locations/[^/]+/repositories/[^/]+)"
 _IMAGE = re.compile(r"([a-z0-9-]+)-docker\.pkg\.dev/([^/]+)/([^/]+)/.+")
 
 
@@ -61,6 +63,20 @@ class Tags:
             raise Refused(404, "notFound", "Requested entity was not found.")
         version = f"{name.partition('/tags/')[0]}/versions/{digest}"
         return Response.json(200, {"name": name, "version": version})
+
+
+def permit(world: World, match: re.Match[str], request: Request, member: str) -> Response:
+    """Whether the caller may do something to a repository, at `PERMIT`; Refused if not.
+
+    A path of the local cloud's own, for its images are folders that no HTTP registry serves: the
+    machine's `docker` and `gcloud` ask here before they touch one.
+    """
+    for permission in parse_qs(request.query).get("permission", []):
+        try:
+            world.policy.require(member, permission, match[1])
+        except iam.Denied as denied:
+            raise Refused(403, "forbidden", str(denied)) from denied
+    return Response.json(200, {})
 
 
 class Repository(Kind):

@@ -39,13 +39,13 @@ GRANTED_ON: Mapping[str, Callable[[Json], str]] = {
 _ALWAYS_THERE = re.compile(r"projects/[^/]+|projects/_/buckets/.*")
 
 
-def grants(resources: ResourceStore) -> list[Grant]:
-    """All grants that are declared."""
-    return [
-        grant_of(resource.type, resource.inputs)
+def grants(resources: ResourceStore) -> dict[str, Grant]:
+    """All grants that are declared, by the id of what declares them."""
+    return {
+        resource.id: grant_of(resource.type, resource.inputs)
         for resource in resources.all()
         if resource.type in GRANTED_ON
-    ]
+    }
 
 
 def custom_roles(resources: ResourceStore) -> dict[str, frozenset[str]]:

@@ -136,6 +136,9 @@ class Instances:
         disk = self._disk(instance.id)
         disk.mkdir(parents=True, exist_ok=True)
         with instance.log.open("ab", buffering=0) as log:
+            # What is kept here is the serial console, which needs no grant.
+            if unseen := self._world.not_logged(instance.account):
+                log.write(f"-- the machine's log {unseen}\n".encode())
             process = self._start(instance, disk, log)
             reason = self._watch(instance.id, process, disk)
             if process is not None:

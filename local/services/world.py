@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from local import iam
 from local.clock import LocalClock
 from local.iam import Policy
 from local.machine import Machine
@@ -62,6 +63,16 @@ class World:
         file = self.home / "logs" / kind / f"{name}.log"
         file.parent.mkdir(parents=True, exist_ok=True)
         return file
+
+    def not_logged(self, account: str) -> str:
+        """Why nothing that runs as this account reaches Cloud Logging; empty where it does."""
+        try:
+            self.policy.require(
+                iam.member(account), "logging.logEntries.create", f"projects/{self.project}"
+            )
+        except iam.Denied as denied:
+            return f"does not reach Cloud Logging: {denied}"
+        return ""
 
     def timestamp(self) -> str:
         """Now, in Google's form."""

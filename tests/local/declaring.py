@@ -31,6 +31,7 @@ JOB_GRANT = "gcp:cloudrunv2/jobIamMember:JobIamMember"
 NOTIFICATION = "gcp:storage/notification:Notification"
 OBJECT = "gcp:storage/bucketObject:BucketObject"
 PROJECT_GRANT = "gcp:projects/iAMMember:IAMMember"
+REPOSITORY_GRANT = "gcp:artifactregistry/repositoryIamMember:RepositoryIamMember"
 REPOSITORY = "gcp:artifactregistry/repository:Repository"
 SCHEDULE = "gcp:cloudscheduler/job:Job"
 SECRET = "gcp:secretmanager/secret:Secret"
@@ -50,13 +51,13 @@ class Refused(Exception):
 class Declarer:
     """Declares, changes and removes resources of one cloud; outputs come as plain JSON."""
 
-    def __init__(self, cloud: Cloud) -> None:
+    def __init__(self, cloud: Cloud, project: str = PROJECT) -> None:
         self.cloud = cloud
         self._inputs: dict[tuple[str, str], dict[str, Any]] = {}
         self._outputs: dict[tuple[str, str], dict[str, Any]] = {}
         self._providers = {}
         self._channels = []
-        configuration = {"project": PROJECT, "region": REGION, "zone": f"{REGION}-a"}
+        configuration = {"project": project, "region": REGION, "zone": f"{REGION}-a"}
         for package, port in cloud.providers.ports.items():
             channel = grpc.insecure_channel(f"127.0.0.1:{port}")
             self._channels.append(channel)

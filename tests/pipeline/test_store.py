@@ -1,15 +1,17 @@
 """A bucket: what is lost, overwritten or believed when answers, networks and rivals fail."""
 
+import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from google.api_core.exceptions import Forbidden
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
-from pipeline.store import Changed, StorageError, Store
+from pipeline.store import Changed, StorageError, Store, _one_line
 
 
 def test_what_was_written_is_read_with_its_generation(store: Store):
@@ -137,3 +139,15 @@ def test_without_credentials_the_line_says_how_to_log_in(
     monkeypatch.setenv("NO_GCE_CHECK", "true")
     with pytest.raises(StorageError, match="gcloud auth application-default login"):
         Store.open("any")
+
+
+def test_what_a_refused_download_says_is_all_told_and_without_its_address() -> None:
+    denied = "serviceAccount:a@p lacks storage.objects.get on projects/_/buckets/b/objects/o"
+    body = json.dumps({"error": {"code": 403, "message": denied}}, indent=1)
+    with (
+        pytest.raises(StorageError, match=rf"cannot read o: {denied}; grant it"),
+        _one_line("b", "read o"),
+    ):
+        raise Forbidden(
+            f"GET http://127.0.0.1:9/b/b/o/o?alt=media: {body}: ('Request failed', 403)"
+        )

@@ -1,18 +1,22 @@
 #!/opt/venv/bin/python -E
 """Stands in for gcloud: `storage cp|cat|ls` and `artifacts docker tags add|list`.
 
-Cloud Storage is reached by Google's client with the identity of the place, so grants hold; the
-registry is the machine's, and its grants are not checked. It cannot show gcloud's parallel
-transfers, composite objects or retries, nor its renaming of a folder that is copied to a name that
-does not exist yet: here a folder always goes into the destination.
+Cloud Storage is reached by Google's client with the identity of the place, and the registry asks
+for its grants too. It cannot show gcloud's parallel transfers, composite objects or retries, nor
+its renaming of a folder that is copied to a name that does not exist yet: here a folder always goes
+into the destination.
 """
 
 import argparse
 import fnmatch
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from local.machine.images import Images
 
 sys.path.insert(0, "/opt/machine/lib")
 
@@ -188,27 +192,39 @@ def one_level(storage: Storage, bucket: str, name: str) -> set[str]:
     return {folder + part.partition("/")[0] + ("/" if "/" in part else "") for part in below}
 
 
-def add_tag(options: argparse.Namespace) -> None:
-    """`gcloud artifacts docker tags add`."""
+def registry() -> "Images":
+    """The registry, as far as the account of the place may use it."""
     from local.machine.host import DOCKER_FOLDER, Host
     from local.machine.images import Images
+    from local.machine.registry import permit
+
+    return Images(
+        Host.within().images,
+        Path(DOCKER_FOLDER),
+        lambda reference, permission: permit(reference, permission, os.environ),
+    )
+
+
+def add_tag(options: argparse.Namespace) -> None:
+    """`gcloud artifacts docker tags add`."""
     from pipeline.errors import UserError
 
     try:
-        images = Images(Host.within().images, Path(DOCKER_FOLDER))
-        images.retag(options.target, options.source)
+        registry().retag(options.target, options.source)
     except UserError as error:
-        raise GcloudError(f"NOT_FOUND: {error}") from error
+        status = "PERMISSION_DENIED" if str(error).startswith("denied") else "NOT_FOUND"
+        raise GcloudError(f"{status}: {error}") from error
     print(f"Created tag [{options.target}].", file=sys.stderr)
 
 
 def list_tags(options: argparse.Namespace) -> None:
     """`gcloud artifacts docker tags list`."""
-    from local.machine.host import DOCKER_FOLDER, Host
-    from local.machine.images import Images, Reference
+    from local.machine.images import PULL, Reference
+    from local.machine.registry import permit
 
-    images = Images(Host.within().images, Path(DOCKER_FOLDER))
-    repository = Reference.parse(options.image).repository
+    images, image = registry(), Reference.parse(options.image)
+    permit(image, PULL, os.environ)
+    repository = image.repository
     if not options.format:
         print("TAG IMAGE DIGEST")
     for tag, digest in sorted(images.registry.tags(repository).items()):

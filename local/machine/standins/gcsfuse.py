@@ -57,9 +57,10 @@ def fill(bucket: str, prefix: str, folder: Path) -> int:
         try:
             blob.download_to_filename(str(target))
             count += 1
-        except Forbidden:
+        except Forbidden as error:
             target.unlink(missing_ok=True)
-            print(f"gcsfuse: gs://{bucket}/{blob.name}: may not be read: left out", file=sys.stderr)
+            why = " ".join(str(error).split())
+            print(f"gcsfuse: gs://{bucket}/{blob.name} is left out: {why}", file=sys.stderr)
     return count
 
 

@@ -128,13 +128,13 @@ def run_result(run: str) -> str:
 
 
 def run_lease() -> str:
-    """Which run is under way, and until when; no account may be named `run`."""
+    """Which run is under way, and until when: never two at once."""
     return "leases/run.json"
 
 
 def lease(account: str) -> str:
     """Who is training the account, and until when."""
-    return f"leases/{account}.json"
+    return f"leases/accounts/{account}.json"
 
 
 # Tags of an account's images.

@@ -88,6 +88,15 @@ class Store:
                 return found.generation
         return int(blob.generation)
 
+    def delete(self, name: str, *, generation: int) -> None:
+        """Remove exactly that generation; raise Changed where another, or none, is found."""
+        blob = self._bucket.blob(name)
+        with _one_line(self.bucket_name, f"delete {name}"):
+            try:
+                blob.delete(if_generation_match=generation, **self._wire)
+            except (google_errors.PreconditionFailed, google_errors.NotFound):
+                raise Changed(name) from None
+
     def names(self, prefix: str) -> list[str]:
         """The names of the objects under a prefix, sorted."""
         with _one_line(self.bucket_name, f"list {prefix}"):

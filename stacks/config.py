@@ -34,7 +34,6 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
-from pipeline import layout
 from pipeline.errors import UserError
 from pipeline.settings import Settings
 from stacks import machines, naming
@@ -148,8 +147,10 @@ RunId = Annotated[
     str,
     BeforeValidator(_run),
     Form(
-        r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?",
-        "a name for a run: 1 to 40 lower-case letters, digits and hyphens, such as '2026-11-23'",
+        # RUN-1of2 is what the first of a run's two machines is named.
+        r"(?!(.*-)?[0-9]+of[0-9]+$)[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?",
+        "a name for a run: 1 to 40 lower-case letters, digits and hyphens, such as '2026-11-23',"
+        " not ending like '1of2'",
     ),
 ]
 Address = Annotated[
@@ -441,11 +442,6 @@ class Stack(Model):
             if name in naming.PROGRAMS:
                 raise ValueError(
                     f"accounts.{name}: the name is taken by the program itself; choose another"
-                )
-            if layout.lease(name) == layout.run_lease():
-                raise ValueError(
-                    f"accounts.{name}: the name is taken by the lease of training runs;"
-                    " choose another"
                 )
             other = by_handle.setdefault(account.handle.lower(), name)
             if other != name:

@@ -17,6 +17,10 @@ from stacks.network import Network
 from stacks.release import Release
 from stacks.retrain import Retrain
 
+# The machine ends by itself this long before it is stopped from outside: enough to start up before
+# and, afterwards, for the trainer to end in order and for its last words to be sent.
+MARGIN_SECONDS = 300
+
 
 class Training(Component):
     """Templates for training machines; a run on them where the stack file names one, or when."""
@@ -118,7 +122,10 @@ class Training(Component):
                             o["image"], o["data"], o["models"], gpu=hardware.has_gpu
                         )
                     ),
+                    # The container's structured lines by the system's agent; the console, which
+                    # has also what was said last, by Compute Engine itself.
                     "google-logging-enabled": "true",
+                    "serial-port-logging-enable": "true",
                 },
             ),
             # No explicit name: the new template stands before the old one goes.
@@ -137,6 +144,7 @@ class Training(Component):
                 "REQUIRE_GPU": "1" if gpu else "",
             },
             gpu=gpu,
+            seconds=self._training.hours * 3600,
         )
 
     def _machine(
@@ -172,14 +180,29 @@ class Training(Component):
         )
 
 
-def user_data(*, image: str, registry_host: str, container: dict[str, str], gpu: bool) -> str:
-    """The cloud-config of a training machine; `container` is its container's environment."""
+def user_data(
+    *, image: str, registry_host: str, container: dict[str, str], gpu: bool, seconds: int
+) -> str:
+    """The cloud-config of a training machine.
+
+    Args:
+        image: The trainer.
+        registry_host: Where that is pulled from.
+        container: The trainer's environment.
+        gpu: Whether the machine has one, and needs its driver.
+        seconds: After which Compute Engine stops or deletes the machine.
+    """
     machine = {"IMAGE": image, "REGISTRY_HOST": registry_host, "GPU": "1" if gpu else ""}
     files = {
         "/etc/systemd/system/trainer.service": _script("trainer.service"),
+        "/etc/systemd/system/trainer.service.d/limit.conf": (
+            f"[Service]\nTimeoutStartSec={seconds - MARGIN_SECONDS}\n"
+        ),
         "/etc/trainer/train.sh": _script("train.sh"),
         "/etc/trainer/machine.env": _lines(machine, quote=True),
-        "/etc/trainer/container.env": _lines(container, quote=False),
+        "/etc/trainer/container.env": _lines(
+            container | {"MAX_RUN_SECONDS": str(seconds)}, quote=False
+        ),
     }
     config = {
         "write_files": [

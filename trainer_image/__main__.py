@@ -1,6 +1,6 @@
-"""`python -m trainer_image train RUN`: trains every account, once for each run.
+"""`python -m trainer_image train MACHINE`: trains the accounts of one of a run's machines, once.
 
-`python -m trainer_image finished RUN` ends with status 0 if the run has a result, else with 1.
+`python -m trainer_image finished MACHINE` ends with status 0 if it has a result, else with 1.
 """
 
 import argparse
@@ -15,7 +15,8 @@ from pipeline.log import log
 from pipeline.runs import read_result
 from pipeline.store import Store
 from trainer_image import run
-from trainer_image.config import Config, run_name
+from trainer_image.config import Config
+from trainer_image.worker import Worker
 
 
 class Interrupted(BaseException):
@@ -23,26 +24,31 @@ class Interrupted(BaseException):
 
 
 def main() -> int:
-    """The exit status: 0, 1 if an account or the whole run failed, 143 if it was interrupted."""
+    """The exit status: 0, 1 if an account failed or all was refused, 143 if it was interrupted."""
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)
     arguments = _arguments()
     try:
-        name = run_name(arguments.run)
+        worker = Worker.parse(arguments.machine)
         config = Config.from_environment(os.environ)
         models = Store.open(config.models_bucket)
-        result = read_result(models, name)
+        result = read_result(models, worker.machine)
         if arguments.verb == "finished":
             return 0 if result else 1
         if result:
-            log("NOTICE", f"run {name} finished at {result.finished:%F %T} UTC: nothing to train")
+            log(
+                "NOTICE",
+                f"run {worker.machine} finished at {result.finished:%F %T} UTC: nothing to train",
+            )
             return 0
-        result = run.train(config, name, Store.open(config.data_bucket), models, clock.now)
+        result = run.train(config, worker, Store.open(config.data_bucket), models, clock.now)
     except UserError as error:
         log("ERROR", str(error))
         return 1
     except Interrupted:
-        log("WARNING", f"run {arguments.run} interrupted: it has no result and can be run again")
+        log(
+            "WARNING", f"run {arguments.machine} interrupted: it has no result and can be run again"
+        )
         return 128 + signal.SIGTERM
     return 1 if any(account.outcome == "failed" for account in result.accounts.values()) else 0
 
@@ -50,7 +56,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m trainer_image", description=__doc__)
     parser.add_argument("verb", choices=["train", "finished"])
-    parser.add_argument("run", help="the run's name, such as 2026-11-23")
+    parser.add_argument("machine", help="RUN, or RUN-<number>of<workers> where machines share it")
     return parser.parse_args()
 
 

@@ -1,19 +1,21 @@
 """What the machine tells the trainer, by environment."""
 
-import re
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Json, ValidationError
+from pydantic import BaseModel, ConfigDict, Json, PositiveInt, ValidationError
 
 from pipeline.errors import UserError
 from pipeline.settings import Settings
 
-_RUN = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-
 
 class Config(BaseModel):
-    """The environment; `models_mount` is the models bucket as a read-only folder."""
+    """The environment.
+
+    `models_mount` is the models bucket as a read-only folder, `max_run_seconds` the time after
+    which the machine is stopped from outside.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -22,6 +24,12 @@ class Config(BaseModel):
     models_mount: Path = Path("/mnt/models")
     settings: Json[Settings]
     require_gpu: bool = False
+    max_run_seconds: PositiveInt
+
+    @property
+    def longest(self) -> timedelta:
+        """The longest that the machine runs."""
+        return timedelta(seconds=self.max_run_seconds)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Config":
@@ -40,10 +48,3 @@ class Config(BaseModel):
             raise UserError(
                 f"environment variable {'.'.join([name.upper(), *key])} ({value}): {what['msg']}"
             ) from error
-
-
-def run_name(text: str) -> str:
-    """`text`, if it can name a run; UserError otherwise."""
-    if not _RUN.fullmatch(text):
-        raise UserError(f"run {text!r}: use at most 63 of a-z, 0-9 and -, such as 2026-11-23")
-    return text

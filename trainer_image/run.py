@@ -1,4 +1,4 @@
-"""A training run: every account in turn, each on its own, then one result for all."""
+"""A machine's part of a training run: its accounts in turn, each on its own, then one result."""
 
 import shutil
 import tempfile
@@ -11,18 +11,51 @@ from pipeline.errors import UserError
 from pipeline.log import log
 from pipeline.runs import Outcome, RunResult, write_result
 from pipeline.store import Changed, Store
-from trainer_image import lease
+from trainer_image import lease, run_lease
 from trainer_image.account import Trainer
 from trainer_image.config import Config
+from trainer_image.worker import Worker
 
 
-def train(config: Config, run: str, data: Store, models: Store, clock: Clock) -> RunResult:
-    """Train all accounts; whatever happens to one, the next has its turn."""
+def train(config: Config, worker: Worker, data: Store, models: Store, clock: Clock) -> RunResult:
+    """Train the worker's accounts, and write what became of them.
+
+    Raises run_lease.Refused while another run is training; the result says so for each account,
+    so that this machine trains nothing later either.
+    """
     started = clock()
+    accounts = worker.share(_accounts(models))
+
+    def finish(outcomes: dict[str, Outcome]) -> RunResult:
+        result = RunResult(run=worker.machine, started=started, finished=clock(), accounts=outcomes)
+        try:
+            write_result(models, result)
+        except Changed:
+            log("WARNING", f"run {worker.machine} was finished by another machine meanwhile")
+        return result
+
+    try:
+        with run_lease.held(models, worker, config.longest, clock):
+            return finish(_train_all(config, worker, accounts, data, models, clock))
+    except run_lease.Refused as error:
+        refused = Outcome(outcome="busy", reason=str(error))
+        finish(dict.fromkeys(accounts, refused))
+        raise
+
+
+def _train_all(
+    config: Config,
+    worker: Worker,
+    accounts: list[str],
+    data: Store,
+    models: Store,
+    clock: Clock,
+) -> dict[str, Outcome]:
+    """Whatever happens to one account, the next has its turn."""
     outcomes: dict[str, Outcome] = {}
     with tempfile.TemporaryDirectory(prefix="train-") as scratch:
-        trainer = Trainer(config, run, data, models, Path(scratch), clock)
-        for account in _accounts(models):
+        trainer = Trainer(config, worker.machine, data, models, Path(scratch), clock)
+        for account in accounts:
             outcome = _train_one(trainer, account)
             outcomes[account] = outcome
             severity = "ERROR" if outcome.outcome == "failed" else "NOTICE"
@@ -34,12 +67,7 @@ def train(config: Config, run: str, data: Store, models: Store, clock: Clock) ->
                 release=outcome.release,
             )
             shutil.rmtree(Path(scratch, account), ignore_errors=True)
-    result = RunResult(run=run, started=started, finished=clock(), accounts=outcomes)
-    try:
-        write_result(models, result)
-    except Changed:
-        log("WARNING", f"run {run} was finished by another machine meanwhile")
-    return result
+    return outcomes
 
 
 def _accounts(models: Store) -> list[str]:

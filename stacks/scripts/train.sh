@@ -6,14 +6,14 @@ set -euo pipefail
 . /etc/trainer/machine.env
 
 # The run is named by the machine: metadata given on insert would replace all of the template's.
-run=$(curl --silent --show-error --fail --header 'Metadata-Flavor: Google' \
+machine=$(curl --silent --show-error --fail --retry 5 --header 'Metadata-Flavor: Google' \
     http://metadata.google.internal/computeMetadata/v1/instance/name)
 
 docker-credential-gcr configure-docker --registries="$REGISTRY_HOST"
 docker pull "$IMAGE"
 if docker run --rm --env-file /etc/trainer/container.env --entrypoint python "$IMAGE" \
-    -m trainer_image finished "$run"; then
-    echo "run $run is finished already: nothing is trained"
+    -m trainer_image finished "$machine"; then
+    echo "run $machine is finished already: nothing is trained"
     exit 0
 fi
 
@@ -30,12 +30,14 @@ if [ -n "$GPU" ]; then
     )
 fi
 
+# A boot that lost its power has left what it was making.
+rm -rf /var/trainer
+mkdir /var/trainer
 # The trainer mounts the models bucket itself: FUSE needs the device, the capability, and a
 # profile that lets it mount.
-mkdir -p /var/trainer
-docker run --rm --name trainer \
+docker run --rm \
     --env-file /etc/trainer/container.env \
     --device /dev/fuse --cap-add SYS_ADMIN --security-opt apparmor=unconfined \
     --volume /var/trainer:/tmp \
     "${gpu[@]}" \
-    "$IMAGE" train "$run"
+    "$IMAGE" train "$machine"

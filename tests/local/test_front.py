@@ -21,6 +21,7 @@ from local.iam import OPERATOR, Grant, Policy
 from local.secrets import Secrets
 from local.storage import StorageServer
 from pipeline.errors import UserError
+from pipeline.store import Changed, Store
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 BUCKET = "projects/_/buckets/bkt"
@@ -280,6 +281,19 @@ def test_conditions_on_reading_changing_and_deleting_hold(cloud):
     assert code(bucket.blob("a/1").delete, if_generation_match=7) == 412
     assert code(bucket.blob("a/1", generation=7).delete) == 404
     assert code(bucket.blob("a/1").delete, if_generation_match=generation) == 200
+
+
+def test_a_store_deletes_the_generation_that_it_names_and_no_other(cloud):
+    store = Store(cloud.bucket("user"))
+    old = store.write("a/1", b"one", generation=0)
+    new = store.write("a/1", b"two", generation=old)
+    for generation in (old, new + 1):
+        with pytest.raises(Changed, match="a/1"):
+            store.delete("a/1", generation=generation)
+    store.delete("a/1", generation=new)
+    assert store.read("a/1") is None
+    with pytest.raises(Changed):
+        store.delete("a/1", generation=new)
 
 
 def test_who_may_create_but_not_delete_meets_the_condition_first(cloud):

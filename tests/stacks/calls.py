@@ -86,6 +86,8 @@ _TABLE = [
     ("trainer", "write the run's result", _CREATE, _RESULT),
     ("trainer", "look for a lease", _GET, _LEASE),
     ("trainer", "take and renew a lease", _DELETE, _LEASE),
+    ("trainer", "see whether another run is training", _GET, _RUN_LEASE),
+    ("trainer", "take and end the run's lease", _DELETE, _RUN_LEASE),
     ("scheduler", "start the training workflow", "workflows.executions.create", "{retrain}"),
     ("workflow", "see that there is no lease or result", _LIST, "{models}"),
     ("workflow", "look for the lease of a run", _GET, _RUN_LEASE),

@@ -92,6 +92,10 @@ MISTAKES: dict[str, tuple[Callable[[Values], None], str]] = {
         change("training.run", "Second try!"),
         "training.run: 'Second try!' is not a name for a run",
     ),
+    "run named as one of a run's machines": (
+        change("training.run", "second-1of2"),
+        "training.run: 'second-1of2' is not a name for a run",
+    ),
     "timeline without acknowledgement": (
         change("accounts.keeper.source", "timeline"),
         "accounts.keeper: collecting a timeline needs `x_terms_acknowledged: true`",

@@ -108,10 +108,3 @@ def test_fallbacks_that_would_do_nothing_are_refused(
 ) -> None:
     with pytest.raises(UserError, match=complaint):
         config.load("prod", training(**changes))
-
-
-def test_an_account_cannot_be_named_as_the_lease_of_runs() -> None:
-    values = stack_values("prod")
-    values["gpt2-bots:accounts"]["run"] = values["gpt2-bots:accounts"].pop("keeper")
-    with pytest.raises(UserError, match=r"accounts\.run: the name is taken by the lease"):
-        config.load("prod", values)

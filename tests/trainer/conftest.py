@@ -79,6 +79,7 @@ class World:
             "MODELS_MOUNT": str(self.mount),
             "SETTINGS": json.dumps(settings),
             "REQUIRE_GPU": "",
+            "MAX_RUN_SECONDS": "3600",
         }
 
     def remount(self) -> None:

@@ -52,10 +52,10 @@ def test_who_lost_the_lease_hears_of_it(store: Store):
     mine = Lease(store, "keeper", "first", lambda: now)
     now += LENGTH * 2
     Lease(store, "keeper", "second", lambda: now)
-    with pytest.raises(Busy, match=r"^another run has taken leases/keeper\.json$"):
+    with pytest.raises(Busy, match=r"^another run has taken leases/accounts/keeper\.json$"):
         mine.renew()
 
 
 def test_a_lease_that_nobody_can_read_binds_nobody(store: Store):
-    store.write("leases/keeper.json", b"nonsense", generation=0)
+    store.write("leases/accounts/keeper.json", b"nonsense", generation=0)
     Lease(store, "keeper", "first", at(0))

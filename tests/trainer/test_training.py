@@ -58,6 +58,42 @@ def test_a_finished_run_trains_nothing(world: World, without_tensorflow: dict[st
     assert "nothing to train" in again.lines[-1]["message"]
 
 
+def test_workers_share_out_the_accounts_and_the_last_ends_the_lease(
+    world: World, without_tensorflow: dict[str, str]
+):
+    world.declare("a", "b", "c")
+    first = world.train("run-1of2", FAST, without_tensorflow)
+    assert [*first.accounts] == ["a", "c"]
+    lease = world.models.read(layout.run_lease())
+    assert lease
+    assert json.loads(lease.data)["run"] == "run"
+    second = world.train("run-2of2", FAST, without_tensorflow)
+    assert [*second.accounts] == ["b"]
+    assert world.models.read(layout.run_lease()) is None
+
+
+def test_a_run_beside_another_trains_nothing_says_so_and_is_finished(
+    world: World, without_tensorflow: dict[str, str]
+):
+    world.declare("keeper")
+    world.collect("keeper", TWEETS)
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    lease = json.dumps({"run": "other", "expires": tomorrow, "by": "workflow"}).encode()
+    generation = world.models.write(layout.run_lease(), lease, generation=0)
+    finished = world.train("mine", FAST, without_tensorflow)
+    assert finished.status == 1
+    assert finished["keeper"].outcome == "busy"
+    assert finished["keeper"].reason == finished.lines[-1]["message"]
+    assert finished.lines[-1]["severity"] == "ERROR"
+    assert "run other has leases/run.json until" in finished["keeper"].reason
+    found = world.models.read(layout.run_lease())
+    assert found
+    assert found.generation == generation
+    world.models.delete(layout.run_lease(), generation=generation)
+    assert world.train("mine", FAST, without_tensorflow).status == 0
+    assert world.models.names("releases/") == []
+
+
 def test_a_run_is_finished_once_it_has_a_result(world: World):
     def status() -> int:
         command = [sys.executable, "-m", "trainer_image", "finished", "first"]
@@ -334,3 +370,4 @@ def test_an_interrupted_run_leaves_nothing_and_can_be_run_again(
     assert world.models.names("runs/") == world.models.names("releases/") == []
     # Its lease is over: another run may have the account at once.
     Lease(world.models, "keeper", "second", lambda: datetime.now(UTC) + timedelta(seconds=1))
+    assert world.models.read(layout.run_lease()) is None

@@ -3,16 +3,19 @@
 
 `start` runs a oneshot unit to its end, and any other in the background: Environment=,
 EnvironmentFile=, WorkingDirectory=, ExecStartPre=, ExecStart=, ExecStartPost=, ExecStopPost=,
-TimeoutStartSec=, RuntimeMaxSec=, OnSuccess=, OnFailure=, SuccessAction= and FailureAction=poweroff.
-It cannot show an order between units, restarts, timers, or a unit's limits; a key that would change
+TimeoutStartSec=, RuntimeMaxSec=, TimeoutStopSec=, OnSuccess=, OnFailure=, SuccessAction= and
+FailureAction=poweroff, with what NAME.service.d/*.conf add. The console is the machine's log. It
+cannot show an order between units, restarts, timers, or a unit's limits; a key that would change
 what happens, and that it does not know, is an error.
 """
 
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import NoReturn
 
@@ -43,7 +46,10 @@ class Unit:
         if not file.is_file():
             fail(f"Unit {self.name} not found.", 5)
         self.values: dict[str, list[str]] = {}
-        text = re.sub(r"\\\n\s*", " ", file.read_text())
+        for part in (file, *sorted(UNITS.glob(f"{self.name}.d/*.conf"))):
+            self._read(re.sub(r"\\\n\s*", " ", part.read_text()))
+
+    def _read(self, text: str) -> None:
         for line in text.splitlines():
             key, sign, value = line.strip().partition("=")
             if not sign or key.startswith(("#", ";")):
@@ -88,21 +94,37 @@ class Unit:
             assert prefix
             line = [expand(word, environment) for word in shlex.split(text[prefix.end() :])]
             try:
-                directory = self.last("WorkingDirectory", "/")
-                code = subprocess.run(
-                    line, env=environment, cwd=directory, timeout=timeout, check=False,
-                    stdin=subprocess.DEVNULL,
-                ).returncode  # fmt: skip
-            except subprocess.TimeoutExpired:
-                print(f"{self.name}: timed out after {timeout:g} s: {text}", flush=True)
-                return "timeout"
+                process = subprocess.Popen(
+                    line, env=environment, cwd=self.last("WorkingDirectory", "/"),
+                    stdin=subprocess.DEVNULL, start_new_session=True,
+                )  # fmt: skip
             except OSError as error:
                 print(f"{self.name}: {line[0]}: {error.strerror}", flush=True)
                 code = 203
+            else:
+                try:
+                    code = process.wait(timeout)
+                except subprocess.TimeoutExpired:
+                    print(f"{self.name}: timed out after {timeout:g} s: {text}", flush=True)
+                    self.end(process)
+                    return "timeout"
             if code != 0 and "-" not in prefix[0]:
                 print(f"{self.name}: {key}={text} ended with {code}", flush=True)
                 return "exit-code"
         return "success"
+
+    def end(self, process: "subprocess.Popen[bytes]") -> None:
+        """Ends a command and all that it started: asked to first, then killed."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            deadline = time.monotonic() + (self.seconds("TimeoutStopSec") or 90)
+            try:
+                os.killpg(process.pid, number)
+                while time.monotonic() < deadline:
+                    process.poll()
+                    os.killpg(process.pid, 0)
+                    time.sleep(0.01)
+            except ProcessLookupError:
+                return
 
     def start(self) -> int:
         """Runs the unit to its end, and what follows from its result."""

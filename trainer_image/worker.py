@@ -1,0 +1,49 @@
+"""Which of a run's machines this one is, and so which accounts are its own."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.errors import UserError
+
+_MACHINE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_SHARED = re.compile(r"(.+)-(\d+)of(\d+)")
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One machine of a run: `number` of `workers`, counted from 1; `machine` is its name."""
+
+    machine: str
+    run: str
+    number: int = 1
+    workers: int = 1
+
+    @classmethod
+    def parse(cls, machine: str) -> "Worker":
+        """The worker that a machine's name tells: `RUN`, or `RUN-<number>of<workers>`.
+
+        Raises UserError for a name that no machine has.
+        """
+        if not _MACHINE.fullmatch(machine):
+            raise UserError(
+                f"run {machine!r}: use at most 63 of a-z, 0-9 and -, such as 2026-11-23"
+            )
+        shared = _SHARED.fullmatch(machine)
+        if shared is None:
+            return cls(machine, machine)
+        number, workers = int(shared[2]), int(shared[3])
+        if not 1 <= number <= workers:
+            raise UserError(f"run {machine!r}: there is no worker {number} of {workers}")
+        return cls(machine, shared[1], number, workers)
+
+    @property
+    def machines(self) -> list[str]:
+        """The names of all machines of the run."""
+        if self.workers == 1:
+            return [self.machine]
+        return [f"{self.run}-{number}of{self.workers}" for number in range(1, self.workers + 1)]
+
+    def share(self, accounts: Sequence[str]) -> list[str]:
+        """Those of the sorted accounts that this worker trains: together all, none twice."""
+        return sorted(accounts)[self.number - 1 :: self.workers]

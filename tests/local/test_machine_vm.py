@@ -1,5 +1,6 @@
 """A VM's user-data from boot to power-off: files, units, the metadata server, containers within."""
 
+import contextlib
 import json
 import os
 import signal
@@ -18,6 +19,8 @@ from local.machine.standins import curl
 from local.machine.vm import parse
 from pipeline.errors import UserError
 
+# For what takes a second where the processor is free; reached only by what hangs.
+PATIENCE = 240
 HOST = "europe-west4-docker.pkg.dev"
 TRAINER = f"{HOST}/project/bots/trainer:1"
 # As the trainer's image has it: gcsfuse comes from a stage that builds it.
@@ -66,7 +69,7 @@ def boot(machine: Machine, disk: Path, tmp_path: Path) -> Boot:
     def boot(script: str, network: dict[str, str] | None = None, **unit: str) -> tuple[int, str]:
         with (tmp_path / "log").open("w+b") as log:
             text = user_data(script, **unit)
-            status = machine.boot(text, disk, network=network or {}, log=log).wait(30)
+            status = machine.boot(text, disk, network=network or {}, log=log).wait(PATIENCE)
             log.seek(0)
             return status, log.read().decode()
 
@@ -155,11 +158,9 @@ def test_a_vm_that_nothing_powers_off_is_not_powered_off(machine, boot, disk):
 
 
 def test_powering_off_ends_what_runs_at_once(machine, boot, disk):
-    started = time.monotonic()
-    status, log = boot("sleep 64 & poweroff; sleep 64; echo not here")
+    status, log = boot("sleep infinity & poweroff; sleep infinity; echo not here")
     assert (status, machine.powered_off(disk)) == (0, True)
     assert "not here" not in log
-    assert time.monotonic() - started < 10
 
 
 @pytest.mark.parametrize("how", ["shutdown -h now", "systemctl poweroff"])
@@ -177,9 +178,28 @@ def test_a_unit_can_power_off_by_its_result(machine, boot, disk, script, unit):
     assert machine.powered_off(disk)
 
 
-def test_a_unit_that_takes_too_long_is_ended(machine, boot, disk):
-    _, log = boot("sleep 65", TimeoutStartSec="1")
-    assert "timed out" in log
+def test_a_unit_that_takes_too_long_is_asked_to_end(machine, boot, disk):
+    script = "trap 'echo asked; exit' TERM; sleep infinity & wait; echo not here"
+    _, log = boot(script, TimeoutStartSec="1")
+    assert "asked" in log
+    assert "not here" not in log
+    assert machine.powered_off(disk)
+
+
+def test_a_unit_that_does_not_hear_is_killed_with_all_that_it_started(machine, boot, disk):
+    script = "trap '' TERM; (sleep infinity; echo not here); echo not here"
+    _, log = boot(script, TimeoutStartSec="1", TimeoutStopSec="1")
+    assert "not here" not in log
+    assert machine.powered_off(disk)
+
+
+def test_a_drop_in_adds_to_its_unit(machine, disk, tmp_path):
+    text = user_data("sleep infinity")
+    config = json.loads(text.partition("\n")[2])
+    path = "/etc/systemd/system/trainer.service.d/limit.conf"
+    config["write_files"].append({"path": path, "content": "[Service]\nTimeoutStartSec=1\n"})
+    with (tmp_path / "log").open("wb") as log:
+        machine.boot("#cloud-config\n" + json.dumps(config), disk, log=log).wait(PATIENCE)
     assert machine.powered_off(disk)
 
 
@@ -247,19 +267,28 @@ def test_a_shutdown_that_is_still_to_come_can_be_taken_back(machine, boot, disk)
 
 
 def test_losing_power_ends_everything_and_is_no_power_off(machine, disk, tmp_path):
-    log = tmp_path / "log"
-    with log.open("wb") as output:
-        process = machine.boot(user_data("echo running; sleep 66.5"), disk, log=output)
-    deadline = time.monotonic() + 10
-    while b"running" not in log.read_bytes():
+    length = f"66{os.getpid()}.5"  # so that only this test's own is found
+    with (tmp_path / "log").open("wb") as output:
+        script = f"touch /var/running; sleep {length}"
+        process = machine.boot(user_data(script), disk, log=output)
+    deadline = time.monotonic() + PATIENCE
+    while not (disk / "running").exists() or not processes_with(length):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGTERM)
-    assert process.wait(10) == 128 + signal.SIGTERM
+    assert process.wait(PATIENCE) == 128 + signal.SIGTERM
     assert not machine.powered_off(disk)
-    assert not [
-        path for path in Path("/proc").glob("[0-9]*/cmdline") if b"66.5" in path.read_bytes()
-    ]
+    assert not processes_with(length)
+
+
+def processes_with(argument: str) -> list[Path]:
+    """Those that have it on their command line; others may end meanwhile."""
+    found: list[Path] = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if argument in (process / "cmdline").read_bytes().decode().split("\0"):
+                found.append(process)
+    return found
 
 
 def mounted(bucket: storage.Bucket, flags: str, options: str = "--implicit-dirs -o ro") -> str:

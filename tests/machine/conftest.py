@@ -1,0 +1,196 @@
+"""A training machine: the declared user data, booted in the local sandbox, and what it leaves."""
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from google.cloud import storage
+
+from local.machine import Machine
+from local.samples import base, grammar
+from pipeline import layout
+from pipeline.runs import RunResult, read_result
+from pipeline.store import Store
+from pipeline.tweets import Tweet, to_jsonl
+from stacks import training
+from tests.stacks.recorder import ROOT
+
+HOST = "europe-west4-docker.pkg.dev"
+IMAGE = f"{HOST}/project/bots/trainer:1"
+NAME = "train-test-first"
+# The machine does its work in seconds where it has the processor for itself.
+PATIENCE = 240
+# A whole training, and one that does not end by itself.
+FAST: dict[str, Any] = {
+    "base_model": "tiny",
+    "steps": 2,
+    "batch_size": 1,
+    "window": 16,
+    "save_every": 1,
+    "min_tweets": 20,
+}
+ENDLESS = FAST | {"steps": 100_000, "save_every": 100_000}
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    """A machine whose registry has the trainer's image, made by its own Dockerfile."""
+    machine = Machine(tmp_path_factory.mktemp("machine"))
+    machine.build(ROOT, ROOT / "trainer_image/Dockerfile", IMAGE, note=lambda _: None)
+    machine.push(IMAGE)
+    return machine
+
+
+@dataclass
+class VM:
+    """One machine with its disk and its console; buckets and stand-ins are the test's to change."""
+
+    sandbox: Machine
+    data: Store
+    models: Store
+    folder: Path
+    network: dict[str, str]
+    settings: dict[str, Any] = field(default_factory=lambda: FAST)
+    image: str = IMAGE
+    seconds: int = 4 * 3600
+
+    @property
+    def user_data(self) -> str:
+        """As the program declares it for a machine with a GPU; the trainer does without."""
+        return training.user_data(
+            image=self.image,
+            registry_host=HOST,
+            container={
+                "DATA_BUCKET": self.data.bucket_name,
+                "MODELS_BUCKET": self.models.bucket_name,
+                "MODELS_MOUNT": "/mnt/models",
+                "SETTINGS": json.dumps(self.settings),
+                "REQUIRE_GPU": "",
+            },
+            gpu=True,
+            seconds=self.seconds,
+        )
+
+    @property
+    def console(self) -> str:
+        """All that Compute Engine sends to Cloud Logging, whatever becomes of the machine."""
+        return (self.folder / "console").read_text(errors="replace")
+
+    @contextmanager
+    def on(self) -> Iterator["subprocess.Popen[bytes]"]:
+        """The machine, booted; off at the end, be it by force."""
+        with (self.folder / "console").open("ab") as log:
+            process = self.sandbox.boot(
+                self.user_data, self.folder / "disk", network=self.network, log=log
+            )
+            try:
+                yield process
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+    def run(self) -> None:
+        """Boot it and wait until it has powered itself off."""
+        with self.on() as process:
+            status = process.wait(PATIENCE)
+        assert (status, self.sandbox.powered_off(self.folder / "disk")) == (0, True), self.console
+
+    @property
+    def result(self) -> RunResult | None:
+        return read_result(self.models, NAME)
+
+    @property
+    def released(self) -> list[str]:
+        """Manifests and pointers: what makes a model count."""
+        names = [*self.models.names("releases/"), *self.models.names("rollout/live/")]
+        return [name for name in names if name.endswith(".json") and "/model/" not in name]
+
+    def wait_for(self, condition: Callable[[], Any], process: "subprocess.Popen[bytes]") -> None:
+        """Until it holds; the machine must not end before."""
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert process.poll() is None, self.console
+            assert time.monotonic() < deadline, self.console
+            time.sleep(0.05)
+
+    @contextmanager
+    def command(self, name: str, script: str) -> Iterator[None]:
+        """Put another program in the place of one of the system's."""
+        tools = self.sandbox._host.tools
+        places = [tools / folder / name for folder in ("usr/bin", "usr/local/bin", "usr/sbin")]
+        kept = {place: place.read_bytes() for place in places}
+        for place in places:
+            place.write_text(f"#!/bin/sh\n{script}\n")
+        try:
+            yield
+        finally:
+            for place, content in kept.items():
+                place.write_bytes(content)
+
+
+@pytest.fixture
+def vm(
+    sandbox: Machine,
+    bucket_factory: Callable[[], storage.Bucket],
+    gcs_environment: Mapping[str, str],
+    metadata: str,
+    tmp_path: Path,
+) -> VM:
+    """A machine for an account with enough tweets, and the tiny base model in the bucket."""
+    data, models = Store(bucket_factory(), patience=20), Store(bucket_factory(), patience=20)
+    for file in sorted(base.cached(ROOT).iterdir()):
+        models.upload(layout.base_model("tiny") + file.name, file)
+    models.write(layout.base_pointer("keeper"), b"{}", generation=0)
+    tweets = [
+        Tweet(
+            id=str(1000 + n),
+            text=text,
+            created_at=datetime(2026, 1, 1, tzinfo=UTC),
+            source="archive",
+        )
+        for n, text in enumerate(grammar.tweets("keeper", 60))
+    ]
+    data.write(f"{layout.segments('keeper')}1000.jsonl", to_jsonl(tweets), generation=0)
+    network = {**gcs_environment, "GCE_METADATA_HOST": metadata}
+    return VM(sandbox, data, models, tmp_path, network)
+
+
+@pytest.fixture
+def metadata() -> Iterator[str]:
+    """Stands in for the metadata server: the machine's name, and nothing else."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            known = self.path == "/computeMetadata/v1/instance/name"
+            self.send_response(200 if known else 404)
+            self.end_headers()
+            self.wfile.write(NAME.encode() if known else b"")
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def files(user_data: str) -> dict[str, str]:
+    """What a cloud-config writes, by path."""
+    return {file["path"]: file["content"] for file in yaml.safe_load(user_data)["write_files"]}

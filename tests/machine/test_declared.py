@@ -1,0 +1,64 @@
+"""What is declared of the machine's start-up, judged by the tools that will read it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.machine.conftest import files
+from tests.stacks.recorder import ROOT, declare, stack_values
+
+TEMPLATE = "gcp:compute/instanceTemplate:InstanceTemplate"
+
+
+@pytest.fixture(scope="module", params=["local", "dev", "prod"])
+def metadata(request: pytest.FixtureRequest) -> dict[str, str]:
+    """That of an environment's first template."""
+    return declare(request.param, stack_values(request.param)).of(TEMPLATE)[0].inputs["metadata"]
+
+
+@pytest.fixture(scope="session")
+def cloud_init() -> str:
+    """The program; where it cannot be had, the tests that need it are left out, but not in CI."""
+    script = [str(ROOT / "tools/cloud-init.sh")]
+    done = subprocess.run(script, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        reason = done.stderr.strip().splitlines()[-1]
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return done.stdout.strip()
+
+
+def test_the_machines_words_are_kept_when_it_is_gone(metadata: dict[str, str]):
+    """The container's lines by the system's agent, everything by way of the console."""
+    assert metadata["google-logging-enabled"] == "true"
+    assert metadata["serial-port-logging-enable"] == "true"
+    unit = files(metadata["user-data"])["/etc/systemd/system/trainer.service"].splitlines()
+    assert "StandardOutput=journal+console" in unit
+    assert "StandardError=journal+console" in unit
+
+
+def test_cloud_init_knows_all_that_it_is_told(
+    metadata: dict[str, str], cloud_init: str, tmp_path: Path
+):
+    given = tmp_path / "user-data"
+    given.write_text(metadata["user-data"])
+    done = subprocess.run(
+        [cloud_init, "schema", "--config-file", str(given)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_scripts_of_the_machine_are_sound(metadata: dict[str, str], tmp_path: Path):
+    script = tmp_path / "train.sh"
+    script.write_text(files(metadata["user-data"])["/etc/trainer/train.sh"])
+    shellcheck = Path(sys.executable).with_name("shellcheck")
+    scripts = [str(script), str(ROOT / "trainer_image/entrypoint.sh")]
+    done = subprocess.run([str(shellcheck), *scripts], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout

@@ -1,0 +1,106 @@
+"""What the training machine does, from boot to power-off: its own user data, run for real.
+
+Docker, systemd, the driver's installer, the credential helper, gcsfuse and the metadata server are
+stand-ins (local/machine); the trainer is the real one. The console is what Compute Engine sends to
+Cloud Logging: each test that ends without a result finds the reason there.
+"""
+
+import json
+import os
+import signal
+from datetime import UTC, datetime, timedelta
+
+from pipeline import layout
+from stacks.training import MARGIN_SECONDS
+
+from .conftest import ENDLESS, FAST, HOST, NAME, PATIENCE, VM
+
+
+def nothing_came_of_it(vm: VM) -> bool:
+    return vm.result is None and not vm.released and not vm.models.names("runs/")
+
+
+def test_a_machine_trains_releases_and_powers_off_and_does_nothing_when_it_is_booted_again(vm: VM):
+    with vm.command("cos-extensions", "mkdir -p /var/lib/nvidia/lib64; echo once >> /var/driver"):
+        vm.run()
+        result = vm.result
+        assert result, vm.console
+        assert result.accounts["keeper"].outcome == "live", result
+        assert layout.live_pointer("keeper") in vm.released
+        assert vm.models.read(layout.run_lease()) is None
+        console = vm.console
+        assert json.dumps("account keeper: live") in console  # the trainer's own last line
+
+        kept = vm.models.read(layout.run_result(NAME))
+        vm.run()
+    assert vm.models.read(layout.run_result(NAME)) == kept
+    assert (vm.folder / "disk/driver").read_text() == "once\n"
+    assert len(vm.console) > len(console)
+
+
+def test_a_driver_that_cannot_be_installed_ends_the_machine(vm: VM):
+    with vm.command("cos-extensions", "echo the driver says no >&2; exit 3"):
+        vm.run()
+    assert "the driver says no" in vm.console
+    assert nothing_came_of_it(vm)
+
+
+def test_an_image_that_cannot_be_pulled_ends_the_machine(vm: VM):
+    vm.image = f"{HOST}/project/bots/trainer:absent"
+    vm.run()
+    assert vm.image in vm.console
+    assert nothing_came_of_it(vm)
+
+
+def test_a_machine_that_cannot_learn_its_name_ends(vm: VM):
+    del vm.network["GCE_METADATA_HOST"]
+    vm.run()
+    assert "metadata.google.internal" in vm.console
+    assert nothing_came_of_it(vm)
+
+
+def test_a_trainer_that_cannot_begin_ends_the_machine(vm: VM):
+    vm.settings = FAST | {"steps": 0}
+    vm.run()
+    assert "SETTINGS.steps" in vm.console
+    assert nothing_came_of_it(vm)
+
+
+def test_an_account_that_fails_is_told_in_the_result_and_on_the_console(vm: VM):
+    vm.settings = FAST | {"base_model": "nowhere"}
+    vm.run()
+    result = vm.result
+    assert result, vm.console
+    assert result.accounts["keeper"].outcome == "failed"
+    assert "base_model nowhere" in result.accounts["keeper"].reason
+    assert "base_model nowhere" in vm.console
+    assert not vm.released
+
+
+def test_a_run_beside_another_trains_nothing_and_ends_the_machine(vm: VM):
+    expires = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    lease = json.dumps({"run": "other", "expires": expires, "by": "workflow"}).encode()
+    vm.models.write(layout.run_lease(), lease, generation=0)
+    vm.run()
+    result = vm.result
+    assert result, vm.console
+    assert result.accounts["keeper"].outcome == "busy"
+    assert "run other has" in vm.console
+    assert not vm.released
+
+
+def test_what_does_not_end_is_ended_before_compute_engine_would_stop_the_machine(vm: VM):
+    vm.seconds = MARGIN_SECONDS + 1
+    with vm.command("cos-extensions", "echo installing; exec sleep infinity"):
+        vm.run()
+    assert nothing_came_of_it(vm)
+
+
+def test_a_machine_that_is_taken_away_leaves_nothing_half_released(vm: VM):
+    vm.settings = ENDLESS
+    with vm.on() as process:
+        # From there on the trainer is at work on the account.
+        vm.wait_for(lambda: vm.models.read(layout.lease("keeper")), process)
+        os.killpg(process.pid, signal.SIGTERM)  # Compute Engine's notice
+        assert process.wait(PATIENCE) == 128 + signal.SIGTERM
+    assert nothing_came_of_it(vm)

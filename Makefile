@@ -31,9 +31,10 @@ check: setup  ## style, types, scripts
 	@$(BIN)/pyright
 	@$(BIN)/shellcheck stacks/scripts/*.sh tools/*.sh trainer_image/*.sh
 
-docs: setup  ## write again what is generated: the stack file's reference, who may do what
+docs: setup  ## write again what is generated: stack file's reference, permissions, inventories
 	@$(BIN)/python -m stacks.reference
 	@$(BIN)/python -m tests.stacks.permissions
+	@$(BIN)/python -m tests.stacks.inventories
 
 bench: setup  ## measure the program beside its flat twin: an hour, on a quiet machine
 	@$(BIN)/python -m benchmarks.program

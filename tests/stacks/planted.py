@@ -196,6 +196,9 @@ MISTAKES: dict[str, Plant | InProgram | InStackFile] = {
     # Removal and replacement.
     "deletion protection left on": put(_JOB, "deletionProtection", _LEFT_OUT),
     "deletion protection of a secret": put(_SECRET, "deletionProtection", True),
+    "deletion protection of a workflow": put(
+        "gcp:workflows/workflow:Workflow", "deletionProtection", _LEFT_OUT
+    ),
     "a service disabled on destroy": put(_SERVICE, "disableOnDestroy", _LEFT_OUT),
     "two of one name during a replacement": change(
         _TOPIC, delete_before_replace=False
@@ -222,6 +225,9 @@ MISTAKES: dict[str, Plant | InProgram | InStackFile] = {
     "a missing grant of the storage agent": remove(_TOPIC_GRANT),
     "a missing grant to write logs": remove(_LOG_GRANT),
     "a missing grant to push": remove(_PUSH_GRANT, "build"),
+    "a missing grant to act as another account": remove(
+        "gcp:serviceaccount/iAMMember:IAMMember", "train"
+    ),
     "a grant on a whole bucket": put(_BUCKET_GRANT, "condition", _LEFT_OUT, "user"),
     "a condition that nobody understands": put(
         _BUCKET_GRANT, "condition.expression", "resource.name.contains('x')", "user"

@@ -40,14 +40,22 @@ class Failed(Exception):
 
 
 class Clock:
-    """Time that passes only in the sleeps of a workflow; `on_sleep` hears of each, after it."""
+    """Time that passes only in the sleeps of a workflow; `on_sleep` hears of each, after it.
+
+    `steps` counts the steps taken, of which Workflows grants an execution so many.
+    """
 
     def __init__(self, start: datetime) -> None:
         self.now = start
+        self.steps = 0
         self.on_sleep: Callable[[], None] = lambda: None
 
     def read(self) -> float:
         return self.now.timestamp()
+
+    def step(self, *step: Any, **named: Any) -> Any:
+        self.steps += 1
+        return _emulated_step(*step, **named)
 
     def sleep(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
@@ -84,7 +92,16 @@ def _render_str(value: Any, context: dict[str, Any]) -> Any:
         return value
     if not (value.startswith("${") and value.endswith("}")):
         raise TypeError(f"not one expression, as Workflows takes it: {value!r}")
-    return _plain(_render.run_code(value[2:-1], context))
+    return _plain(_run_code(value[2:-1], context))
+
+
+def _run_code(code: str, context: dict[str, Any]) -> Any:
+    """With the variables that it names alone: the emulator copies all that it is given."""
+    return _emulated_run(code, {name: context[name] for name in context if name in code})
+
+
+def _assign_var(key: str, value: Any, context: dict[str, Any]) -> Any:
+    return _emulated_assign(key, value, {name: context[name] for name in context if name in key})
 
 
 def _default(value: Any, otherwise: Any) -> Any:
@@ -103,6 +120,9 @@ def _request(method: str, **call: Any) -> dict[str, Any]:
 
 
 _emulated_request = _http.request
+_emulated_step = _main.execute_step
+_emulated_run = _render.run_code
+_emulated_assign = _render.assign_var
 
 
 class _Identity(Credentials):
@@ -129,6 +149,9 @@ def _corrected(clock: Clock) -> Iterator[None]:
         (_render, "STANDARD_LIBRARY", library),
         # An assignment that fails keeps the lock, and the next one would wait for ever.
         (_main, "LOCK", threading.RLock()),
+        (_main, "execute_step", clock.step),
+        (_main, "run_code", _run_code),
+        (_main, "assign_var", _assign_var),
         (_main, "sleep", clock.sleep),
         (_sys, "sleep", clock.sleep),
         (_sys, "now", clock.read),

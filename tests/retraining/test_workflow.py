@@ -112,6 +112,9 @@ def test_a_machine_that_never_ends_is_deleted_at_the_deadline(world: World) -> N
     assert "was still running at the deadline without a result" in failure
     hours = (world.clock.now - START) / timedelta(hours=1)
     assert 4.5 < hours < 4.6
+    # The longest that a stack file may ask for, within Workflows' steps of an execution.
+    # Source: https://cloud.google.com/workflows/quotas
+    assert world.clock.steps / hours * (72 + 0.5) < 100_000
 
 
 def test_a_machine_that_vanished_without_a_result_is_a_failure(world: World) -> None:

@@ -10,11 +10,21 @@ import google.auth
 import requests
 from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import AuthorizedSession
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from pipeline.errors import UserError
 
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _TIMEOUT = (5, 30)  # seconds to connect, and between two bytes
+# Publishing too: a message that comes twice has one image built twice.
+_RETRIES = Retry(
+    3,
+    backoff_factor=1,
+    status_forcelist=[429, 500, 502, 503, 504],
+    allowed_methods=None,
+    raise_on_status=False,
+)
 
 
 class RolloutError(UserError):
@@ -37,6 +47,8 @@ class Rollout:
         except GoogleAuthError as error:
             raise RolloutError(f"no Google credentials here: {_line(error)}") from None
         self._session: requests.Session = AuthorizedSession(credentials)
+        for scheme in ("https://", "http://"):
+            self._session.mount(scheme, HTTPAdapter(max_retries=_RETRIES))
 
     def version(self, account: str, tag: str) -> str | None:
         """The version of the account's image that a tag means; None where there is no such tag."""

@@ -230,10 +230,11 @@ def test_success_ends_the_reports(world: World) -> None:
 
 
 def test_a_schedule_that_changed_is_measured_anew(world: World) -> None:
-    world.declare(post="0 9 * * 1")
+    world.declare(post="0 9 * * 1", collect="0 5 * * 1")
+    world.collected(NOON)
     world.look()
     world.now += 5 * DAY
-    world.declare(post="0 9 * * *")
+    world.declare(post="0 9 * * *", collect="0 5 * * *")
     assert world.looks(every=HOUR, until=world.now + DAY) == {}
 
 

@@ -17,6 +17,8 @@ from pipeline import layout
 from tests.retraining.compute import Machine, Refusal
 from tests.retraining.conftest import START, ZONES, World, source, templates
 from tests.retraining.emulator import Clock, steps
+from trainer_image import run_lease
+from trainer_image.worker import Worker
 
 STOCK_OUT = Refusal(
     "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS",
@@ -205,6 +207,22 @@ def test_the_lease_names_the_run_and_outlasts_it(world: World) -> None:
 def test_workers_share_a_run(world: World) -> None:
     run = world.run(workers=2)["run"]
     assert [m.name for m in world.compute.started] == [f"{run}-1of2", f"{run}-2of2"]
+    world.left_nothing()
+
+
+def test_the_trainer_on_a_machine_finds_the_lease_to_be_its_own_runs(world: World) -> None:
+    trained: list[str] = []
+
+    def train(machine: Machine) -> None:
+        worker = Worker.parse(machine.name)
+        longest = timedelta(hours=4)
+        with run_lease.held(world.store, worker, longest, lambda: world.clock.now):
+            trained.append(worker.run)
+        world.finishes(keeper="live")(machine)
+
+    world.compute.life = train
+    run = world.run(workers=2)["run"]
+    assert set(trained) == {run}
     world.left_nothing()
 
 

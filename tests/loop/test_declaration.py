@@ -17,7 +17,7 @@ def edited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     deployment = Deployment.of_a_copy(tmp_path_factory.mktemp("edited"))
     deployment.edit("stacks/scripts/bundle.sh", "set -euo pipefail", "echo changed-step")
     deployment.edit(
-        "stacks/scripts/train.sh", "docker run --rm --name trainer", "docker run --entrypoint false"
+        "stacks/scripts/train.sh", "docker run --rm \\\n", "docker run --entrypoint false \\\n"
     )
     deployment.edit("stacks/account.py", '"HANDLE": self._bot.handle', '"HANDLE": "somebody_else"')
     deployment.edit("stacks/job.py", "schedule=schedule.cron", 'schedule="7 * * * *"')

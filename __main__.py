@@ -12,6 +12,7 @@ from stacks.monitoring import Monitoring
 from stacks.project import Project
 from stacks.release import Release
 from stacks.scraper import Scraper
+from stacks.serving import Serving
 from stacks.watcher import Watcher
 
 
@@ -43,6 +44,9 @@ def declare(stack: Stack, project: Project) -> tuple[Foundation, Monitoring | No
     Watcher(foundation, images, release)
     for name, bot in stack.accounts.items():
         Account(name, bot, foundation, scraper, images, release)
+    served = {name: bot.serve for name, bot in stack.accounts.items() if bot.serve is not None}
+    if served:
+        Serving(served, foundation, images)
     if stack.training is not None:
         # Imported where a machine is declared: Compute's module takes seconds to load.
         from stacks.training import Training

@@ -43,6 +43,9 @@ def status(found: Status) -> None:
     ]
     if without:
         table("slots without a certain post", ("account", "slot", "state", "reason"), without)
+    apis = [(name, account["api"]) for name, account in accounts.items() if account["api"]]
+    if apis:
+        table("where texts can be asked for", ("account", "at"), apis)
     table("next ticks", ("job", "at"), ((tick["job"], tick["at"]) for tick in found["next"]))
     if found["resources"] is not None:
         Console().print(f"{found['resources']} resources")

@@ -40,7 +40,11 @@ class OpenSlot(TypedDict):
 
 
 class AccountStatus(TypedDict):
-    """`reads` and `posts_bought` are all that were ever paid for, the dollars this month's."""
+    """`reads` and `posts_bought` are all that were ever paid for, the dollars this month's.
+
+    `api` is where texts can be asked for: an address of the local cloud, the name of the Run
+    service at Google; null where the account has none.
+    """
 
     tweets: int
     newest_id: str | None
@@ -51,6 +55,7 @@ class AccountStatus(TypedDict):
     reads_usd: str
     posts_bought: int
     posts_usd: str
+    api: str | None
 
 
 class Tick(TypedDict):
@@ -109,7 +114,13 @@ def _account(cloud: Cloud, name: str, account: config.Account) -> AccountStatus:
         "reads_usd": str(reads.usd),
         "posts_bought": posts.total,
         "posts_usd": str(posts.usd),
+        "api": _api(cloud.stack, name) if account.serve is not None else None,
     }
+
+
+def _api(stack: config.Stack, account: str) -> str:
+    service = naming.service(stack.name, account)
+    return f"{stack.emulator}/run/{service}/" if stack.emulator else f"service {service}"
 
 
 def _records(cloud: Cloud, account: str) -> list[tuple[str, Slot]]:

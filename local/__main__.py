@@ -61,9 +61,12 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("job", metavar="JOB", help="the name of a Run job or of a Scheduler job")
     status = commands.add_parser("status", help="show what there is and what happened")
     status.add_argument("--json", action="store_true", help="as JSON")
-    log = commands.add_parser("log", help="show what an execution, a build or a machine printed")
-    log.add_argument("kind", choices=["execution", "build", "instance"])
+    log = commands.add_parser(
+        "log", help="show what a job, a build, a machine or a service printed"
+    )
+    log.add_argument("kind", choices=["execution", "build", "instance", "service"])
     log.add_argument("name", metavar="NAME", help="as `status` shows it")
+    commands.add_parser("token", help="print a token with which you may call its services")
     commands.add_parser("down", help="stop it; its state stays")
     commands.add_parser("demo", help="the whole loop: deploy, collect, train, release, post")
     commands.add_parser("pulumi", help="any Pulumi command, against it", add_help=False)
@@ -78,6 +81,9 @@ def _do(asked: argparse.Namespace, rest: Sequence[str]) -> int:
             return 0
         case "status":
             return _show(_running(home).status(), as_json=asked.json)
+        case "token":
+            print(_running(home).token())
+            return 0
         case "log":
             print(_running(home).log(f"{asked.kind}s", asked.name), end="")
             return 0

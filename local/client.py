@@ -13,6 +13,7 @@ Json = dict[str, Any]
 # Seconds that a call may take; a tick waits for the jobs that it starts.
 _QUICK = 30
 _LONG = 24 * 3600
+_ANSWER = 300
 
 
 class Client:
@@ -22,7 +23,7 @@ class Client:
         self.url = url
 
     def status(self) -> Json:
-        """Resources, ticks, attempts, executions, builds, instances, problems."""
+        """Resources, ticks, attempts, executions, builds, instances, services, problems."""
         return self._ask("GET", "status")
 
     def tick(self) -> list[Json]:
@@ -54,8 +55,33 @@ class Client:
         self._ask("POST", "clock", {"to": to.isoformat()})
 
     def log(self, kind: str, name: str) -> str:
-        """The output of one of the `executions`, `builds` or `instances`."""
+        """The output of one of the `executions`, `builds`, `instances` or `services`."""
         return self._get(f"logs/{kind}/{name}").text
+
+    def token(self) -> str:
+        """A bearer token of the person at the machine, who may do all."""
+        path = "computeMetadata/v1/instance/service-accounts/default/token"
+        answer = requests.get(
+            f"{self.url}/as/operator/{path}",
+            headers={"Metadata-Flavor": "Google"},
+            timeout=_QUICK,
+        )
+        return answer.json()["access_token"]
+
+    def ask(self, service: str, **parameters: str) -> str:
+        """A text of a service, asked for as the person at the machine."""
+        try:
+            answer = requests.get(
+                f"{self.url}/run/{service}/",
+                params=parameters,
+                headers={"Authorization": f"Bearer {self.token()}"},
+                timeout=(5, _ANSWER),
+            )
+        except requests.RequestException as error:
+            raise UserError(f"service {service} does not answer: {error}") from error
+        if not answer.ok:
+            raise UserError(f"service {service}: {answer.status_code} {answer.text.strip()}")
+        return answer.json()["text"]
 
     def add_x_user(
         self, handle: str, tweets: Sequence[tuple[str, datetime]], **flags: bool

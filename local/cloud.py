@@ -6,6 +6,7 @@ import fcntl
 import functools
 import logging
 import os
+import re
 import time
 from collections.abc import Mapping
 from datetime import datetime
@@ -20,16 +21,18 @@ from local.machine import Machine
 from local.provider.server import Providers
 from local.resources import ResourceStore
 from local.secrets import Secrets
-from local.services import artifactregistry, catalogue, iam, pubsub, run, scheduler
+from local.services import artifactregistry, catalogue, iam, pubsub, run, scheduler, serving
 from local.services.cloudbuild import Builds
 from local.services.executions import Execution, Executions
 from local.services.instances import Instances
 from local.services.processes import Processes
 from local.services.pubsub import Messages
 from local.services.scheduler import Fired, Scheduler
+from local.services.serving import Services
 from local.services.storage import Notifier
 from local.services.world import World, short
 from local.storage import StorageServer
+from local.web import Request, Response
 from local.x import XServer
 from pipeline.errors import UserError
 
@@ -91,6 +94,8 @@ class Cloud:
         self.scheduler = Scheduler(self.world, self.executions)
         self.builds = Builds(self.world)
         self.instances = Instances(self.world)
+        self.services = Services(self.world, self.front.url)
+        self.front.serve(serving.PATH, self._ask_service, anonymous=True)
         messages = Messages(self.world, self._report)
         messages.listen(self.builds.deliver)
         self.front.serve(pubsub.PUBLISH, messages.answer)
@@ -100,7 +105,7 @@ class Cloud:
         )
         self._notifier = Notifier(self.world, messages)
         self.providers = Providers(
-            catalogue.kinds(self.world, self.scheduler, self.instances),
+            catalogue.kinds(self.world, self.scheduler, self.instances, self.services),
             catalogue.invokes(self.world),
             self.resources,
             functools.partial(apis.require, self.resources),
@@ -211,12 +216,17 @@ class Cloud:
                 }
                 for i in self.instances.all()
             ],
+            "services": self.services.all(),
             "problems": list(self.problems),
         }
 
     def _grants_in_force(self) -> list[Grant]:
         declared = iam.grants(self.resources)
         return [grant for name, grant in declared.items() if name not in self.suspended]
+
+    def _ask_service(self, path: re.Match[str], request: Request, member: str) -> Response:
+        self.asked()
+        return self.services.answer(path, request, member)
 
     def _finalized(self, attributes: Mapping[str, str], metadata: Mapping[str, Any]) -> None:
         self.asked()

@@ -97,7 +97,7 @@ def _add_user(cloud: "Cloud", asked: Json) -> Json:
 
 
 def _log(cloud: "Cloud", name: str) -> Path:
-    """logs/executions/NAME, logs/builds/ID or logs/instances/NAME."""
+    """logs/executions/NAME, logs/builds/ID, logs/instances/NAME or logs/services/NAME."""
     folder = cloud.home / "logs"
     file = (cloud.home / f"{name}.log").resolve()
     if not file.is_relative_to(folder) or not file.is_file():

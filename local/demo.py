@@ -81,6 +81,7 @@ class Demo:
         self._train()
         self._release()
         self._post()
+        self._ask()
         self._show()
 
     def _deploy(self, title: str, stack_file: Path) -> None:
@@ -285,6 +286,19 @@ class Demo:
                     else f"{name} for slot {slot}"
                 )
             report(", ".join(said), 1)
+
+    def _ask(self) -> None:
+        """Ask each account that has an API for a text, over HTTP."""
+        served = [name for name, a in self._stack.accounts.items() if a.serve is not None]
+        if not served:
+            return
+        with stage(self._console, "Ask") as report:
+            said: list[str] = []
+            for name in served:
+                report(name, None)
+                text = self._client.ask(naming.service(self._stack.name, name))
+                said.append(f"{name}, asked for a text: {text}")
+            report("; ".join(said), 1)
 
     def _show(self) -> None:
         """The table at the end, and what to try next."""

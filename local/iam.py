@@ -7,6 +7,9 @@ from dataclasses import dataclass
 OPERATOR = "operator@gpt2-bots.local"
 """The e-mail address of the person at the machine, who may do all that a project's owner may."""
 
+ALL_USERS = "allUsers"
+"""Whoever asks, with credentials or without."""
+
 _OBJECTS_READ = {"storage.objects.get", "storage.objects.list"}
 _OBJECTS_WRITE = {"storage.objects.create", "storage.objects.delete", "storage.objects.update"}
 _BUCKETS = {f"storage.buckets.{verb}" for verb in ("get", "list", "create", "update", "delete")}
@@ -134,7 +137,7 @@ class Policy:
         if member == f"user:{OPERATOR}":
             return True
         return any(
-            grant.member == member
+            grant.member in (member, ALL_USERS)
             and grant.covers(resource)
             and permission in self.permissions(grant.role)
             for grant in self._grants()

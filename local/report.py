@@ -65,6 +65,12 @@ def show(status: Json) -> None:
             for i in status["instances"]
         ),
     )
+    _table(
+        console,
+        "Services",
+        ["service", "at", "status"],
+        ([s["name"], s["url"], s["status"]] for s in status["services"]),
+    )
     for problem in status["problems"]:
         console.print(f"problem: {problem}")
 

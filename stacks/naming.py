@@ -25,6 +25,11 @@ def watcher(stack: str) -> str:
     return fit(f"{stack}-watcher", 63)
 
 
+def service(stack: str, account: str) -> str:
+    """The tweet API of an account; Run service names have fewer than 50 characters."""
+    return fit(f"{stack}-{account}-api", 49)
+
+
 def repository(stack: str) -> str:
     """Artifact Registry repository ids have at most 63 characters."""
     return fit(f"{stack}-bots", 63)

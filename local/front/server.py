@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
+from local import iam
 from local.front.faults import Faults
 from local.front.metadata import Identities, Identity
 from local.front.refusal import Refused
@@ -62,7 +63,7 @@ class Front:
         self._storage = Storage(policy, clock, on_finalize)
         self._secret_manager = SecretManager(project, policy, secrets)
         self._routes = routes or {}
-        self._apis: dict[str, Api] = {}
+        self._apis: dict[str, tuple[Api, bool]] = {}
         front = self
 
         class BoundConnection(_Connection):
@@ -104,9 +105,12 @@ class Front:
             "GOOGLE_CLOUD_PROJECT": self._project,
         }
 
-    def serve(self, path: str, api: Api) -> None:
-        """Let `api` answer the paths that match a regular expression, before Secret Manager."""
-        self._apis[path] = api
+    def serve(self, path: str, api: Api, *, anonymous: bool = False) -> None:
+        """Let `api` answer the paths that match a regular expression, before Secret Manager.
+
+        Where callers may be anonymous, one without credentials is the member `allUsers`.
+        """
+        self._apis[path] = (api, anonymous)
 
     def token(self, email: str) -> str:
         """A bearer token of the account, for a client within this process."""
@@ -125,10 +129,12 @@ class Front:
         """The answer to a request of a program; raises Refused."""
         if match := re.match(r"/as/([^/]+)(/.*)?$", request.path):
             return self._metadata(match[1], match[2] or "/", request)
-        member = self._identities.member(request.headers.get("Authorization", ""))
-        for path, api in self._apis.items():
+        authorization = request.headers.get("Authorization", "")
+        for path, (api, anonymous) in self._apis.items():
             if match := re.fullmatch(path, request.path):
-                return api(match, request, member)
+                who = iam.ALL_USERS if anonymous and not authorization else None
+                return api(match, request, who or self._identities.member(authorization))
+        member = self._identities.member(authorization)
         if request.path.startswith("/v1/"):
             return self._secret_manager.answer(request, member)
         # Only the data of resumable uploads is large, and it is passed on as it comes.

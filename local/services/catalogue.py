@@ -16,15 +16,19 @@ from local.services import (
     run,
     scheduler,
     secretmanager,
+    serving,
     storage,
     workflows,
 )
 from local.services.instances import Instances
 from local.services.scheduler import Scheduler
+from local.services.serving import Services
 from local.services.world import World
 
 
-def kinds(world: World, ticker: Scheduler, instances: Instances) -> dict[str, Kind]:
+def kinds(
+    world: World, ticker: Scheduler, instances: Instances, services: Services
+) -> dict[str, Kind]:
     """The kinds of all three providers, by type token."""
     return {
         **project.kinds(),
@@ -34,6 +38,7 @@ def kinds(world: World, ticker: Scheduler, instances: Instances) -> dict[str, Ki
         **artifactregistry.kinds(world),
         **pubsub.kinds(),
         **run.kinds(world),
+        **serving.kinds(world, services),
         **scheduler.kinds(world, ticker),
         **cloudbuild.kinds(world),
         **workflows.kinds(world),

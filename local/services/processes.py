@@ -21,16 +21,21 @@ class Processes:
 
     def __init__(self) -> None:
         self._running: set[subprocess.Popen[bytes]] = set()
+        self._servers: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
         self._stopping = False
 
-    def start(self, start: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
-        """Start one; raises Stopping once `stop` was called."""
+    def start(
+        self, start: Callable[[], subprocess.Popen[bytes]], *, server: bool = False
+    ) -> subprocess.Popen[bytes]:
+        """Start one, a server being one that nobody waits for; Stopping once `stop` was called."""
         with self._lock:
             if self._stopping:
                 raise Stopping("the local cloud is stopping")
             process = start()
             self._running.add(process)
+            if server:
+                self._servers.add(process)
             return process
 
     def wait(self, process: subprocess.Popen[bytes], seconds: float) -> bool:
@@ -50,11 +55,12 @@ class Processes:
         _signal(process, signal.SIGKILL)
         with self._lock:
             self._running.discard(process)
+            self._servers.discard(process)
 
     @property
     def busy(self) -> bool:
-        """Whether any runs."""
-        return bool(self._running)
+        """Whether any runs that is at work: a server may be waiting."""
+        return bool(self._running - self._servers)
 
     @property
     def stopping(self) -> bool:

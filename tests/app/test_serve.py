@@ -29,58 +29,14 @@ from app.filters import Filters
 from app.generate import Candidate, Sampling
 from app.live import CHECK_EVERY, Live, Release, load_release
 from app.serve import MOST_BYTES, MOST_PREFIX, Server
-from pipeline import layout, release
 from pipeline.novelty import NoveltyIndex
-from pipeline.release import Dataset, Loss, Manifest, Memorisation
-from pipeline.settings import Settings
 from pipeline.store import Store
+from tests.app.releases import point, publish
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 FIRST, SECOND = "20261122T101500Z-0123abcd", "20261123T101500Z-4567cdef"
 JSON = {"Content-Type": "application/json"}
-
-
-def publish(store: Store, tag: str, model: Path, digests: dict[str, str] | None = None) -> None:
-    """A release of keeper's in the bucket, by the manifest's word `digests`."""
-    files: dict[str, str] = {}
-    for file in sorted(model.iterdir()):
-        name = f"model/{file.name}"
-        store.upload(layout.release("keeper", tag) + name, file)
-        files[name] = hashlib.sha256(file.read_bytes()).hexdigest()
-    manifest = Manifest(
-        account="keeper",
-        tag=tag,
-        created=START,
-        run="train-test",
-        dataset=Dataset(digest="0" * 64, tweets=600, held_out=60),
-        base_model="tiny",
-        warm_start=None,
-        compared_with=None,
-        settings=Settings(),
-        loss=Loss(
-            held_out_float=2,
-            held_out_int8=2,
-            live_int8=None,
-            train_curve=[],
-            held_out_curve=[],
-        ),
-        memorisation=Memorisation(samples=0, held_out=0),
-        valid=1,
-        step=60,
-        # What the server has no use for is in a release too; it is not even in this bucket.
-        files={**files, **(digests or {}), "checkpoint/model.data": "0" * 64},
-        gate="passed",
-        reason="",
-    )
-    name = layout.manifest("keeper", tag)
-    store.write(name, manifest.model_dump_json().encode(), generation=0)
-
-
-def point(store: Store, tag: str) -> None:
-    """Make `tag` live."""
-    found = release.read_live(store, "keeper")
-    release.move_live(store, "keeper", tag, "a test", found[1] if found else 0, START)
 
 
 @dataclass

@@ -41,7 +41,8 @@ config:
   gcp:region: europe-west4
   gpt2-bots:emulator: {emulator}
   gpt2-bots:accounts:
-    keeper: {{handle: lampkeeper, source: archive, consent: made up, post: "0 9 * * *"}}
+    keeper:
+      {{handle: lampkeeper, source: archive, consent: made up, post: "0 9 * * *", serve: {{}}}}
     baker: {{handle: grumpybaker, source: archive, consent: made up}}
 """
 AT_GOOGLE = STACK_FILE.replace("  gpt2-bots:emulator: {emulator}\n", "")
@@ -256,6 +257,8 @@ def test_the_status_has_what_was_collected_released_posted_and_spent(operator: O
     found = operator.status()
     newest = found["accounts"]["keeper"].pop("newest_id")
     assert newest.isdigit()
+    assert found["accounts"]["keeper"].pop("api").endswith("/run/test-keeper-api/")
+    assert found["accounts"]["baker"]["api"] is None
     assert found["accounts"]["keeper"] == {
         "tweets": 60,
         "releases": [

@@ -36,6 +36,8 @@ REPOSITORY = "gcp:artifactregistry/repository:Repository"
 SCHEDULE = "gcp:cloudscheduler/job:Job"
 SECRET = "gcp:secretmanager/secret:Secret"
 SECRET_GRANT = "gcp:secretmanager/secretIamMember:SecretIamMember"
+SERVICE = "gcp:cloudrunv2/service:Service"
+SERVICE_GRANT = "gcp:cloudrunv2/serviceIamMember:ServiceIamMember"
 TEMPLATE = "gcp:compute/instanceTemplate:InstanceTemplate"
 TOPIC = "gcp:pubsub/topic:Topic"
 TOPIC_GRANT = "gcp:pubsub/topicIAMMember:TopicIAMMember"
@@ -181,6 +183,23 @@ class Declarer:
                 **execution,
                 "template": {"containers": [container], "maxRetries": 0, **task},
             },
+        )
+
+    def service(self, name: str, image: str, *, envs: Any = (), **more: Any) -> dict[str, Any]:
+        """A service of one container, which is known to have started by GET /health."""
+        container = {
+            "image": image,
+            "envs": list(envs),
+            "startupProbe": {"httpGet": {"path": "/health"}, "failureThreshold": 24},
+            **more.pop("container", {}),
+        }
+        return self.declare(
+            SERVICE,
+            name,
+            name=name,
+            location=REGION,
+            deletionProtection=more.pop("deletionProtection", False),
+            template={"containers": [container], **more},
         )
 
     def scheduled(self, name: str, image: str, schedule: str, **more: Any) -> dict[str, Any]:

@@ -1,17 +1,22 @@
 """Each grant is needed: with any one of them taken away, a part of the loop fails and names it."""
 
+import contextlib
 import json
+import os
 import random
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+import requests
 
 from local.cloud import Cloud
 from local.machine import Machine
@@ -168,6 +173,30 @@ class Loop(Deployment):
             machine.close()
         return wrong
 
+    def ask(self) -> list[str]:
+        """A new instance of a tweet API sees that there is no release yet."""
+        self.forget_releases()
+        service = f"local-{LEARNER}-api"
+        log = self.home / f"logs/services/{service}.log"
+        said = len(log.read_text()) if log.exists() else 0
+        for file in Path("/proc").glob("[0-9]*/fd/*"):
+            with contextlib.suppress(OSError):
+                if file.readlink() == log:
+                    os.kill(int(file.parts[2]), signal.SIGKILL)
+        token = {"Authorization": f"Bearer {self.client.token()}"}
+        url = f"{self.client.url}/run/{service}/"
+        answers: list[requests.Response] = []
+
+        def answered() -> bool:
+            # What the local cloud says itself, while the old instance ends, is no text.
+            answers.append(requests.get(url, headers=token, timeout=300))
+            return isinstance(answers[-1].json().get("error"), str)
+
+        self.wait(answered, f"{service} to answer")
+        if "has no release yet" in answers[-1].text:
+            return []
+        return [answers[-1].text, log.read_text()[said:]]
+
     def begin_training(self) -> None:
         """What machines are made from, and how."""
         ports = self.client.status()["providers"]
@@ -194,6 +223,8 @@ def part_for(grant: Grant) -> str:
         return "watch"
     if who == "trainer":
         return "train"
+    if who == "api":
+        return "ask"
     if who == "build" or grant["member"].endswith(AGENT):
         return "release"
     return ""
@@ -226,6 +257,7 @@ def parts(loop: Loop) -> dict[str, Part]:
         "release": loop.release,
         "train": loop.train,
         "watch": loop.watch,
+        "ask": loop.ask,
     }
 
 
@@ -262,6 +294,7 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
 
     def cheap(values: dict[str, Any]) -> None:
         values["gpt2-bots:training"]["settings"].update(steps=STEPS, save_every=20)
+        values["gpt2-bots:accounts"][LEARNER]["serve"] = {}
         for account in values["gpt2-bots:accounts"].values():
             account.update(reads_usd_per_month=100, posts_usd_per_month=100)
 
@@ -295,6 +328,14 @@ def test_collecting_needs_each_of_its_grants(loop: Loop) -> None:
     tried = random.Random(4).sample(needed, 3)
     assert [wrong for grant in tried if (wrong := without(loop, grant))] == []
     assert loop.collect() == []
+
+
+def test_answering_needs_each_of_its_grants(loop: Loop) -> None:
+    assert loop.ask() == []
+    needed = [grant for grant in loop.client.grants() if part_for(grant) == "ask"]
+    assert len(needed) == 2
+    assert [wrong for grant in needed if (wrong := without(loop, grant))] == []
+    assert loop.ask() == []
 
 
 def kind_of(grant: Grant, stack: str) -> str:

@@ -115,6 +115,9 @@ _TABLE = [
         for zone in "abc"
     ),
     ("workflow", "write its log", _LOG, "{project}"),
+    ("api", "see that there is no release yet", _LIST, "{models}"),
+    ("api", "read which release is live", _GET, _LIVE),
+    ("api", "load the live release", _GET, _MANIFEST),
     ("storage agent", "tell of a pointer that changed", "pubsub.topics.publish", "{rollout}"),
     ("build", "see that there is no release yet", _LIST, "{models}"),
     ("build", "read which release is live", _GET, _LIVE),

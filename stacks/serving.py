@@ -1,0 +1,112 @@
+"""The tweet APIs: a private Cloud Run service for each account that asks for one."""
+
+from collections.abc import Mapping
+
+import pulumi_gcp as gcp
+
+from stacks import config, naming
+from stacks.bucket import READ
+from stacks.component import Component
+from stacks.foundation import Foundation
+from stacks.images import Images
+
+_PORT = 8080
+_HEALTH = "/health"
+
+
+class Serving(Component):
+    """The services of a project, and the one identity that they run as."""
+
+    def __init__(
+        self, served: Mapping[str, config.Serving], foundation: Foundation, images: Images
+    ) -> None:
+        super().__init__(foundation.named("serving"), foundation)
+        self._foundation = foundation
+        self._identity = foundation.identity("api", "answers requests for texts")
+        self._may = [
+            foundation.models.grant(
+                "api", self._identity.member, READ, "releases/", "rollout/live/"
+            ),
+            foundation.models.may_list("api", self._identity.member),
+        ]
+        for account, serving in served.items():
+            service = self._service(account, serving, images)
+            if serving.public:
+                self._open_to_all(account, service)
+        self.register_outputs({})
+
+    def _service(
+        self, account: str, serving: config.Serving, images: Images
+    ) -> gcp.cloudrunv2.Service:
+        """On the app base by digest: it loads the live release, which needs no rollout."""
+        foundation = self._foundation
+        return gcp.cloudrunv2.Service(
+            f"{account}-api",
+            gcp.cloudrunv2.ServiceArgs(
+                name=naming.service(foundation.stack.name, account),
+                location=foundation.stack.region,
+                description=f"Answers requests for texts as {account}",
+                deletion_protection=False,
+                # Callers are told apart by who they are, not by where they come from.
+                ingress="INGRESS_TRAFFIC_ALL",
+                template=gcp.cloudrunv2.ServiceTemplateArgs(
+                    service_account=self._identity.email,
+                    # The app writes one text at a time.
+                    max_instance_request_concurrency=1,
+                    timeout="120s",
+                    scaling=gcp.cloudrunv2.ServiceTemplateScalingArgs(
+                        min_instance_count=0, max_instance_count=serving.max_instances
+                    ),
+                    containers=[self._container(account, images)],
+                ),
+            ),
+            self.child(foundation.service("run"), *self._may),
+        )
+
+    def _container(
+        self, account: str, images: Images
+    ) -> gcp.cloudrunv2.ServiceTemplateContainerArgs:
+        return gcp.cloudrunv2.ServiceTemplateContainerArgs(
+            image=images.app,
+            args=["serve"],
+            envs=[
+                gcp.cloudrunv2.ServiceTemplateContainerEnvArgs(name="ACCOUNT", value=account),
+                gcp.cloudrunv2.ServiceTemplateContainerEnvArgs(
+                    name="MODELS_BUCKET", value=self._foundation.models.name
+                ),
+            ],
+            ports=gcp.cloudrunv2.ServiceTemplateContainerPortsArgs(container_port=_PORT),
+            # Two models for a moment, when one follows the other, and the files of the second.
+            resources=gcp.cloudrunv2.ServiceTemplateContainerResourcesArgs(
+                limits={"cpu": "1", "memory": "1Gi"}, cpu_idle=True, startup_cpu_boost=True
+            ),
+            # The release is loaded before the first answer: 4 s, 30 times.
+            startup_probe=gcp.cloudrunv2.ServiceTemplateContainerStartupProbeArgs(
+                http_get=gcp.cloudrunv2.ServiceTemplateContainerStartupProbeHttpGetArgs(
+                    path=_HEALTH, port=_PORT
+                ),
+                period_seconds=4,
+                timeout_seconds=4,
+                failure_threshold=30,
+            ),
+            liveness_probe=gcp.cloudrunv2.ServiceTemplateContainerLivenessProbeArgs(
+                http_get=gcp.cloudrunv2.ServiceTemplateContainerLivenessProbeHttpGetArgs(
+                    path=_HEALTH, port=_PORT
+                ),
+                period_seconds=30,
+                timeout_seconds=10,
+                failure_threshold=3,
+            ),
+        )
+
+    def _open_to_all(self, account: str, service: gcp.cloudrunv2.Service) -> None:
+        gcp.cloudrunv2.ServiceIamMember(
+            f"{account}-api-public",
+            gcp.cloudrunv2.ServiceIamMemberArgs(
+                name=service.name,
+                location=service.location,
+                role="roles/run.invoker",
+                member="allUsers",
+            ),
+            self.child(),
+        )

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import requests
 
 from pipeline.errors import UserError
 
 Json = dict[str, Any]
+Method = Literal["Create", "Read", "Update", "Delete"]
+When = Literal["before", "after"]
 
 # Seconds that a call may take; a tick waits for the jobs that it starts.
 _QUICK = 30
@@ -105,6 +107,26 @@ class Client:
     def x_counts(self) -> Json:
         """What was read and posted, counted."""
         return self._ask("GET", "x/counts")
+
+    def fail(
+        self,
+        method: Method,
+        resource: str,
+        when: When = "before",
+        *,
+        hang: bool = False,
+    ) -> None:
+        """Let the next such call on a resource, its URN or type, fail: see `provider.faults`."""
+        fault = {"method": method, "resource": resource, "when": when, "hang": hang}
+        self._ask("POST", "fail", fault)
+
+    def faults(self) -> Json:
+        """The faults that are `left`, and those `hanging` now."""
+        return self._ask("GET", "faults")
+
+    def lose(self, urn: str) -> None:
+        """Remove a resource behind Pulumi's back."""
+        self._ask("POST", "lose", {"urn": urn})
 
     def _ask(self, method: str, call: str, body: Json | None = None, limit: int = _QUICK) -> Any:
         return self._answer(method, call, body, limit).json()

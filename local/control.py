@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from local.front import Respond, Route
+from local.provider.faults import Fault
 from local.services import iam
 from local.services.executions import Execution
 from local.services.scheduler import Fired
@@ -39,6 +40,9 @@ def route(cloud: "Cloud") -> Route:
         ("POST", "x/bearer"): lambda _: {"bearer": cloud.x.bearer()},
         ("POST", "x/posts"): lambda asked: [p.model_dump() for p in cloud.x.posts(asked["handle"])],
         ("GET", "x/counts"): lambda _: cloud.x.counts(),
+        ("POST", "fail"): lambda asked: cloud.providers.faults.add(Fault(**asked)),
+        ("GET", "faults"): lambda _: cloud.providers.faults.status(),
+        ("POST", "lose"): lambda asked: cloud.providers.lose(asked["urn"]),
     }
 
     def answer(method: str, path: str, body: bytes, respond: Respond) -> None:

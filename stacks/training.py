@@ -156,8 +156,9 @@ class Training(Component):
     ) -> gcp.compute.InstanceFromTemplate:
         """One machine, named after the run, which trains once and then stands powered off.
 
-        Pulumi owns its deletion, so its hard limit stops it in place of deleting it. A template
-        that changed in the meantime must not make it anew, or an unrelated `up` would retrain.
+        Pulumi owns its deletion, so its hard limit stops it in place of deleting it: a machine
+        that is gone makes `destroy` fail. Once made it is never changed, whatever becomes of the
+        stack file: another zone would make it anew in mid-run, another limit stop it.
         """
         return gcp.compute.InstanceFromTemplate(
             self.named(resource),
@@ -176,7 +177,7 @@ class Training(Component):
                     ),
                 ),
             ),
-            self.child(*needs, ignore_changes=["source_instance_template"]),
+            self.child(*needs, ignore_changes=["*"]),
         )
 
 

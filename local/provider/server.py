@@ -26,6 +26,7 @@ from pulumi.runtime.proto.provider_pb2_grpc import (
 
 from local.provider.changes import is_replacing, top
 from local.provider.declaration import Declaration
+from local.provider.faults import Faults
 from local.provider.kinds import UNKNOWN, Json, Kind
 from local.provider.schema import Fault, resource_type
 from local.provider.wire import Secret, decode, encode, guard, redact, reveal, settle
@@ -63,11 +64,14 @@ class Providers:
         admit: Admission | None = None,
     ) -> None:
         self.ports: dict[str, int] = {}
+        self.faults = Faults()
+        self._kinds = kinds
+        self._store = store
         self._servers: list[grpc.Server] = []
         for package in PACKAGES:
             server = grpc.server(
                 ThreadPoolExecutor(8, thread_name_prefix=package),
-                interceptors=[_Plainly()],
+                interceptors=[_Plainly(), self.faults],
                 options=[
                     ("grpc.max_receive_message_length", _LARGEST_MESSAGE),
                     ("grpc.max_send_message_length", _LARGEST_MESSAGE),
@@ -87,6 +91,15 @@ class Providers:
         """Answer no more; calls under way are ended."""
         for server in self._servers:
             server.stop(grace=None).wait()
+
+    def lose(self, urn: str) -> None:
+        """Remove a resource behind the engine's back, as a person with a console would."""
+        for resource in self._store.all():
+            if resource.urn == urn:
+                self._kinds[resource.type].delete(resource.id, resource.outputs)
+                self._store.remove(resource.type, resource.id)
+                return
+        raise UserError(f"there is no resource {urn}")
 
 
 def _anything(token: str, inputs: Json) -> None:

@@ -96,7 +96,7 @@ def _decoded(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, dict) and cast("Json", value).get(MARKER) == _SECRET:
-        return Secret(_decoded(value["value"]))
+        return Secret(_decoded(cast("Json", value).get("value")))  # none is null
     return _map(value, _decoded)
 
 

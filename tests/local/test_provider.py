@@ -3,12 +3,14 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import grpc
 import pytest
 from pulumi.runtime.proto import provider_pb2 as rpc
 from pulumi.runtime.proto.provider_pb2_grpc import ResourceProviderStub
 
+from local.provider.faults import Fault
 from local.provider.images import Image
 from local.provider.kinds import UNKNOWN, Json, Kind
 from local.provider.wire import Secret, encode
@@ -163,6 +165,22 @@ def test_two_projects_of_one_program_are_told_apart(engine: Engine) -> None:
     assert engine.up().status == 0
     projects = {topic.urn.split("::")[-1]: topic.inputs["project"] for topic in engine.store.all()}
     assert projects == {"here": "p1", "there": "p2"}
+
+
+@pytest.mark.parametrize(("when", "made"), [("before", 0), ("after", 1)])
+def test_a_call_fails_once_on_demand_and_what_it_had_made_is_not_lost(
+    engine: Engine, when: Literal["before", "after"], made: int
+) -> None:
+    engine.program('gcp.storage.Bucket("data", location="EU")')
+    engine.providers.faults.add(Fault("Create", BUCKET, when))
+    failed = engine.up()
+    assert failed.status != 0
+    assert "a fault that was asked for" in failed.text
+    assert len(engine.store.all()) == made
+    assert engine.up().status == 0
+    assert len(engine.store.all()) == 1
+    assert engine.providers.faults.status() == {"left": [], "hanging": []}
+    assert engine.up().counts == {}
 
 
 def test_a_secret_is_encrypted_wherever_it_gets_to(engine: Engine) -> None:

@@ -96,24 +96,38 @@ class Deployment:
         project = yaml.safe_load(self.file.read_text())["config"]["gcp:project"]
         return daemon.up(self.home, self.port, project, self.root)
 
-    def pulumi(self, *arguments: str, ok: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run the CLI as `python -m local pulumi` does; fails unless it ends as expected."""
-        ports = self.client.status()["providers"]
+    def pulumi(self, *arguments: str, ok: bool | None = True) -> subprocess.CompletedProcess[str]:
+        """Run the CLI as `python -m local pulumi` does; fails unless it ends as expected.
+
+        `ok` is None where either end will do.
+        """
+        with self.start(*arguments) as process:
+            stdout, stderr = process.communicate()
+        assert ok is None or (process.returncode == 0) == ok, stdout + stderr
+        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start the CLI in a process group of its own."""
         if not (self.home / "state/.pulumi/stacks").exists():
-            self._run(["stack", "init", self.stack], ports, ok=True)
+            with self._start(["stack", "init", self.stack]) as init:
+                said = init.communicate()
+            assert init.returncode == 0, said
         takes_file = arguments[0] in {"up", "preview", "destroy", "refresh"}
         file = ["--config-file", str(self.file)] if takes_file else []
-        return self._run([*arguments, "--stack", self.stack, *file], ports, ok=ok)
+        return self._start([*arguments, "--stack", self.stack, *file])
 
-    def _run(
-        self, arguments: list[str], ports: dict[str, int], *, ok: bool
-    ) -> subprocess.CompletedProcess[str]:
+    def _start(self, arguments: list[str]) -> subprocess.Popen[str]:
+        ports = self.client.status()["providers"]
         command, environment = pulumi.command([*arguments, "--non-interactive"], self.home, ports)
-        done = subprocess.run(
-            command, env=environment, cwd=self.root, capture_output=True, text=True, check=False
+        return subprocess.Popen(
+            command,
+            env=environment,
+            cwd=self.root,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
-        assert (done.returncode == 0) == ok, done.stdout + done.stderr
-        return done
 
     def up(self, *arguments: str, ok: bool = True) -> str:
         """`pulumi up`; its output."""
@@ -129,6 +143,20 @@ class Deployment:
         """The resources in Pulumi's state, by URN."""
         exported = json.loads(self.pulumi("stack", "export").stdout)
         return {r["urn"]: r for r in exported["deployment"].get("resources", [])}
+
+    def known(self) -> set[tuple[str, str]]:
+        """URN and id of what Pulumi's state holds."""
+        return {
+            (urn, r["id"])
+            for urn, r in self.state().items()
+            if r["custom"] and not r["type"].startswith("pulumi:")
+        }
+
+    def there(self) -> set[tuple[str, str]]:
+        """URN and id of what the local cloud holds."""
+        file = self.home / "resources.json"
+        resources = json.loads(file.read_text()) if file.exists() else []
+        return {(r["urn"], r["id"]) for r in resources}
 
     def names(self) -> set[str]:
         """Type and name of every resource in Pulumi's state, components and all."""

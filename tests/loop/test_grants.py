@@ -169,6 +169,8 @@ class Loop(Deployment):
             self.wait_for_builds()
             if machine.resolve(live) != self.released:
                 wrong.append(f"{live} is not restored")
+                # Posting takes the image that the tag means.
+                machine.retag(live, f"{REGISTRY}/keeper@{self.released}")
         finally:
             machine.close()
         return wrong

@@ -64,7 +64,7 @@ class Deployment:
         return cls(root, folder / "home", file, port, stack)
 
     @classmethod
-    def of_a_copy(cls, folder: Path) -> "Deployment":
+    def of_a_copy(cls, folder: Path, stack: str = "local") -> "Deployment":
         """A deployment of a copy of the program, which a test may edit."""
         copy = folder / "clone"
         copy.mkdir()
@@ -75,7 +75,7 @@ class Deployment:
             else:
                 shutil.copy2(source, copy / name)
         (copy / ".venv").symlink_to(ROOT / ".venv")
-        return cls.begin(folder, copy)
+        return cls.begin(folder, copy, stack)
 
     def edit(self, file: str, old: str, new: str) -> None:
         """Change the copied program; `old` must be there."""

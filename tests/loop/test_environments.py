@@ -24,7 +24,8 @@ _SECRET = "[secret]"
 @pytest.fixture
 def deployment(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Deployment]:
     """The stack file of that name, with the local cloud's address in a copy of it."""
-    deployment = Deployment.begin(tmp_path, stack=request.param)
+    # A copy of the program, since `stack init` writes into its stack file.
+    deployment = Deployment.of_a_copy(tmp_path, request.param)
     try:
         yield deployment
     finally:

@@ -18,13 +18,13 @@ def enable(cloud: Cloud, api: str, project: str = PROJECT) -> None:
 
 
 def test_every_type_and_function_of_the_local_cloud_has_its_api(cloud: Cloud) -> None:
-    kinds = catalogue.kinds(cloud.world, cloud.scheduler, cloud.instances)
+    kinds = catalogue.kinds(cloud.world, cloud.scheduler, cloud.instances, cloud.services)
     for token in [*kinds, *catalogue.invokes(cloud.world)]:
         apis.api_of(token)  # raises where the table has no row
 
 
 def test_an_api_that_is_not_enabled_is_named_with_its_project(cloud: Cloud) -> None:
-    for token in catalogue.kinds(cloud.world, cloud.scheduler, cloud.instances):
+    for token in catalogue.kinds(cloud.world, cloud.scheduler, cloud.instances, cloud.services):
         api = apis.api_of(token)
         if api is None or token == apis.SERVICE:
             continue

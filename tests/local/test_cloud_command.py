@@ -51,7 +51,7 @@ job = gcp.cloudrunv2.Job(
         template=gcp.cloudrunv2.JobTemplateTemplateArgs(
             containers=[
                 gcp.cloudrunv2.JobTemplateTemplateContainerArgs(
-                    image=image.repo_digest, args=[pulumi.Config().require("word")]
+                    image=image.repo_digest, args=[pulumi.Config("docker-build").require("word")]
                 )
             ]
         )
@@ -102,12 +102,13 @@ class Command:
         self.configure(f"http://127.0.0.1:{self.port}")
 
     def configure(self, emulator: str, word: str = "hello") -> None:
+        # The word is of a namespace that the stack file's models leave to others.
         text = f"""
             config:
               gcp:project: small-project
               gcp:region: europe-west4
               gpt2-bots:emulator: {emulator}
-              small:word: {word}
+              docker-build:word: {word}
             """
         (self.folder / "stacks/Pulumi.local.yaml").write_text(textwrap.dedent(text))
 

@@ -3,7 +3,7 @@
 import pulumi
 
 from pipeline.errors import UserError
-from stacks import config
+from stacks import stack_file
 from stacks.account import Account
 from stacks.config import Stack
 from stacks.foundation import Foundation
@@ -19,7 +19,7 @@ from stacks.watcher import Watcher
 def main() -> None:
     """Declare everything, project by project."""
     try:
-        stack = config.from_engine(pulumi.get_stack(), pulumi.runtime.get_config_env())
+        stack = stack_file.from_engine(pulumi.get_stack(), pulumi.runtime.get_config_env())
     except UserError as error:
         raise pulumi.RunError(str(error)) from None
 

@@ -13,7 +13,7 @@ from bots.imports import import_archive
 from bots.status import gather
 from pipeline import layout, release
 from pipeline.errors import UserError
-from stacks import config
+from stacks import stack_file
 from stacks.config import Account
 
 _DESCRIPTION = """\
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     try:
         file: Path = asked.config_file or Path("stacks") / f"Pulumi.{asked.stack}.yaml"
-        asked.run(Cloud(config.read(file)), asked)
+        asked.run(Cloud(stack_file.read(file)), asked)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

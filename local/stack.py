@@ -10,8 +10,8 @@ from urllib.parse import urlparse
 from local import daemon, pulumi
 from local.client import Client
 from pipeline.errors import UserError
-from stacks import config
 from stacks.config import Stack
+from stacks.stack_file import read
 
 _STACK_FILE_COMMANDS = {"config", "destroy", "preview", "refresh", "up", "update", "watch"}
 
@@ -28,7 +28,7 @@ class LocalStack:
     @classmethod
     def of(cls, home: Path, stack_file: Path) -> "LocalStack":
         """Raises UserError where the stack file makes no sense, or is not for a local cloud."""
-        stack = config.read(stack_file)
+        stack = read(stack_file)
         port = urlparse(stack.emulator or "").port
         if port is None:
             raise UserError(

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from stacks import config
+from stacks import config, stack_file
 
 ROOT = Path(__file__).parent.parent
 SCHEMA = ROOT / "stacks/stack.schema.json"
@@ -58,8 +58,8 @@ def schema() -> dict[str, Any]:
                 del described["default"]
     # A name that no pattern admits is refused.
     stack["properties"]["accounts"]["additionalProperties"] = False
-    keys = {config.key(name): described for name, described in stack["properties"].items()}
-    del keys[config.key("name")]
+    keys = {stack_file.key(name): described for name, described in stack["properties"].items()}
+    del keys[stack_file.key("name")]
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Stack file of gpt2-bots",
@@ -69,9 +69,9 @@ def schema() -> dict[str, Any]:
             "config": {
                 "type": "object",
                 "properties": keys,
-                "patternProperties": {f"^({'|'.join(config.OTHER_NAMESPACES)}):": {}},
+                "patternProperties": {f"^({'|'.join(stack_file.OTHER_NAMESPACES)}):": {}},
                 "additionalProperties": False,
-                "required": [config.key(name) for name in stack["required"] if name != "name"],
+                "required": [stack_file.key(name) for name in stack["required"] if name != "name"],
             }
         },
         "definitions": definitions,

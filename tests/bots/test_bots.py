@@ -341,7 +341,7 @@ def test_only_a_release_that_exists_and_passed_can_be_promoted(operator: Operato
 
 
 def test_mistakes_in_naming_are_one_line_that_names_the_mend(operator: Operator) -> None:
-    assert "it has: keeper, baker" in operator.fails("releases", "kepper")
+    assert "it has: baker, keeper" in operator.fails("releases", "kepper")
     assert "Pulumi.nowhere.yaml" in operator.fails("status", stack="nowhere")
     line = operator.fails("status", stack="off")
     assert "the local cloud is not running" in line

@@ -18,7 +18,7 @@ from bots.cloud import Cloud
 from bots.status import Status, gather
 from local import daemon, pulumi
 from local.client import Client
-from stacks import config
+from stacks import stack_file
 
 ROOT = Path(__file__).parents[2]
 # What a person's clone has that the program and its images are made of.
@@ -165,7 +165,7 @@ class Deployment:
     @property
     def cloud(self) -> Cloud:
         """What `bots` works on."""
-        cloud = Cloud(config.read(self.file))
+        cloud = Cloud(stack_file.read(self.file))
         # Google's client reads the metadata server's address once in a process.
         importlib.reload(_metadata)
         return cloud

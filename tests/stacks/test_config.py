@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import UserError
-from stacks import config, machines
+from stacks import config, machines, stack_file
 from tests.stacks.recorder import ROOT, stack_values
 
 Values = dict[str, Any]
@@ -124,7 +124,7 @@ def test_a_mistake_is_one_line_that_names_key_value_and_mend(mistake: str) -> No
     values = copy.deepcopy(stack_values("dev"))
     apply(values)
     with pytest.raises(UserError) as raised:
-        config.load("dev", values)
+        stack_file.load("dev", values)
     assert expected in str(raised.value)
     assert str(raised.value).startswith("stacks/Pulumi.dev.yaml: ")
     assert "\n" not in str(raised.value)
@@ -136,7 +136,9 @@ def test_the_engine_and_the_file_give_the_same_stack(stack: str) -> None:
 
     values = stack_values(stack)
     flat = {k: v if isinstance(v, str) else json.dumps(v) for k, v in values.items()}
-    assert config.from_engine(stack, flat) == config.read(ROOT / f"stacks/Pulumi.{stack}.yaml")
+    assert stack_file.from_engine(stack, flat) == stack_file.read(
+        ROOT / f"stacks/Pulumi.{stack}.yaml"
+    )
 
 
 @pytest.mark.parametrize(
@@ -145,14 +147,14 @@ def test_the_engine_and_the_file_give_the_same_stack(stack: str) -> None:
 def test_an_unquoted_date_names_a_run(text: object) -> None:
     values = stack_values("dev")
     values["gpt2-bots:training"]["run"] = text
-    stack = config.load("dev", values)
+    stack = stack_file.load("dev", values)
     assert stack.training is not None
     assert stack.training.run == "2026-11-23"
 
 
 def test_a_missing_stack_file_says_how_to_begin_one(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such stack file; `pulumi stack init mine`"):
-        config.read(tmp_path / "Pulumi.mine.yaml")
+        stack_file.read(tmp_path / "Pulumi.mine.yaml")
 
 
 @pytest.mark.parametrize("text", ["config: [", "", "- a", "config: 3"])
@@ -160,18 +162,18 @@ def test_a_file_that_is_no_stack_file_is_one_line(tmp_path: Path, text: str) -> 
     file = tmp_path / "Pulumi.mine.yaml"
     file.write_text(text)
     with pytest.raises(UserError) as raised:
-        config.read(file)
+        stack_file.read(file)
     assert "\n" not in str(raised.value)
 
 
 def test_a_stack_may_have_no_accounts_yet() -> None:
     values = stack_values("dev")
     del values["gpt2-bots:accounts"]
-    assert dict(config.load("dev", values).accounts) == {}
+    assert dict(stack_file.load("dev", values).accounts) == {}
 
 
 def test_a_stack_cannot_be_changed_after_it_was_read() -> None:
-    stack = config.read(ROOT / "stacks/Pulumi.dev.yaml")
+    stack = stack_file.read(ROOT / "stacks/Pulumi.dev.yaml")
     with pytest.raises(TypeError):
         stack.accounts["new"] = stack.accounts["keeper"]  # pyright: ignore[reportIndexIssue]
 
@@ -182,7 +184,7 @@ def test_more_accounts_than_a_project_holds_are_refused() -> None:
         f"bot{n}": {**ARCHIVE, "handle": f"bot{n}"} for n in range(config.MOST_ACCOUNTS + 1)
     }
     with pytest.raises(UserError, match="91 in project 'example-bots-dev' are more than the 90"):
-        config.load("dev", values)
+        stack_file.load("dev", values)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import UserError
-from stacks import config
+from stacks import config, stack_file
 from tests.stacks.environments import ENVIRONMENTS, environment, stack_of
 from tests.stacks.recorder import ROOT
 
@@ -111,7 +111,7 @@ def test_any_value_at_any_key(name: str, examples: int) -> None:
     def check(path: Path_, value: Any) -> None:
         values = environment(name)
         put(values, path, value)
-        said = outcome(lambda: config.load(stack_of(name), values))
+        said = outcome(lambda: stack_file.load(stack_of(name), values))
         assert not said or name_of(path) in said
 
     often(check, examples)
@@ -130,7 +130,7 @@ def test_any_key_more(examples: int) -> None:
         if not isinstance(where, dict) or key in where:
             return
         where[key] = value
-        said = outcome(lambda: config.load("prod", values))
+        said = outcome(lambda: stack_file.load("prod", values))
         assert said
         assert any(shown in said for shown in (str(key), repr(key), repr(str(key))))
 
@@ -151,7 +151,7 @@ def test_any_text_of_the_engine_at_any_key(examples: int) -> None:
 
     @given(st.sampled_from([*flat]), texts)
     def check(key: str, text: str) -> None:
-        said = outcome(lambda: config.from_engine("prod", {**flat, key: text}))
+        said = outcome(lambda: stack_file.from_engine("prod", {**flat, key: text}))
         assert not said or key in said
 
     often(check, examples)
@@ -178,7 +178,7 @@ def test_any_file(examples: int) -> None:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "Pulumi.mine.yaml"
             file.write_bytes(content)
-            said = outcome(lambda: config.read(file))
+            said = outcome(lambda: stack_file.read(file))
         assert not said or "Pulumi.mine.yaml: " in said
 
     often(check, examples)
@@ -200,4 +200,4 @@ def test_any_file(examples: int) -> None:
 def test_files_that_are_hard_on_a_parser(tmp_path: Path, text: str) -> None:
     file = tmp_path / "Pulumi.mine.yaml"
     file.write_text(text)
-    assert "Pulumi.mine.yaml: " in outcome(lambda: config.read(file))
+    assert "Pulumi.mine.yaml: " in outcome(lambda: stack_file.read(file))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import UserError
-from stacks import config
+from stacks import stack_file
 from tests.stacks.recorder import Recorder, declare, stack_values
 
 DAY = 24 * 3600
@@ -52,7 +52,7 @@ def test_an_old_version_is_not_kept_twice_as_long() -> None:
 def test_days_that_cloud_storage_does_not_take_are_named(key: str, days: int, error: str) -> None:
     values = stack_values("prod") | {"gpt2-bots:keep": {key: days}}
     with pytest.raises(UserError, match=f"keep.{key}: {error}"):
-        config.load("prod", values)
+        stack_file.load("prod", values)
 
 
 TEMPLATE = "gcp:compute/instanceTemplate:InstanceTemplate"

@@ -12,7 +12,7 @@ from local.services.monitoring import (
     complaints_of_log_filter,
     complaints_of_metric_filter,
 )
-from stacks import alerts, config
+from stacks import alerts, config, stack_file
 from stacks.alerts import ALERTS
 from tests.stacks.recorder import PROJECT_NUMBER, ROOT, Declared, Recorder, declare, stack_values
 
@@ -109,7 +109,7 @@ def matches(filter_: str, entry: dict[str, str]) -> bool:
 def entries(stack: str, project: str) -> list[dict[str, str]]:
     """What each alert of a stack listens for, made from names alone."""
     job, event = {"resource.type": "cloud_run_job"}, "jsonPayload.event"
-    names = alerts.jobs(config.load(stack, stack_of(stack, project)))
+    names = alerts.jobs(stack_file.load(stack, stack_of(stack, project)))
     watcher = f"{stack}-watcher"
     return [
         *(

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from pipeline.errors import UserError
-from stacks import config
+from stacks import config, stack_file
 from tests.stacks.recorder import Recorder, declare, stack_values
 
 FURTHER = "example-bots-more"
@@ -70,7 +70,9 @@ def test_accounts_may_stand_in_a_file_beside_the_stack_file(tmp_path: Path) -> N
     file = tmp_path / "Pulumi.prod.yaml"
     values["gpt2-bots:accounts_file"] = "more.yaml"
     file.write_text(yaml.safe_dump({"config": values}))
-    assert {**config.read(file).accounts} == {**config.load("prod", stack_values("prod")).accounts}
+    assert {**stack_file.read(file).accounts} == {
+        **stack_file.load("prod", stack_values("prod")).accounts
+    }
 
 
 @pytest.mark.parametrize(
@@ -90,7 +92,7 @@ def test_a_wrong_file_of_accounts_is_one_clear_error(
         (tmp_path / "more.yaml").write_text(text)
     values = {**stack_values("prod"), "gpt2-bots:accounts_file": "more.yaml"}
     with pytest.raises(UserError, match=re.escape(error)):
-        config.load("prod", values, tmp_path)
+        stack_file.load("prod", values, tmp_path)
 
 
 def test_each_project_holds_as_many_accounts_as_it_has_service_accounts_for() -> None:
@@ -104,8 +106,8 @@ def test_each_project_holds_as_many_accounts_as_it_has_service_accounts_for() ->
         }
 
     values["gpt2-bots:accounts"] = accounts(config.MOST_ACCOUNTS)
-    parts = config.load("prod", values).by_project()
+    parts = stack_file.load("prod", values).by_project()
     assert [len(part.accounts) for part in parts] == [0, 90, 90]
     values["gpt2-bots:accounts"] = accounts(config.MOST_ACCOUNTS + 1)
     with pytest.raises(UserError, match="91 in project 'shard-000'"):
-        config.load("prod", values)
+        stack_file.load("prod", values)

@@ -9,7 +9,8 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from stacks import config, reference
+from pipeline.errors import UserError
+from stacks import reference, stack_file
 from tests.stacks.environments import everything
 from tests.stacks.recorder import ROOT, stack_values
 from tests.stacks.test_config import MISTAKES
@@ -66,11 +67,11 @@ def test_an_editor_finds_the_schema_and_nothing_wrong_in(stack: str) -> None:
 
 def test_a_stack_file_that_asks_for_everything_is_accepted() -> None:
     assert not refused(everything())
-    config.load("prod", everything())
+    stack_file.load("prod", everything())
 
 
 def test_everything_is_every_key_of_every_model() -> None:
-    stack = config.load("prod", everything())
+    stack = stack_file.load("prod", everything())
     left_out = {
         (type(model).__name__, key)
         for model in models(stack)
@@ -114,11 +115,11 @@ def test_the_schema_refuses(mistake: str) -> None:
 def test_a_key_that_would_do_nothing_is_refused_by_schema_and_models(key: str, value: Any) -> None:
     values = {**stack_values("dev"), key: value}
     assert refused(values)
-    with pytest.raises(config.UserError, match=f"{key}: unknown key"):
-        config.load("dev", values)
+    with pytest.raises(UserError, match=f"{key}: unknown key"):
+        stack_file.load("dev", values)
 
 
 def test_keys_of_pulumi_and_docker_are_left_to_them() -> None:
     values = {**stack_values("dev"), "pulumi:tags": {"a": "b"}, "docker:host": "x"}
     assert not refused(values)
-    config.load("dev", values)
+    stack_file.load("dev", values)

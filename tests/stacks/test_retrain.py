@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import UserError
-from stacks import config, naming
+from stacks import naming, stack_file
 from tests.stacks.recorder import Recorder, declare, stack_values
 
 MACHINE = "gcp:compute/instanceFromTemplate:InstanceFromTemplate"
@@ -107,4 +107,4 @@ def test_fallbacks_that_would_do_nothing_are_refused(
     changes: dict[str, Any], complaint: str
 ) -> None:
     with pytest.raises(UserError, match=complaint):
-        config.load("prod", training(**changes))
+        stack_file.load("prod", training(**changes))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import UserError
-from stacks import config, naming
+from stacks import naming, stack_file
 from tests.stacks.recorder import Declared, Recorder, declare, stack_values
 
 SERVICE = "gcp:cloudrunv2/service:Service"
@@ -132,7 +132,7 @@ def test_a_mistake_names_the_key_and_the_value(serve: Any, what: str) -> None:
     values = stack_values("prod")
     values["gpt2-bots:accounts"]["keeper"]["serve"] = serve
     with pytest.raises(UserError) as error:
-        config.load("prod", values)
+        stack_file.load("prod", values)
     assert f"gpt2-bots:accounts.keeper.{what}" in str(error.value)
 
 

@@ -1,0 +1,168 @@
+"""From a stack file, or from the engine, to the models; or to one line that says what is wrong."""
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from pipeline.errors import UserError
+from stacks.config import Stack
+
+NAMESPACE = "gpt2-bots:"
+# Keys that are not the program's own, but Pulumi's and its providers for Docker.
+OTHER_NAMESPACES = ("docker", "docker-build", "pulumi")
+_OF_GOOGLE = ("project", "region")
+
+
+def key(name: str) -> str:
+    """How a stack file calls a field of `Stack`."""
+    return f"gcp:{name}" if name in _OF_GOOGLE else NAMESPACE + name
+
+
+def _unknown_key(loc: tuple[int | str, ...]) -> str:
+    """What to write in place of a key that its model does not know."""
+    model: type[BaseModel] = Stack
+    for part in loc[:-1]:
+        if part in model.model_fields:
+            model = next(_models(model.model_fields[str(part)].annotation))
+    return _instead(str(loc[-1]), [field for field in model.model_fields if field != "name"])
+
+
+def _instead(given: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(given, known, n=1)
+    return f"unknown key; did you mean {near[0]!r}?" if near else f"unknown key; known: {known}"
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models inside Optional[…], Mapping[…] and the like."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models(inner)
+
+
+def load(stack: str, values: Mapping[Any, object], folder: Path = Path("stacks")) -> Stack:
+    """The stack named `stack` from its configuration, keyed as in the stack file in `folder`.
+
+    Raises:
+        UserError: something is missing, unknown or impossible; one line names each mistake.
+    """
+    known = {key(name): name for name in Stack.model_fields if name != "name"}
+    given: dict[str, Any] = {"name": stack}
+    unknown: list[str] = []
+    for given_key, value in ((str(k), v) for k, v in values.items()):
+        if given_key in known:
+            given[known[given_key]] = value
+        elif given_key.partition(":")[0] not in OTHER_NAMESPACES:
+            unknown.append(f"{_line(given_key)}: {_instead(given_key, [*known])}")
+    if unknown:
+        raise UserError("; ".join(f"stacks/Pulumi.{stack}.yaml: {one}" for one in unknown))
+    _add_accounts_of_file(stack, given, folder)
+    try:
+        return Stack.model_validate(given)
+    except ValidationError as error:
+        raise UserError("; ".join(_sentence(stack, e) for e in error.errors())) from None
+
+
+def _add_accounts_of_file(stack: str, given: dict[str, Any], folder: Path) -> None:
+    """Put the accounts of `accounts_file` beside those of the stack file."""
+    name = given.get("accounts_file")
+    if not isinstance(name, str):
+        return
+    key = f"stacks/Pulumi.{stack}.yaml: {NAMESPACE}accounts_file: {name!r}"
+    try:
+        more = _parsed(folder / name)
+    except OSError:
+        raise UserError(f"{key}: no such file beside the stack file") from None
+    except ValueError as error:
+        raise UserError(f"{key}: {error}") from None
+    if not isinstance(more, dict):
+        raise UserError(f"{key}: no accounts by name in it, as under `accounts:`")
+    found = cast("dict[object, object]", more)
+    own: object = given.get("accounts") or {}
+    if isinstance(own, Mapping):
+        here = cast("Mapping[object, object]", own)
+        for account in here.keys() & found.keys():
+            raise UserError(f"{key}: accounts.{account} is in the stack file too; keep one of them")
+        given["accounts"] = {**here, **found}
+
+
+def _sentence(stack: str, error: Any) -> str:
+    loc: tuple[int | str, ...] = tuple(part for part in error["loc"] if part != "[key]")
+    where = key(".".join(_line(str(part)) for part in loc)) if loc else ""
+    if error["type"] == "extra_forbidden":
+        what = _unknown_key(loc)
+    elif error["type"] == "missing":
+        what = "missing"
+    elif error["type"] == "value_error":
+        what = error["msg"].removeprefix("Value error, ")
+    else:
+        what = f"{_shown(error['input'])}: {error['msg'][:1].lower()}{error['msg'][1:]}"
+    return f"stacks/Pulumi.{stack}.yaml: " + (f"{where}: {what}" if where else what)
+
+
+def _line(text: str) -> str:
+    """A key as it can stand in a line."""
+    return text if text.isprintable() else repr(text)
+
+
+def _shown(value: object) -> str:
+    """A value as it can stand in a line."""
+    text = repr(value)
+    return text if len(text) <= 100 else text[:99] + "…"
+
+
+def from_engine(stack: str, values: Mapping[str, str]) -> Stack:
+    """The stack from the engine's flat configuration, where objects are JSON text."""
+
+    def parse(text: str) -> object:
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            return text
+
+    return load(stack, {k: parse(v) if k.startswith(NAMESPACE) else v for k, v in values.items()})
+
+
+def read(file: Path) -> Stack:
+    """The stack of a stack file, `Pulumi.<stack>.yaml`, without the engine.
+
+    Raises:
+        UserError: there is no such file, or it is not a stack file that makes sense.
+    """
+    stack = file.name.removeprefix("Pulumi.").removesuffix(".yaml")
+    try:
+        document = _parsed(file)
+    except OSError:
+        raise UserError(
+            f"{file}: no such stack file; `pulumi stack init {stack}` begins one,"
+            " stacks/Pulumi.dev.yaml shows how it looks"
+        ) from None
+    except ValueError as error:
+        raise UserError(f"{file}: {error}") from None
+    try:
+        config = _Document.model_validate(document).config
+    except ValidationError:
+        raise UserError(
+            f"{file}: no `config:` in it; stacks/Pulumi.dev.yaml shows how it looks"
+        ) from None
+    return load(stack, config, file.parent)
+
+
+def _parsed(file: Path) -> object:
+    """What stands in a YAML file; ValueError, in one line, where that is none."""
+    try:
+        return yaml.safe_load(file.read_text())
+    # Beside its own errors, the parser raises Python's: 2026-99-99 is no date, and [[[[… too deep.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ValueError(f"not YAML: {_line(' '.join(str(error).split()))}") from None
+
+
+class _Document(BaseModel):
+    """A stack file: the engine keeps keys of its own beside `config`."""
+
+    config: dict[Any, object]

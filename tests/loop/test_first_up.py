@@ -22,6 +22,7 @@ def restore(deployment: Deployment, file: str) -> None:
     (deployment.root / file).write_text((ROOT / file).read_text())
 
 
+@pytest.mark.deep
 def test_what_does_not_wait_for_its_api_fails_and_names_it(deployment: Deployment) -> None:
     deployment.edit(
         "stacks/release.py", 'depends_on=[self._foundation.service("storage")]', "depends_on=[]"

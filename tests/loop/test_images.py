@@ -62,6 +62,7 @@ def test_editing_what_all_share_changes_all(deployed: Deployment) -> None:
     assert rebuilt(planned_after(deployed, "pipeline/tweets.py")) == {"app", "scraper", "trainer"}
 
 
+@pytest.mark.deep
 def test_with_images_by_digest_nothing_needs_docker(deployed: Deployment) -> None:
     built = {
         resource["urn"].rpartition("::")[2]: resource["outputs"]["repoDigest"]

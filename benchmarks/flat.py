@@ -3,8 +3,8 @@
 The twin is source text: SDK calls one after the other, a loop over the accounts of each project, no
 components, no configuration models, no checks. It is made from what the real program registers
 under mocks, so it never falls behind. Values that the program takes straight from a resource stay
-references; values that it derives (a concatenation, JSON) are written out, with the dependency, so
-the twin does rather less than a person's flat program would.
+references; values that it derives from resources (a concatenation, JSON) are derived with one
+`apply` on the same resources, which gives what they came to.
 """
 
 # pyright: reportPrivateUsage=false
@@ -132,21 +132,20 @@ class _Writer:
         }
 
     def statement(self, one: Registered) -> str:
-        derived: set[int] = set()
         inputs = dict(one.inputs)
         if isinstance(one.resource, gcp.Provider):
             # The SDK hands it over as JSON in a text; a program writes it as it is.
             inputs["default_labels"] = json.loads(_data(inputs["default_labels"]).value)
-        arguments = [f"{k}={self._value(v, derived)}" for k, v in inputs.items()]
+        arguments = [f"{k}={self._value(v)}" for k, v in inputs.items()]
         call = ", ".join(
-            [_text(one.name), *arguments, f"opts=ResourceOptions({self._options(one, derived)})"]
+            [_text(one.name), *arguments, f"opts=ResourceOptions({self._options(one)})"]
         )
         return f"r{one.number} = {_path(type(one.resource))}({call})"
 
-    def _options(self, one: Registered, derived: set[int]) -> str:
+    def _options(self, one: Registered) -> str:
         given = one.options
         provider = _provider(one)
-        needs = sorted(derived | {n for r in _listed(given.depends_on) for n in self._all(r)})
+        needs = sorted({n for r in _listed(given.depends_on) for n in self._all(r)})
         parts: list[str] = []
         if provider is not None and type(one.resource).__module__.startswith("pulumi_gcp"):
             parts.append(f"provider=r{self._numbers[id(provider)]}")
@@ -166,27 +165,32 @@ class _Writer:
         for child in resource._childResources:
             yield from self._all(child)
 
-    def _value(self, value: Any, derived: set[int]) -> str:
+    def _value(self, value: Any) -> str:
         if isinstance(value, pulumi.Output):
             output = cast("pulumi.Output[Any]", value)
             if id(output) in self._known:
                 return self._known[id(output)]
             done = _data(output)
-            derived |= {self._numbers[id(r)] for r in done.resources if id(r) in self._numbers}
-            return self._value(done.value, derived)
+            behind = sorted(self._numbers[id(r)] for r in done.resources if id(r) in self._numbers)
+            value = self._value(done.value)
+            if not behind:
+                return value
+            sources = ", ".join(f"r{number}.id" for number in behind)
+            # The value is an argument, or the last account's would be that of all.
+            return f"pulumi.Output.all({sources}).apply(lambda _, value={value}: value)"
         cls: type = type(cast("object", value))
         if _types.is_input_type(cls):
             names = _types.input_type_py_to_pulumi_names(cls)
             given = cast("dict[str, Any]", vars(value))
             fields = {python: given.get(python) for python in names}
-            inner = (f"{k}={self._value(v, derived)}" for k, v in fields.items() if v is not None)
+            inner = (f"{k}={self._value(v)}" for k, v in fields.items() if v is not None)
             return f"{_path(cls)}({', '.join(inner)})"
         if isinstance(value, Mapping):
             pairs = cast("Mapping[str, Any]", value).items()
-            return "{" + ", ".join(f"{_text(k)}: {self._value(v, derived)}" for k, v in pairs) + "}"
+            return "{" + ", ".join(f"{_text(k)}: {self._value(v)}" for k, v in pairs) + "}"
         if isinstance(value, Sequence) and not isinstance(value, str):
             items = cast("Sequence[Any]", value)
-            return f"[{', '.join(self._value(v, derived) for v in items)}]"
+            return f"[{', '.join(self._value(v) for v in items)}]"
         return _text(value) if isinstance(value, str) else repr(value)
 
 

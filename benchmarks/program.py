@@ -251,30 +251,33 @@ def exponent(points: Mapping[int, float]) -> float:
     ).slope
 
 
-# What both import: the SDK's modules that the program uses load when an attribute is first read.
-_SDK = "import pulumi, pulumi_gcp as gcp, pulumi_docker, pulumi_docker_build\n"
-_TOUCH = "gcp.{}.__name__\n"
-
-
 def imports(rounds: int) -> tuple[list[float], list[float]]:
     """Seconds to import the program's modules, and the SDK's modules that it needs, in turn."""
-    used = sorted(
-        {
-            name
-            for file in (ROOT / "stacks").glob("*.py")
-            if "compute" not in (text := file.read_text())
-            for name in re.findall(r"\bgcp\.([a-z]+[a-z0-9]*)\.", text)
-        }
-    )
-    touch = "".join(_TOUCH.format(name) for name in used)
-    text = (ROOT / "__main__.py").read_text().partition("\ndef main")[0]
-    program = text + "\nimport pulumi_gcp as gcp\n" + touch
-    times: tuple[list[float], list[float]] = ([], [])
+    header = (ROOT / "__main__.py").read_text().partition("\ndef main")[0]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def run(source: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-c", source],
+            env=environment,
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        ).stdout
+
+    loaded = run(f"{header}\nimport sys\nprint(*(m for m in sys.modules if m[:7] == 'stacks.'))")
+    files = (ROOT / f"{module.replace('.', '/')}.py" for module in loaded.split())
+    texts = [file.read_text() for file in files if file.exists()]
+    # A module of the SDK loads when its first class is asked for.
+    classes = sorted({c for text in texts for c in re.findall(r"\bgcp\.[a-z0-9]+\.[A-Z]\w+", text)})
+    sdk = "import pulumi, pulumi_gcp as gcp, pulumi_docker, pulumi_docker_build\n"
+    needed = "\n".join(classes)
+    program = f"{header}\nimport pulumi_gcp as gcp\n{needed}"
+    times: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds):
-        for kept, source in zip(times, (program, _SDK + touch), strict=True):
+        for kept, source in zip(times, (program, sdk + needed), strict=True):
             began = time.perf_counter()
-            subprocess.run([sys.executable, "-c", source], env=environment, check=True)
+            run(source)
             kept.append(time.perf_counter() - began)
     return times
 

@@ -9,6 +9,8 @@ from local import pulumi
 from tests.loop.deployment import Deployment
 from tests.loop.test_gestures import WEATHER
 
+pytestmark = pytest.mark.deep
+
 IMAGE = "docker:index/image:Image"
 
 
@@ -62,7 +64,6 @@ def test_editing_what_all_share_changes_all(deployed: Deployment) -> None:
     assert rebuilt(planned_after(deployed, "pipeline/tweets.py")) == {"app", "scraper", "trainer"}
 
 
-@pytest.mark.deep
 def test_with_images_by_digest_nothing_needs_docker(deployed: Deployment) -> None:
     built = {
         resource["urn"].rpartition("::")[2]: resource["outputs"]["repoDigest"]

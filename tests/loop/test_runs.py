@@ -11,6 +11,8 @@ import pytest
 from local.secrets import Secrets
 from tests.loop.deployment import Deployment, Values
 
+pytestmark = pytest.mark.deep
+
 RESULT = "runs/train-local-once/result.json"
 MACHINE = "train-local-once"
 AGAIN = "is finished already: nothing is trained"
@@ -48,7 +50,6 @@ def boots(deployment: Deployment) -> str:
     return deployment.wait_until_off(MACHINE)
 
 
-@pytest.mark.deep
 def test_refreshing_a_machine_that_is_off_changes_nothing(finished: Deployment) -> None:
     before, log = trained(finished), boots(finished)
     finished.pulumi("refresh", "--yes", "--skip-preview")
@@ -87,7 +88,6 @@ def test_a_machine_that_is_gone_is_made_again_by_a_refresh_and_trains_nothing(
     assert trained(finished) == before
 
 
-@pytest.mark.deep
 def test_a_machine_that_is_gone_is_forgotten_by_dropping_its_run_with_a_refresh(
     finished: Deployment,
 ) -> None:
@@ -104,7 +104,6 @@ def test_a_machine_that_is_gone_is_forgotten_by_dropping_its_run_with_a_refresh(
     assert trained(finished) == before
 
 
-@pytest.mark.deep
 def test_a_secret_whose_version_was_destroyed_by_hand_keeps_what_the_operator_gave_it(
     finished: Deployment,
 ) -> None:

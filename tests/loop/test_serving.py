@@ -12,6 +12,8 @@ from tests.app.releases import point, publish
 from tests.app.tiny_model import build
 from tests.loop.deployment import Deployment
 
+pytestmark = pytest.mark.deep
+
 FIRST, SECOND = "20261122T101500Z-0123abcd", "20261123T101500Z-4567cdef"
 ACCOUNT = {"source": "archive", "consent": "a made-up account"}
 

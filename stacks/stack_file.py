@@ -4,7 +4,7 @@ import difflib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, cast, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -26,9 +26,12 @@ def key(name: str) -> str:
 def _unknown_key(loc: tuple[int | str, ...]) -> str:
     """What to write in place of a key that its model does not know."""
     model: type[BaseModel] = Stack
-    for part in loc[:-1]:
-        if part in model.model_fields:
-            model = next(_models(model.model_fields[str(part)].annotation))
+    path = iter(loc[:-1])
+    for part in path:
+        annotation = model.model_fields[str(part)].annotation
+        model = next(_models(annotation))
+        if get_origin(annotation) in (Mapping, tuple):
+            next(path)  # which of many: its name, which may be that of a field, or its number
     return _instead(str(loc[-1]), [field for field in model.model_fields if field != "name"])
 
 

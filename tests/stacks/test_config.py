@@ -213,3 +213,18 @@ def test_machines_that_exist_are_accepted(machine: str, gpu: tuple[str, int] | N
 def test_machines_that_do_not_exist_are_refused(machine: str, gpu: tuple[str, int] | None) -> None:
     with pytest.raises(ValueError, match=r"machine_type|gpu"):
         machines.check(machine, gpu)
+
+
+@pytest.mark.parametrize("name", ["handle", "serve", "accounts"])
+def test_an_account_named_like_a_key_has_its_mistakes_named_all_the_same(name: str) -> None:
+    values = stack_values("dev")
+    values["gpt2-bots:accounts"] = {name: {**ARCHIVE, "hande": "x"}}
+    with pytest.raises(UserError, match=rf"accounts\.{name}\.hande: .*did you mean 'handle'"):
+        stack_file.load("dev", values)
+
+
+def test_a_mistake_in_one_of_several_fallbacks_is_named() -> None:
+    values = stack_values("prod")
+    values["gpt2-bots:training"]["fallbacks"] = [{"machine_type": "g2-standard-8", "gqu": 1}]
+    with pytest.raises(UserError, match=r"fallbacks\.0\.gqu: .*did you mean 'gpu'"):
+        stack_file.load("prod", values)

@@ -5,6 +5,7 @@ import json
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -169,6 +170,20 @@ class Deployment:
         # Google's client reads the metadata server's address once in a process.
         importlib.reload(_metadata)
         return cloud
+
+    def bots(self, *arguments: str, given: str | None = None, ok: bool = True) -> str:
+        """Run the operator's command; its output. Fails unless it ends as expected."""
+        done = subprocess.run(
+            [sys.executable, "-m", "bots", *arguments, "--config-file", str(self.file)],
+            input=given,
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            check=False,
+        )
+        assert (done.returncode == 0) == ok, done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stdout + done.stderr
 
     def status(self) -> Status:
         """What `bots status --json` shows."""

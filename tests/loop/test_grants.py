@@ -6,8 +6,6 @@ import os
 import random
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import timedelta
@@ -51,17 +49,6 @@ class Loop(Deployment):
     trainings = 0
     # What `:live` of the keeper is.
     released: str | None = None
-
-    def bots(self, *arguments: str, given: str | None = None) -> None:
-        done = subprocess.run(
-            [sys.executable, "-m", "bots", *arguments, "--config-file", str(self.file)],
-            input=given,
-            capture_output=True,
-            text=True,
-            cwd=ROOT,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
 
     def seed(self) -> None:
         """What the world brings: tweets and keys."""

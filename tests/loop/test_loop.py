@@ -1,8 +1,6 @@
 """The whole loop, from tweets to posted tweets, on the real engine and with real training."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -30,19 +28,6 @@ WEATHER = {
 
 class Loop(Deployment):
     """The gestures of the loop."""
-
-    def bots(self, *arguments: str, given: str | None = None, ok: bool = True) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "bots", *arguments, "--config-file", str(self.file)],
-            input=given,
-            capture_output=True,
-            text=True,
-            cwd=ROOT,
-            check=False,
-        )
-        assert (done.returncode == 0) == ok, done.stderr
-        assert "Traceback" not in done.stderr
-        return done.stdout + done.stderr
 
     def seed(self) -> None:
         """What the world brings: a base model, tweets, keys."""

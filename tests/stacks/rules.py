@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
+from local import apis
 from local.iam import ROLES
 from local.provider.schema import resource_type
 from local.provider.wire import MARKER
@@ -30,24 +31,6 @@ _OBJECT = "gcp:storage/bucketObject:BucketObject"
 _MACHINE = "gcp:compute/instanceFromTemplate:InstanceFromTemplate"
 _TEMPLATE = "gcp:compute/instanceTemplate:InstanceTemplate"
 
-# The API behind each part of the SDK.
-_APIS = {
-    "artifactregistry": "artifactregistry",
-    "billing": "billingbudgets",
-    "cloudbuild": "cloudbuild",
-    "cloudrunv2": "run",
-    "cloudscheduler": "cloudscheduler",
-    "compute": "compute",
-    "logging": "logging",
-    "monitoring": "monitoring",
-    "pubsub": "pubsub",
-    "secretmanager": "secretmanager",
-    "serviceaccount": "iam",
-    "storage": "storage",
-    "workflows": "workflows",
-    "projects/iAMCustomRole": "iam",
-    "projects/iAMMember": "cloudresourcemanager",
-}
 # A name of at most 63 characters that may be part of a host's.
 _LABEL = r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
 # The input with the physical name, and what Google takes for one.
@@ -319,13 +302,14 @@ def services(declared: Recorder) -> Iterator[str]:
             yield f"{service.name}: disableOnDestroy: others of the project may use it"
     behind = _behind(declared)
     for resource in declared.of_google:
-        module = resource.type.split(":")[1]
-        api = _APIS.get(module, _APIS.get(module.partition("/")[0]))
         if resource.type == _SERVICE:
             continue
-        if api is None:
-            yield f"{resource.name}: which API is behind {module}? Say so in {__name__}"
-        elif api not in {enabled.get(needed) for needed in behind[resource.key]}:
+        try:
+            api = apis.api_of(resource.type)
+        except KeyError:
+            yield f"{resource.name}: which API is behind it? Say so in {apis.__name__}"
+            continue
+        if api not in {enabled.get(needed) for needed in behind[resource.key]}:
             yield f"{resource.name}: does not stand on the service {api!r}"
 
 

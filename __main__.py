@@ -1,5 +1,7 @@
 """Declares one stack of tweet bots on Google Cloud, as its stack file asks."""
 
+import asyncio
+
 import pulumi
 
 from pipeline.errors import UserError
@@ -16,26 +18,28 @@ from stacks.serving import Serving
 from stacks.watcher import Watcher
 
 
-def main() -> None:
-    """Declare everything, project by project."""
+async def main() -> pulumi.Inputs:
+    """Declare everything, project by project; what comes back are the stack's outputs."""
     try:
         stack = stack_file.from_engine(pulumi.get_stack(), pulumi.runtime.get_config_env())
     except UserError as error:
         raise pulumi.RunError(str(error)) from None
 
     first, *further = stack.by_project()
-    foundation, monitoring = declare(first, Project(first, further=False))
+    foundation, monitoring = await declare(first, Project(first, further=False))
     for part in further:
-        declare(part, Project(part, further=True))
+        await declare(part, Project(part, further=True))
     if monitoring is not None:
         monitoring.budget([first.project, *(part.project for part in further)])
 
-    pulumi.export("data_bucket", foundation.data.name)
-    pulumi.export("models_bucket", foundation.models.name)
-    pulumi.export("registry", foundation.registry.url)
+    return {
+        "data_bucket": foundation.data.name,
+        "models_bucket": foundation.models.name,
+        "registry": foundation.registry.url,
+    }
 
 
-def declare(stack: Stack, project: Project) -> tuple[Foundation, Monitoring | None]:
+async def declare(stack: Stack, project: Project) -> tuple[Foundation, Monitoring | None]:
     """One project's share of the stack, in the order in which one part stands on another."""
     foundation = Foundation(stack, project)
     images = Images(foundation)
@@ -44,6 +48,9 @@ def declare(stack: Stack, project: Project) -> tuple[Foundation, Monitoring | No
     Watcher(foundation, images, release)
     for name, bot in stack.accounts.items():
         Account(name, bot, foundation, scraper, images, release)
+        # The SDK sends what is declared when the program yields. Where it yields at its end alone,
+        # the SDK's wait for it all takes time with the square of the accounts.
+        await asyncio.sleep(0)
     served = {name: bot.serve for name, bot in stack.accounts.items() if bot.serve is not None}
     if served:
         Serving(served, foundation, images)
@@ -56,4 +63,4 @@ def declare(stack: Stack, project: Project) -> tuple[Foundation, Monitoring | No
     return foundation, monitoring
 
 
-main()
+pulumi.run(main)

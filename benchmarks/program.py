@@ -253,7 +253,7 @@ def exponent(points: Mapping[int, float]) -> float:
 
 def imports(rounds: int) -> tuple[list[float], list[float]]:
     """Seconds to import the program's modules, and the SDK's modules that it needs, in turn."""
-    header = (ROOT / "__main__.py").read_text().partition("\ndef main")[0]
+    header = (ROOT / "__main__.py").read_text().partition("\nasync def main")[0]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
 
     def run(source: str) -> str:

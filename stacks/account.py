@@ -96,7 +96,7 @@ class Account(Component):
         live = docker_build.Index(
             f"{self._name}-live",
             docker_build.IndexArgs(
-                tag=pulumi.Output.concat(self._foundation.registry.url, "/", self._name, ":live"),
+                tag=f"{self._foundation.registry.url}/{self._name}:live",
                 sources=[images.app],
                 push=True,
             ),
@@ -146,7 +146,7 @@ class Account(Component):
             self._foundation,
             physical_name=naming.job(stack, self._name, "post"),
             # A job looks its tag up at each execution, so that a release needs no rollout.
-            image=pulumi.Output.concat(self._foundation.registry.url, "/", self._name, ":live"),
+            image=f"{self._foundation.registry.url}/{self._name}:live",
             args=["post"],
             runs_as=poster,
             env={

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import pulumi
 import pulumi_gcp as gcp
 
 from pipeline import layout
@@ -18,11 +17,11 @@ _FIRST = "cloudresourcemanager"
 
 @dataclass(frozen=True)
 class Registry:
-    """The image repository, and where it answers."""
+    """The image repository, the host that it answers at, and what its images' names begin with."""
 
     repository: gcp.artifactregistry.Repository
     host: str
-    url: pulumi.Output[str]
+    url: str
 
 
 class Foundation(Component):
@@ -61,7 +60,22 @@ class Foundation(Component):
                 role="roles/logging.logWriter",
                 member=identity.member,
             ),
-            self.child(self.service("cloudresourcemanager")),
+            self.child(self.service(_FIRST)),
+        )
+
+    def may_use_images(
+        self, grant: str, identity: gcp.serviceaccount.Account, access: str
+    ) -> gcp.artifactregistry.RepositoryIamMember:
+        """Let an identity read the registry ("reader") or push to it, too ("writer")."""
+        return gcp.artifactregistry.RepositoryIamMember(
+            self.named(grant),
+            gcp.artifactregistry.RepositoryIamMemberArgs(
+                repository=self.registry.repository.repository_id,
+                location=self.stack.region,
+                role=f"roles/artifactregistry.{access}",
+                member=identity.member,
+            ),
+            self.child(),
         )
 
     def service(self, api: str) -> gcp.projects.Service:
@@ -127,5 +141,5 @@ class Foundation(Component):
             self.child(self.service("artifactregistry")),
         )
         host = f"{self.stack.region}-docker.pkg.dev"
-        url = pulumi.Output.concat(host, "/", self.stack.project, "/", repository.repository_id)
+        url = f"{host}/{self.stack.project}/{naming.repository(self.stack.name)}"
         return Registry(repository, host, url)

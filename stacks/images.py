@@ -37,9 +37,7 @@ class Images(Component):
             # A tag of its own, so that no clean-up of untagged images takes what jobs name by
             # digest. The context is the repository; <Dockerfile>.dockerignore admits what each
             # program copies, so that nothing else rebuilds it.
-            image_name=pulumi.Output.concat(
-                registry.url, "/", program, ":", self._foundation.stack.name
-            ),
+            image_name=f"{registry.url}/{program}:{self._foundation.stack.name}",
             build=docker.DockerBuildArgs(
                 context=".",
                 dockerfile=f"{folder}/Dockerfile",

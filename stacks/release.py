@@ -35,16 +35,7 @@ class Release(Component):
         builder = foundation.identity("build", "builds the images of releases")
         foundation.models.grant("build", builder.member, READ, "releases/", "rollout/")
         foundation.models.may_list("build", builder.member)
-        gcp.artifactregistry.RepositoryIamMember(
-            self.named("build-push"),
-            gcp.artifactregistry.RepositoryIamMemberArgs(
-                repository=foundation.registry.repository.repository_id,
-                location=foundation.stack.region,
-                role="roles/artifactregistry.writer",
-                member=builder.member,
-            ),
-            self.child(),
-        )
+        foundation.may_use_images("build-push", builder, "writer")
         foundation.may_log("build", builder)
         return builder
 
@@ -120,6 +111,6 @@ class Release(Component):
                 # Text from outside: handed over as a value, never spliced into the script.
                 "OBJECT=$_OBJECT",
                 pulumi.Output.concat("MODELS=", self._foundation.models.name),
-                pulumi.Output.concat("REPOSITORY=", self._foundation.registry.url),
+                f"REPOSITORY={self._foundation.registry.url}",
             ],
         )

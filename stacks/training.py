@@ -57,16 +57,7 @@ class Training(Component):
                 "trainer", member, WRITE, "releases/", "rollout/live/", "runs/", "leases/"
             ),
             foundation.models.may_list("trainer", member),
-            gcp.artifactregistry.RepositoryIamMember(
-                self.named("trainer-pull"),
-                gcp.artifactregistry.RepositoryIamMemberArgs(
-                    repository=foundation.registry.repository.repository_id,
-                    location=foundation.stack.region,
-                    role="roles/artifactregistry.reader",
-                    member=member,
-                ),
-                self.child(),
-            ),
+            foundation.may_use_images("trainer-pull", self._trainer, "reader"),
             foundation.may_log("trainer", self._trainer),
         ]
 

@@ -50,16 +50,7 @@ class Watcher(Component):
         foundation.data.may_list("watcher", member)
         foundation.models.grant("watcher", member, READ, "rollout/")
         foundation.models.may_list("watcher", member)
-        gcp.artifactregistry.RepositoryIamMember(
-            self.named("watcher-tags"),
-            gcp.artifactregistry.RepositoryIamMemberArgs(
-                repository=foundation.registry.repository.repository_id,
-                location=foundation.stack.region,
-                role="roles/artifactregistry.reader",
-                member=member,
-            ),
-            self.child(),
-        )
+        foundation.may_use_images("watcher-tags", identity, "reader")
         gcp.pubsub.TopicIAMMember(
             self.named("watcher-publish"),
             gcp.pubsub.TopicIAMMemberArgs(

@@ -262,9 +262,9 @@ MISTAKES: dict[str, Plant | InProgram | InStackFile] = {
         "stacks/scraper.py", 'self.named("x-bearer")', '"anna-x-keys"'
     ),
     "an output in a text": InProgram(
-        "stacks/account.py",
-        'pulumi.Output.concat(self._foundation.registry.url, "/", self._name, ":live")',
-        'f"{self._foundation.registry.url}/{self._name}:live"',
+        "stacks/job.py",
+        'pulumi.Output.concat("https://run.googleapis.com/v2/", job.id, ":run")',
+        'f"https://run.googleapis.com/v2/{job.id}:run"',
     ),
     "a protected job": InProgram("stacks/job.py", "deletion_protection=False,", ""),
     "names that ignore their limit": InProgram("stacks/naming.py", "30)", "300)"),

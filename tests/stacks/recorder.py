@@ -18,7 +18,8 @@ from unittest import mock
 
 import pulumi
 import yaml
-from pulumi.runtime import mocks
+from google.protobuf.json_format import MessageToDict
+from pulumi.runtime import mocks, settings
 
 ROOT = Path(__file__).parents[2]
 PROJECT_NUMBER = "123456789012"
@@ -108,10 +109,6 @@ class Recorder(mocks.Mocks):
             ignore_changes=tuple(request.ignoreChanges),
         )
 
-    def export(self, name: str, value: Any) -> None:
-        """What the program's own `pulumi.export` calls."""
-        pulumi.Output.from_input(value).apply(lambda known: self.outputs.update({name: known}))
-
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]]]:
         self.calls.append(args.token)
         if args.token == "gcp:storage/getProjectServiceAccount:getProjectServiceAccount":
@@ -155,6 +152,11 @@ class _Monitor(mocks.MockMonitor):
             self._recorder.registered(request, response.urn)
         return response
 
+    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802
+        if "pulumi:pulumi:Stack::" in request.urn:
+            self._recorder.outputs.update(MessageToDict(request.outputs))
+        return super().RegisterResourceOutputs(request)
+
 
 def _provider(args: mocks.MockResourceArgs) -> str:
     return (args.provider or "").rpartition("pulumi:providers:gcp::")[2]
@@ -171,7 +173,6 @@ def declare(stack: str, values: Mapping[str, Any], main: Path = ROOT / "__main__
     config = {k: v if isinstance(v, str) else json.dumps(v) for k, v in values.items()}
     environment = {"PULUMI_CONFIG": json.dumps(config), "PULUMI_ERROR_OUTPUT_STRING": "1"}
 
-    @pulumi.runtime.test
     def program() -> None:
         runpy.run_path(str(main))
 
@@ -185,11 +186,13 @@ def declare(stack: str, values: Mapping[str, Any], main: Path = ROOT / "__main__
             preview=False,
             monitor=_Monitor(recorder),
         )
-        with (
-            mock.patch.dict(os.environ, environment),
-            mock.patch.object(pulumi, "export", recorder.export),
-        ):
-            program()
+        settings.ROOT.set(None)  # the mocks' own stack takes no program
+        # A program that failed leaves behind what it still waited for.
+        left: Any = settings.SETTINGS
+        left.rpc_manager.clear()
+        left.outputs.clear()
+        with mock.patch.dict(os.environ, environment):
+            loop.run_until_complete(pulumi.runtime.run_in_stack(program))
     finally:
         loop.run_until_complete(loop.shutdown_default_executor())
         asyncio.set_event_loop(None)

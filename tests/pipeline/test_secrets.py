@@ -6,7 +6,7 @@ from google.oauth2.credentials import Credentials
 
 from local import iam
 from pipeline import secrets
-from pipeline.secrets import SecretError
+from pipeline.google import GoogleError
 from tests.conftest import SecretManager
 
 KEYS = "projects/test/secrets/keys"
@@ -45,11 +45,11 @@ def test_a_missing_grant_is_an_error_that_names_secret_and_permission(
 ):
     secret_manager.give("keys", "sesame")
     secret_manager.grants.clear()
-    with pytest.raises(SecretError) as error:
+    with pytest.raises(GoogleError) as error:
         secrets.latest(KEYS)
     assert KEYS in str(error.value)
     assert "secretmanager.versions.access" in str(error.value)
-    with pytest.raises(SecretError, match=r"secretmanager\.versions\.add"):
+    with pytest.raises(GoogleError, match=r"secretmanager\.versions\.add"):
         secrets.add_version(KEYS, "sesame")
 
 
@@ -57,7 +57,7 @@ def test_what_is_added_is_the_newest(secret_manager: SecretManager):
     (reader,) = secret_manager.grants
     adder = iam.Grant(reader.member, "roles/secretmanager.secretVersionAdder", reader.resource)
     secret_manager.grants.append(adder)
-    with pytest.raises(SecretError, match="deploy the stack first"):
+    with pytest.raises(GoogleError, match="deploy the stack first"):
         secrets.add_version(KEYS, "new")
     secret_manager.give("keys", "old")
     secrets.add_version(KEYS, "new")
@@ -67,6 +67,6 @@ def test_what_is_added_is_the_newest(secret_manager: SecretManager):
 def test_what_is_no_text_is_an_error_that_shows_nothing(secret_manager: SecretManager):
     secret_manager.secrets.create("keys")
     secret_manager.secrets.add_version("keys", b"sesame\xff")
-    with pytest.raises(SecretError, match="is no text") as error:
+    with pytest.raises(GoogleError, match="is no text") as error:
         secrets.latest(KEYS)
     assert "sesame" not in str(error.value)

@@ -1,0 +1,46 @@
+"""A double of Google's REST APIs that answers as it is told."""
+
+import json
+from collections import deque
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+
+class Google:
+    """Gives out the answers it was told, and remembers what was asked."""
+
+    def __init__(self) -> None:
+        self.answers: deque[tuple[int, Any]] = deque()
+        self.asked: list[tuple[str, str, Any]] = []
+        google = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def answer(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                google.asked.append((self.command, self.path, json.loads(body or "null")))
+                status, document = google.answers.popleft()
+                data = json.dumps(document).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            do_GET = do_POST = answer  # noqa: N815
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.server.block_on_close = False
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/"
+        self._thread = Thread(target=self.server.serve_forever, args=(0.02,))
+        self._thread.start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self._thread.join()
+        self.server.server_close()

@@ -87,38 +87,35 @@ def secret_values(task: Task, world: World) -> dict[str, str]:
     return values
 
 
-class Job(Kind):
-    """A job; it looks its image and its secrets up anew at each execution."""
+class RunKind(Kind):
+    """What jobs and services share: their record, and what they are refused for."""
 
+    noun: ClassVar[str]
     replace_on: ClassVar = frozenset({"name", "location", "project"})
     renewed: ClassVar = frozenset({"generation", "etag", "updateTime"})
 
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def check(self, inputs: Json) -> list[tuple[str, str]]:
-        """What Cloud Run refuses, and what only the cloud has."""
-        return list(_complaints(inputs))
-
     def create(self, name: str, inputs: Json) -> tuple[str, Json]:
-        """Refused while its image, its account or a secret's version is not there."""
+        """Refused while what it runs is not there."""
         del name
-        self._must_be_startable(inputs)
-        job = f"projects/{inputs['project']}/locations/{inputs['location']}/jobs/{inputs['name']}"
+        self.must_be_startable(inputs)
+        location = f"projects/{inputs['project']}/locations/{inputs['location']}"
+        id = f"{location}/{self.noun}s/{inputs['name']}"  # noqa: A001
         now = self._world.timestamp()
-        return job, {
-            "uid": job,
+        return id, {
+            "uid": id,
             "generation": "1",
             "observedGeneration": "1",
             "createTime": now,
             "updateTime": now,
-            "executionCount": 0,
         }
 
     def update(self, id: str, old_outputs: Json, inputs: Json) -> Json:  # noqa: A002
         """Refused as creating is."""
         del id
-        self._must_be_startable(inputs)
+        self.must_be_startable(inputs)
         generation = str(int(old_outputs.get("generation", "1")) + 1)
         return {
             "generation": generation,
@@ -130,17 +127,41 @@ class Job(Kind):
         """Refused by the provider unless its protection was lifted."""
         if outputs.get("deletionProtection", True):
             raise GoogleError(
-                f"the job {short(id)} is protected: set deletionProtection to false and run `up` "
-                "before it is destroyed"
+                f"the {self.noun} {short(id)} is protected: set deletionProtection to false and "
+                "run `up` before it is destroyed"
             )
 
-    def _must_be_startable(self, inputs: Json) -> None:
-        task = Task.of(inputs, self._world)
-        must_exist(self._world, task.account)
-        if self._world.machine.resolve(task.image) is None:
+    def must_be_startable(self, inputs: Json) -> None:
+        """Raise GoogleError where its image, its account or anything else is missing."""
+        raise NotImplementedError
+
+    def must_have(self, image: str, account: str) -> None:
+        """Raise GoogleError where there is no such account or image."""
+        must_exist(self._world, account)
+        if self._world.machine.resolve(image) is None:
             raise GoogleError(
-                f"Image '{task.image}' not found: push it before the job that runs it is created"
+                f"Image '{image}' not found: push it before the {self.noun} that runs it is created"
             )
+
+
+class Job(RunKind):
+    """A job; it looks its image and its secrets up anew at each execution."""
+
+    noun: ClassVar = "job"
+
+    def check(self, inputs: Json) -> list[tuple[str, str]]:
+        """What Cloud Run refuses, and what only the cloud has."""
+        return list(_complaints(inputs))
+
+    def create(self, name: str, inputs: Json) -> tuple[str, Json]:
+        """Nothing has run yet."""
+        id, outputs = super().create(name, inputs)  # noqa: A001
+        return id, {**outputs, "executionCount": 0}
+
+    def must_be_startable(self, inputs: Json) -> None:
+        """Its secrets' versions are looked up when it is declared, too."""
+        task = Task.of(inputs, self._world)
+        self.must_have(task.image, task.account)
         secret_values(task, self._world)
 
 

@@ -24,8 +24,8 @@ from local.front.refusal import Refused
 from local.iam import Denied
 from local.provider.kinds import Json, Kind
 from local.resources import Resource
-from local.services.iam import must_exist
 from local.services.processes import Stopping, end
+from local.services.run import RunKind
 from local.services.world import GoogleError, World, email_of, items, section, short
 from local.web import Request, Response
 from pipeline.errors import UserError
@@ -88,14 +88,16 @@ class Revision:
         )
 
 
-class Service(Kind):
-    """A service; its image is what its name meant when it was declared last."""
+class Service(RunKind):
+    """A service; its image is what its name meant when it was declared last.
 
-    replace_on: ClassVar = frozenset({"name", "location", "project"})
-    renewed: ClassVar = frozenset({"generation", "etag", "updateTime"})
+    The next request after an update starts an instance as it is declared then.
+    """
+
+    noun: ClassVar = "service"
 
     def __init__(self, world: World, services: "Services") -> None:
-        self._world = world
+        super().__init__(world)
         self._services = services
 
     def check(self, inputs: Json) -> list[tuple[str, str]]:
@@ -103,49 +105,19 @@ class Service(Kind):
         return list(_complaints(inputs))
 
     def create(self, name: str, inputs: Json) -> tuple[str, Json]:
-        """Refused while its image or its account is not there."""
-        del name
-        self._must_be_startable(inputs)
-        location = f"projects/{inputs['project']}/locations/{inputs['location']}"
-        service = f"{location}/services/{inputs['name']}"
-        now = self._world.timestamp()
-        return service, {
-            "uid": service,
-            "uri": self._services.address(inputs["name"]),
-            "generation": "1",
-            "observedGeneration": "1",
-            "createTime": now,
-            "updateTime": now,
-        }
-
-    def update(self, id: str, old_outputs: Json, inputs: Json) -> Json:  # noqa: A002
-        """Refused as creating is; the next request starts an instance as it is declared then."""
-        del id
-        self._must_be_startable(inputs)
-        generation = str(int(old_outputs.get("generation", "1")) + 1)
-        return {
-            "generation": generation,
-            "observedGeneration": generation,
-            "updateTime": self._world.timestamp(),
-        }
+        """It has an address."""
+        id, outputs = super().create(name, inputs)  # noqa: A001
+        return id, {**outputs, "uri": self._services.address(inputs["name"])}
 
     def delete(self, id: str, outputs: Json) -> None:  # noqa: A002
-        """Refused by the provider unless its protection was lifted."""
-        if outputs.get("deletionProtection", True):
-            raise GoogleError(
-                f"the service {short(id)} is protected: set deletionProtection to false and run "
-                "`up` before it is destroyed"
-            )
+        """Its instance ends with it."""
+        super().delete(id, outputs)
         self._services.retire(id)
 
-    def _must_be_startable(self, inputs: Json) -> None:
+    def must_be_startable(self, inputs: Json) -> None:
+        """It has no secrets to look up."""
         revision = Revision.of(inputs, self._world)
-        must_exist(self._world, revision.account)
-        if self._world.machine.resolve(revision.image) is None:
-            raise GoogleError(
-                f"Image '{revision.image}' not found: push it before the service that runs it is "
-                "created"
-            )
+        self.must_have(revision.image, revision.account)
 
 
 def _complaints(inputs: Json) -> Iterator[tuple[str, str]]:

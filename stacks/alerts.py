@@ -22,6 +22,8 @@ from stacks.release import Release
 # Characters of a metric filter, and conditions of a policy, that Cloud Monitoring takes.
 _LONGEST_FILTER = 2048
 _MOST_CONDITIONS = 6
+# Seconds; the longest that Cloud Monitoring looks back for what is absent.
+_ABSENT = 23 * 3600 + 30 * 60
 # Seconds after its hard limit in which a machine may still be on its way out.
 _GOING = 15 * 60
 
@@ -50,6 +52,13 @@ ALERTS = {
         " has since it was declared. `bots status` shows its slots without a post and why; a new"
         " account needs its keys (`bots credentials`) and a first release (train it). If no job"
         " ran at all, look at Cloud Scheduler.",
+    ),
+    "stopped-watcher": Alert(
+        "the watcher has stopped",
+        "CRITICAL",
+        "For almost a day the watcher has not ended well, so nobody would tell of a silent account"
+        " or an image that was not built. Its job's last log says why; if it has not run at all,"
+        " look at Cloud Scheduler. Run the job again after the mend.",
     ),
     "stale-image": Alert(
         "a live image is not what its pointers say",
@@ -99,6 +108,12 @@ ALERTS = {
 }
 
 
+_EXECUTIONS = (
+    'resource.type = "cloud_run_job"'
+    ' AND metric.type = "run.googleapis.com/job/completed_execution_count"'
+)
+
+
 def jobs(stack: Stack) -> list[str]:
     """The names of all Run jobs of a stack, which its schedules bear too."""
     return [
@@ -112,13 +127,17 @@ def jobs(stack: Stack) -> list[str]:
     ]
 
 
+def watchers_successes(stack: str) -> str:
+    """Metric filter for executions of the stack's watcher that ended well."""
+    return (
+        f'{_EXECUTIONS} AND metric.labels.result = "succeeded"'
+        f' AND resource.labels.job_name = "{naming.watcher(stack)}"'
+    )
+
+
 def failed_executions(names: Sequence[str]) -> list[str]:
     """Metric filters for failed executions of these jobs, each as long as one may be."""
-    common = (
-        'resource.type = "cloud_run_job"'
-        ' AND metric.type = "run.googleapis.com/job/completed_execution_count"'
-        ' AND metric.labels.result = "failed"'
-    )
+    common = f'{_EXECUTIONS} AND metric.labels.result = "failed"'
     each = max(len(name) for name in names) + len('"", ')
     fitting = (_LONGEST_FILTER - len(common) - 100) // each
     return [
@@ -204,6 +223,7 @@ class Alerts(Component):
         names = jobs(stack)
         self._counted("failed-executions", *failed_executions(names), by="resource.label.job_name")
         self._logged("silent-account", watchers_event(stack.name, events.SILENT))
+        self._absent("stopped-watcher", watchers_successes(stack.name))
         self._logged("stale-image", watchers_event(stack.name, events.IMAGE_STALE))
         self._logged("spend-limit", foundation.data.name.apply(spend_limit))
         self._logged("failed-builds", release.trigger.trigger_id.apply(failed_builds))
@@ -227,6 +247,28 @@ class Alerts(Component):
         ]
         for number, part in enumerate(_parts(conditions, _MOST_CONDITIONS)):
             self._policy(key, part, name=f"{key}-{number + 1}" if number else key)
+
+    def _absent(self, key: str, filter_: str) -> None:
+        """An alert for counts that no longer come; Google needs to have seen one before."""
+        absent = gcp.monitoring.AlertPolicyConditionConditionAbsentArgs(
+            filter=filter_,
+            duration=f"{_ABSENT}s",
+            aggregations=[
+                gcp.monitoring.AlertPolicyConditionConditionAbsentAggregationArgs(
+                    alignment_period="300s",
+                    per_series_aligner="ALIGN_DELTA",
+                    cross_series_reducer="REDUCE_SUM",
+                )
+            ],
+        )
+        self._policy(
+            key,
+            [
+                gcp.monitoring.AlertPolicyConditionArgs(
+                    display_name=ALERTS[key].title, condition_absent=absent
+                )
+            ],
+        )
 
     def _old_machine(self, seconds: int) -> None:
         filter_ = old_machine(self._foundation.stack.name)

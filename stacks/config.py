@@ -6,6 +6,7 @@ since a misspelt key would silently do nothing.
 
 from collections import Counter
 from collections.abc import Mapping
+from datetime import timedelta
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Annotated, Literal, Self
@@ -30,6 +31,7 @@ from stacks.forms import (
     RunId,
     TimeZone,
     Zone,
+    comes_within,
 )
 
 # Service accounts are 100 a project; about ten are the stack's own (docs/decisions).
@@ -210,6 +212,9 @@ class Budget(Model):
     usd_per_month: Annotated[int, Field(ge=1, le=1_000_000, description="the sum")]
 
 
+_HALF_A_DAY = timedelta(hours=12)
+
+
 class Monitoring(Model):
     """Who is told when something is wrong."""
 
@@ -218,9 +223,21 @@ class Monitoring(Model):
         default=(), description="notification channels that exist already"
     )
     watch: Cron = Field(
-        default="*/15 * * * *", description="when the watcher compares what is with what should be"
+        default="*/15 * * * *",
+        description="when the watcher compares what is with what should be; twice a day or more"
+        " where there is anybody to tell that it stopped",
     )
     budget: Budget | None = Field(default=None, description="a sum at which people are told")
+
+    @model_validator(mode="after")
+    def _often_enough(self) -> Self:
+        # Cloud Monitoring tells what is absent from a day without it, and from no longer one.
+        if (self.emails or self.channels) and not comes_within(self.watch, _HALF_A_DAY):
+            raise ValueError(
+                f"watch: {self.watch!r} leaves more than 12 hours between two looks; let it come"
+                " twice a day, so that an alert can tell when it stops"
+            )
+        return self
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -58,6 +58,19 @@ def _cron(value: str) -> str:
     except StopIteration:
         raise ValueError(f"{value!r} never comes: no date matches it") from None
     return value
+
+
+def comes_within(cron: str, most: timedelta) -> bool:
+    """Whether a cron expression's ticks, in UTC, are never further apart than that in a year."""
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    end = now + timedelta(days=366)
+    while now < end:
+        # The last tick in reach, since a year has half a million minutes.
+        tick = next(CronSim(cron, now + most + timedelta(minutes=1), reverse=True))
+        if tick <= now:
+            return False
+        now = tick
+    return True
 
 
 def _time_zone(value: str) -> str:

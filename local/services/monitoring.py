@@ -19,6 +19,8 @@ BUDGET = "gcp:billing/budget:Budget"
 _LONGEST_FILTER = 2048
 _LONGEST_LOG_FILTER = 20_000
 _MOST_CONDITIONS = 6
+# Seconds.
+_LONGEST_ABSENCE = 23 * 3600 + 30 * 60
 _CONDITIONS = (
     "conditionAbsent",
     "conditionMatchedLog",
@@ -198,7 +200,7 @@ class Policy(_Numbered):
                 raise GoogleError(f"{channel} is of another project than the policy's")
 
 
-def _condition_complaints(condition: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _condition_complaints(condition: Json) -> Iterator[tuple[str, str]]:
     matched = condition.get("conditionMatchedLog")
     if matched:
         for reason in complaints_of_log_filter(matched["filter"]):
@@ -208,12 +210,28 @@ def _condition_complaints(condition: Mapping[str, Any]) -> Iterator[tuple[str, s
         at = "conditionThreshold"
         if threshold["comparison"] not in ("COMPARISON_GT", "COMPARISON_LT"):
             yield f"{at}.comparison", "Cloud Monitoring takes COMPARISON_GT and COMPARISON_LT alone"
-        if not re.fullmatch(r"\d+s", threshold["duration"]) or int(threshold["duration"][:-1]) % 60:
-            yield f"{at}.duration", f"{threshold['duration']!r} is not whole minutes in seconds"
-        aggregations = items(threshold, "aggregations")
-        aligner = aggregations[0].get("perSeriesAligner", "") if aggregations else ""
-        for reason in complaints_of_metric_filter(threshold.get("filter") or "", aligner):
-            yield f"{at}.filter", reason
+        yield from _metric_complaints(at, threshold, 0, None)
+    absent = condition.get("conditionAbsent")
+    if absent:
+        yield from _metric_complaints("conditionAbsent", absent, 120, _LONGEST_ABSENCE)
+
+
+def _metric_complaints(
+    at: str, condition: Json, shortest: int, longest: int | None
+) -> Iterator[tuple[str, str]]:
+    """Of a condition on a metric; its duration is between two numbers of seconds.
+
+    Source: https://cloud.google.com/monitoring/api/ref_v3/rest/v3/projects.alertPolicies
+    """
+    duration = condition["duration"]
+    if not re.fullmatch(r"\d+s", duration) or int(duration[:-1]) % 60:
+        yield f"{at}.duration", f"{duration!r} is not whole minutes in seconds"
+    elif int(duration[:-1]) < shortest or (longest and int(duration[:-1]) > longest):
+        yield f"{at}.duration", f"{duration!r} is not {shortest} s to {longest} s"
+    aggregations = items(condition, "aggregations")
+    aligner = aggregations[0].get("perSeriesAligner", "") if aggregations else ""
+    for reason in complaints_of_metric_filter(condition.get("filter") or "", aligner):
+        yield f"{at}.filter", reason
 
 
 class Dashboard(_Numbered):

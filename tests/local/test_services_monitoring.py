@@ -27,6 +27,12 @@ def threshold(**changes: Any) -> dict[str, Any]:
     return {"displayName": "failed", "conditionThreshold": given}
 
 
+def absent(duration: str, text: str = FAILED) -> dict[str, Any]:
+    aligned = {"alignmentPeriod": "300s", "perSeriesAligner": "ALIGN_DELTA"}
+    given = {"filter": text, "duration": duration, "aggregations": [aligned]}
+    return {"displayName": "absent", "conditionAbsent": given}
+
+
 def logged(text: str = 'resource.type="build" AND severity>=ERROR') -> dict[str, Any]:
     return {"displayName": "logged", "conditionMatchedLog": {"filter": text}}
 
@@ -40,6 +46,7 @@ def test_a_policy_is_named_by_google_and_changes_in_place(declarer: Declarer) ->
     first = policy(declarer, threshold())
     assert first["name"].startswith(f"projects/{PROJECT}/alertPolicies/")
     assert policy(declarer, logged(), alertStrategy=RATE)["id"] == first["id"]
+    assert policy(declarer, absent("84600s"))["id"] == first["id"]
 
 
 REFUSED: list[tuple[list[dict[str, Any]], dict[str, Any], str]] = [
@@ -53,6 +60,9 @@ REFUSED: list[tuple[list[dict[str, Any]], dict[str, Any], str]] = [
     ([threshold(aggregations=[{"perSeriesAligner": "ALIGN_MAX"}])], {}, "of kind DELTA"),
     ([threshold(aggregations=[{"perSeriesAligner": "ALIGN_MOST"}])], {}, "did you mean"),
     ([threshold(filtre=FAILED)], {}, "filtre"),
+    ([absent("86400s")], {}, "'86400s' is not 120 s to 84600 s"),
+    ([absent("60s")], {}, "'60s' is not 120 s"),
+    ([absent("3600s", FAILED.replace("_count", "s"))], {}, "metric.type"),
     ([{"displayName": "empty"}], {}, "exactly one of"),
     ([threshold()] * 7, {}, "7 conditions"),
     ([threshold()], {"alertStrategy": RATE}, "for conditions on log entries alone"),

@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any
 
+import pulumi
 import pytest
 
 from local.services.monitoring import (
@@ -40,7 +41,7 @@ def declared() -> Recorder:
 
 def filters(policy: Declared) -> list[str]:
     return [
-        (c.get("conditionThreshold") or c["conditionMatchedLog"])["filter"]
+        next(given["filter"] for key, given in c.items() if key.startswith("condition"))
         for c in policy.inputs["conditions"]
     ]
 
@@ -121,6 +122,12 @@ def entries(stack: str, project: str) -> list[dict[str, str]]:
             }
             for name in names
         ),
+        {
+            **job,
+            "metric.type": "run.googleapis.com/job/completed_execution_count",
+            "metric.labels.result": "succeeded",
+            "resource.labels.job_name": watcher,
+        },
         *(
             {"resource.type": "cloud_scheduler_job", "resource.labels.job_id": name}
             for name in [*names, f"{stack}-retrain"]
@@ -264,3 +271,17 @@ def test_one_budget_covers_all_projects_of_a_stack() -> None:
     assert len(further) == len(ALERTS)
     for policy in further:
         assert CHANNEL not in policy.inputs["notificationChannels"]
+
+
+@pytest.mark.parametrize("watch", ["45 5 * * *", "0 * * * 1-5", "0 * 1-7 * *", "0 * * 1-11 *"])
+def test_a_watcher_whose_stopping_could_not_be_told_is_refused_where_there_is_anybody_to_tell(
+    watch: str,
+) -> None:
+    with pytest.raises(pulumi.RunError, match=r"monitoring: watch: '.*' leaves more than 12 hours"):
+        declare("prod", values(watch=watch))
+    declare("prod", values(watch=watch, emails=[], channels=[]))
+
+
+@pytest.mark.parametrize("watch", ["*/15 * * * *", "0 0,12 * * *"])
+def test_a_watcher_that_looks_twice_a_day_is_enough(watch: str) -> None:
+    declare("prod", values(watch=watch))

@@ -40,28 +40,25 @@ class SecretManager:
 
     def _answer(self, request: Request, member: str) -> Response:
         if request.method == "POST" and (match := _ADD.fullmatch(request.path)):
-            resource, secret = self._resource(match)
-            self._policy.require(member, "secretmanager.versions.add", resource)
+            resource, secret = match[1], match[2]
+            self._require(member, "secretmanager.versions.add", resource)
             number = self._secrets.add_version(secret, _payload(request.body.read()))
             name = f"{resource}/versions/{number}"
             return Response.json(200, {"name": name, "state": "ENABLED"})
         if request.method == "GET" and (match := _ACCESS.fullmatch(request.path)):
-            resource, secret = self._resource(match)
-            version = match[3]
-            self._policy.require(
-                member, "secretmanager.versions.access", f"{resource}/versions/{version}"
-            )
+            resource, secret, version = match.groups()
+            self._require(member, "secretmanager.versions.access", f"{resource}/versions/{version}")
             data = base64.b64encode(self._secrets.access(secret, version)).decode()
             name = f"{resource}/versions/{self._secrets.resolve(secret, version)}"
             return Response.json(200, {"name": name, "payload": {"data": data}})
         call = f"{request.method} {request.path}"
         raise Refused(501, "notImplemented", f"the local cloud does not know {call}")
 
-    def _resource(self, match: re.Match[str]) -> tuple[str, str]:
-        resource, secret = match[1], match[2]
+    def _require(self, member: str, permission: str, resource: str) -> None:
+        """Who may not is told nothing of what there is."""
+        self._policy.require(member, permission, resource)
         if not resource.startswith(f"projects/{self._project}/"):
             raise SecretError(404, "NOT_FOUND", f"{resource} is not of project {self._project}.")
-        return resource, secret
 
 
 def _payload(body: bytes) -> bytes:

@@ -404,9 +404,11 @@ def test_a_version_that_is_none_is_refused(cloud, body):
     assert answer.status_code == 400
 
 
-def test_a_secret_of_another_project_is_not_found(cloud):
+def test_a_secret_of_another_project_is_no_more_than_one_that_one_may_not_see(cloud):
     path = "/v1/projects/other/secrets/keys/versions/latest:access"
-    assert cloud.ask("GET", path, "accessor").status_code == 404
+    assert cloud.ask("GET", path, "accessor").status_code == 403
+    all_seeing = {"Authorization": f"Bearer {cloud.front.token(OPERATOR)}"}
+    assert cloud.ask("GET", path, "", headers=all_seeing).status_code == 404
 
 
 # Bad days

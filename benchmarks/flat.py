@@ -1,6 +1,6 @@
 """Writes the flat twin of the program: the very same resources, and nothing else.
 
-The twin is source text: SDK calls one after the other, a loop over the accounts of each project, no
+A twin is source text: SDK calls one after the other, a loop over the accounts of each project, no
 components, no configuration models, no checks. It is made from what the real program registers
 under mocks, so it never falls behind. Values that the program takes straight from a resource stay
 references; values that it derives from resources (a concatenation, JSON) are derived with one
@@ -44,18 +44,28 @@ class Registered:
     options: pulumi.ResourceOptions
 
 
-def twin(stack: str, values: Mapping[str, Any], bots: Sequence[Bot]) -> str:
-    """The source of the flat program of a stack with these values and accounts."""
+def twin(
+    stack: str, values: Mapping[str, Any], bots: Sequence[Bot], *, yields: bool = False
+) -> str:
+    """The source of the flat program of a stack with these values and accounts.
+
+    Args:
+        stack: The stack's name.
+        values: The stack file's values.
+        bots: Its accounts.
+        yields: Whether it lets the SDK send what is declared after each account, as the program
+            does, or runs straight through.
+    """
     registered = _registered(stack, values)
     writer = _Writer(registered)
     packages = {type(r.resource).__module__.partition(".")[0] for r in registered}
     lines = [f"import {package}" for package in sorted({"pulumi", *packages})]
-    lines.append("from pulumi import ResourceOptions")
+    lines += ["import asyncio", "from pulumi import ResourceOptions"]
     providers = [r for r in registered if isinstance(r.resource, pulumi.ProviderResource)]
     for provider in providers:
         project = str(provider.inputs["project"])
         mine = [bot for bot in bots if bot.project == project]
-        lines += [f"def project_{provider.number}():"]
+        lines += [f"async def project_{provider.number}():"]
         theirs: list[str] = []
         for one in registered:
             if one is not provider and _provider(one) is not provider.resource:
@@ -68,7 +78,10 @@ def twin(stack: str, values: Mapping[str, Any], bots: Sequence[Bot]) -> str:
         if theirs:
             listed = [(bot.name, bot.handle) for bot in mine]
             lines += [f"    for account, handle in {listed}:", *theirs]
-    lines += [f"project_{provider.number}()" for provider in providers]
+            lines += ["        await asyncio.sleep(0)"] if yields else []
+    lines += ["async def main():"]
+    lines += [f"    await project_{provider.number}()" for provider in providers]
+    lines += ["pulumi.run(main)"]
     return "\n".join(lines).replace("\0", "") + "\n"
 
 

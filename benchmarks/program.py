@@ -1,9 +1,9 @@
-"""What the program costs beside its flat twin: `python -m benchmarks.program [accounts …]`.
+"""What the program costs beside its flat twins: `python -m benchmarks.program [accounts …]`.
 
-The real engine runs both in turn, with the same providers, on stacks of 1, 10, 100 and 1,000
-accounts (90 to a project). Times are the command's, in seconds; memory is the program's peak, in
-MiB; CPU is the program's, in seconds. The engine's snapshots after each step are off: writing them
-to a file grows with the square of the resources, for both alike, and would hide the program.
+The real engine runs the program and both twins in turn, with the same providers, on stacks of 1,
+10, 100 and 1,000 accounts (90 to a project). Times are the command's, in seconds; memory is the
+program's peak, in MiB. The engine's snapshots after each step are off: writing them to a file grows
+with the square of the resources, for all alike, and would hide the program.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ sys.path.insert(0, {root!r})
 def note():
     used = resource.getrusage(resource.RUSAGE_SELF)
     with open({measured!r}, "w") as out:
-        json.dump({{"mib": used.ru_maxrss / 1024, "cpu": used.ru_utime + used.ru_stime}}, out)
+        json.dump({{"mib": used.ru_maxrss / 1024}}, out)
 atexit.register(note)
 runpy.run_path({program!r})
 """
@@ -53,10 +53,9 @@ _IMAGE = "europe-west4-docker.pkg.dev/bench-images/bots/{}@sha256:" + "0" * 64
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one run of one phase: seconds, and of the program seconds of CPU and MiB at its peak."""
+    """Of one run of one phase: seconds, and MiB of the program at its peak."""
 
     seconds: float
-    cpu: float
     mib: float
 
 
@@ -123,10 +122,10 @@ class Bench:
         """Stop the providers."""
         self._providers.stop()
 
-    def twin(self) -> Path:
+    def twin(self, *, yields: bool) -> Path:
         """The flat program, which registers the very same resources."""
-        twin = self._folder / "twin.py"
-        twin.write_text(flat.twin(STACK, self._values, self._stack))
+        twin = self._folder / f"twin-{yields}.py"
+        twin.write_text(flat.twin(STACK, self._values, self._stack, yields=yields))
         the_same(self._recorded, declare(STACK, self._values, twin))
         return twin
 
@@ -183,16 +182,17 @@ Runs = dict[str, list[dict[str, Cost]]]
 
 
 def measure(accounts: int, rounds: int) -> tuple[int, Runs]:
-    """The resources of a stack, and the costs of both programs, in turn."""
-    runs: Runs = {"program": [], "twin": []}
+    """The resources of a stack, and the costs of the three programs, in turn."""
+    names = ("program", "flat", "yielding")
+    runs: Runs = {name: [] for name in names}
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), bots(accounts))
         try:
             bench.project("program")
-            bench.project("twin", bench.twin())
+            bench.project("flat", bench.twin(yields=False))
+            bench.project("yielding", bench.twin(yields=True))
             for number in range(rounds):
-                order = ["program", "twin"] if number % 2 == 0 else ["twin", "program"]
-                for name in order:
+                for name in names if number % 2 == 0 else reversed(names):
                     runs[name].append(bench.round(name))
                     print(f"{accounts} accounts, round {number + 1}, {name}", file=sys.stderr)
         finally:
@@ -201,43 +201,26 @@ def measure(accounts: int, rounds: int) -> tuple[int, Runs]:
 
 
 def rows(accounts: int, resources: int, runs: Runs) -> list[str]:
-    """Lines of a Markdown table: medians, ranges and ratios."""
-    lines: list[str] = []
-    for phase in _PHASES:
+    """Lines of a Markdown table: medians, and ratios with their ranges."""
+    return [
+        f"| {accounts:,} | {resources:,} | {phase} | {' | '.join(_cells(runs, phase))} |"
+        for phase in _PHASES
+    ]
 
-        def of(name: str, what: Callable[[Cost], float], phase: str = phase) -> list[float]:
-            return [what(run[phase]) for run in runs[name]]
 
-        def ratio(what: Callable[[Cost], float], of: Any = of) -> str:
-            pairs = zip(of("program", what), of("twin", what), strict=True)
-            ratios = sorted(a / b for a, b in pairs)
-            return f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
-
-        def median(name: str, what: Callable[[Cost], float], of: Any = of) -> float:
-            return statistics.median(of(name, what))
-
-        cells = [
-            f"{accounts:,}",
-            f"{resources:,}",
-            phase,
-            f"{median('program', _seconds):.1f}",
-            f"{median('twin', _seconds):.1f}",
-            ratio(_seconds),
-            ratio(_cpu),
-            f"{median('program', _mib):.0f}",
-            f"{median('twin', _mib):.0f}",
-            ratio(_mib),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
+def _cells(runs: Runs, phase: str) -> Iterator[str]:
+    for digits, what in ((1, _seconds), (0, _mib)):
+        costs = {name: [what(run[phase]) for run in runs[name]] for name in runs}
+        ours = costs.pop("program")
+        yield f"{statistics.median(ours):.{digits}f}"
+        for theirs in costs.values():
+            ratios = sorted(a / b for a, b in zip(ours, theirs, strict=True))
+            yield f"{statistics.median(theirs):.{digits}f}"
+            yield f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
 
 
 def _seconds(cost: Cost) -> float:
     return cost.seconds
-
-
-def _cpu(cost: Cost) -> float:
-    return cost.cpu
 
 
 def _mib(cost: Cost) -> float:
@@ -284,14 +267,12 @@ def imports(rounds: int) -> tuple[list[float], list[float]]:
 
 def main() -> None:
     """Measure, and print Markdown."""
-    parser = argparse.ArgumentParser(description="What the program costs beside its flat twin.")
+    parser = argparse.ArgumentParser(description="What the program costs beside its flat twins.")
     parser.add_argument("accounts", nargs="*", type=int, default=SIZES, help="sizes of the stacks")
     asked = parser.parse_args()
-    print(
-        "| accounts | resources | | program s | twin s | time ratio | CPU ratio"
-        " | program MiB | twin MiB | memory ratio |"
-    )
-    print("| ---: | ---: | --- | ---: | ---: | --- | --- | ---: | ---: | --- |")
+    twins = "flat | ratio | yielding | ratio"
+    print(f"| accounts | resources | | program s | {twins} | program MiB | {twins} |")
+    print(f"| ---: | ---: | --- |{' ---: | ---: | --- | ---: | --- |' * 2}")
     seconds: dict[str, dict[int, float]] = {phase: {} for phase in _PHASES}
     for accounts in asked.accounts:
         resources, runs = measure(accounts, _rounds(accounts))

@@ -9,10 +9,11 @@ from benchmarks.program import STACK, Bench, bots, exponent, the_same, values
 from tests.stacks.recorder import declare
 
 
-def test_the_flat_twin_registers_the_very_same_resources(tmp_path: Path) -> None:
+@pytest.mark.parametrize("yields", [False, True])
+def test_a_flat_twin_registers_the_very_same_resources(tmp_path: Path, yields: bool) -> None:
     stack = [*bots(2), flat.Bot("bot0090", "handle0090", "bench-001")]
     twin = tmp_path / "twin.py"
-    twin.write_text(flat.twin(STACK, values(stack), stack))
+    twin.write_text(flat.twin(STACK, values(stack), stack, yields=yields))
     the_same(declare(STACK, values(stack)), declare(STACK, values(stack), twin))
 
 

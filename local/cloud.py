@@ -21,7 +21,16 @@ from local.machine import Machine
 from local.provider.server import Providers
 from local.resources import ResourceStore
 from local.secrets import Secrets
-from local.services import artifactregistry, catalogue, iam, pubsub, run, scheduler, serving
+from local.services import (
+    artifactregistry,
+    catalogue,
+    compute_api,
+    iam,
+    pubsub,
+    run,
+    scheduler,
+    serving,
+)
 from local.services.cloudbuild import Builds
 from local.services.executions import Execution, Executions
 from local.services.instances import Instances
@@ -30,6 +39,7 @@ from local.services.pubsub import Messages
 from local.services.scheduler import Fired, Scheduler
 from local.services.serving import Services
 from local.services.storage import Notifier
+from local.services.workflows import WorkflowExecutions
 from local.services.world import World, short
 from local.storage import StorageServer
 from local.web import Request, Response
@@ -91,7 +101,8 @@ class Cloud:
             network=self.network,
         )
         self.executions = Executions(self.world)
-        self.scheduler = Scheduler(self.world, self.executions)
+        self.workflows = WorkflowExecutions(self.world)
+        self.scheduler = Scheduler(self.world, self.executions, self.workflows)
         self.builds = Builds(self.world)
         self.instances = Instances(self.world)
         self.services = Services(self.world, self.front.url)
@@ -103,6 +114,7 @@ class Cloud:
         self.front.serve(
             artifactregistry.PERMIT, functools.partial(artifactregistry.permit, self.world)
         )
+        self.front.serve(compute_api.PATH, compute_api.Compute(self.world, self.instances).answer)
         self._notifier = Notifier(self.world, messages)
         self.providers = Providers(
             catalogue.kinds(self.world, self.scheduler, self.instances, self.services),
@@ -206,7 +218,12 @@ class Cloud:
                 {"job": short(job.id), "at": at.isoformat()} for at, job in self.scheduler.due()
             ],
             "attempts": [a.model_dump(mode="json") for a in self.scheduler.attempts()],
-            "executions": [e.model_dump(mode="json") for e in self.executions.all()],
+            "executions": [
+                e.model_dump(mode="json")
+                for e in sorted(
+                    [*self.executions.all(), *self.workflows.all()], key=lambda e: e.started
+                )
+            ],
             "builds": [b.model_dump(mode="json", exclude={"declared"}) for b in self.builds.all()],
             "instances": [
                 {

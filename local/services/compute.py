@@ -46,7 +46,7 @@ class Template(Kind):
 
     def create(self, name: str, inputs: Json) -> tuple[str, Json]:
         """Its unique link carries a number, so that a later template of this name is another."""
-        _account_must_exist(self._world, inputs)
+        account_must_exist(self._world, inputs)
         number = unique_number(str(inputs), self._world.timestamp())
         # As the provider does: a prefix is followed by 26 digits.
         name = inputs.get("name") or f"{inputs['namePrefix']}{number}{number[:5]}"
@@ -94,8 +94,8 @@ class FromTemplate(Kind):
         """Merge it with the template and boot it."""
         del name
         instance = f"projects/{inputs['project']}/zones/{inputs['zone']}/instances/{inputs['name']}"
-        merged = _merged(self._template(inputs["sourceInstanceTemplate"]), inputs)
-        _account_must_exist(self._world, merged)
+        merged = self._merged(inputs)
+        account_must_exist(self._world, merged)
         self._instances.boot_new(
             Instance.declared(instance, merged, self._world, self._world.clock.now())
         )
@@ -114,7 +114,7 @@ class FromTemplate(Kind):
     def update(self, id: str, old_outputs: Json, inputs: Json) -> Json:  # noqa: A002
         """What changes in place here holds from the next boot on."""
         del old_outputs
-        merged = _merged(self._template(inputs["sourceInstanceTemplate"]), inputs)
+        merged = self._merged(inputs)
         self._instances.redeclare(
             Instance.declared(id, merged, self._world, self._world.clock.now())
         )
@@ -136,20 +136,25 @@ class FromTemplate(Kind):
             )
         self._instances.delete(id)
 
-    def _template(self, link: str) -> Resource:
-        name = link.removeprefix(_API).partition("?")[0]
-        found = [
-            template
-            for template in self._world.resources.of_type(TEMPLATE)
-            if name in (template.id, short(template.id))
-            and ("?" not in link or link == template.outputs["selfLinkUnique"])
-        ]
-        if not found:
-            raise GoogleError(f"the instance template {link} was not found")
-        return found[0]
+    def _merged(self, inputs: Json) -> Json:
+        return merged(template_of(inputs["sourceInstanceTemplate"], self._world), inputs)
 
 
-def _merged(template: Resource, inputs: Json) -> dict[str, Any]:
+def template_of(link: str, world: World) -> Resource:
+    """The template that a link, an id or a name means; GoogleError if there is none."""
+    name = link.removeprefix(_API).partition("?")[0]
+    found = [
+        template
+        for template in world.resources.of_type(TEMPLATE)
+        if name in (template.id, short(template.id))
+        and ("?" not in link or link == template.outputs["selfLinkUnique"])
+    ]
+    if not found:
+        raise GoogleError(f"the instance template {link} was not found")
+    return found[0]
+
+
+def merged(template: Resource, inputs: Json) -> dict[str, Any]:
     """As Compute Engine inserts: each property that is given replaces the template's whole."""
     inherited = {
         key: value
@@ -159,7 +164,8 @@ def _merged(template: Resource, inputs: Json) -> dict[str, Any]:
     return inherited | {key: value for key, value in inputs.items() if key not in _OWN}
 
 
-def _account_must_exist(world: World, inputs: Json) -> None:
+def account_must_exist(world: World, inputs: Json) -> None:
+    """Raise GoogleError where the account that a machine is to run as is not there."""
     if email := section(inputs, "serviceAccount").get("email"):
         must_exist(world, email)
 

@@ -23,7 +23,7 @@ from pipeline.errors import UserError
 
 
 class Execution(BaseModel):
-    """One execution of a job; `exit_codes` are the attempts' in order of their ends."""
+    """One execution of a job or workflow; `exit_codes` are the attempts' in order of their ends."""
 
     name: str
     job: str
@@ -45,7 +45,7 @@ class Executions:
         self._records = Records(world.home / "executions.json", Execution)
         for name, execution in self._records.all().items():
             if execution.outcome == "running":
-                self._records.put(name, _ended(execution, world.clock.now(), "the cloud stopped"))
+                self._records.put(name, ended(execution, world.clock.now(), "the cloud stopped"))
 
     def all(self) -> list[Execution]:
         """All executions, oldest first."""
@@ -66,10 +66,10 @@ class Executions:
         )
         self._records.put(name, execution)
         with execution.log.open("ab", buffering=0) as log:
-            ended = self._execute(job, execution, log)
-            log.write(f"-- {ended.outcome} {ended.reason}\n".encode())
-        self._records.put(name, ended)
-        return ended
+            over = self._execute(job, execution, log)
+            log.write(f"-- {over.outcome} {over.reason}\n".encode())
+        self._records.put(name, over)
+        return over
 
     def _execute(self, job: Resource, execution: Execution, log: IO[bytes]) -> Execution:
         world = self._world
@@ -80,7 +80,7 @@ class Executions:
                 raise GoogleError(f"Image '{task.image}' not found")
             env = task.env | secret_values(task, world) | _platform(execution, task)
         except UserError as error:
-            return _ended(execution, world.clock.now(), str(error), "failed")
+            return ended(execution, world.clock.now(), str(error), "failed")
         image = f"{_repository(task.image)}@{digest}"
         self._records.put(execution.name, execution.model_copy(update={"image": image}))
         run = _Run(world, self._records, execution.name, task, image, env, log)
@@ -88,10 +88,10 @@ class Executions:
             failures = list(filter(None, pool.map(run.task, range(task.count))))
         execution = self._records.get(execution.name) or execution
         if not failures:
-            return _ended(execution, world.clock.now(), "", "succeeded")
+            return ended(execution, world.clock.now(), "", "succeeded")
         outcome = "cancelled" if world.processes.stopping else "failed"
-        reason = ": ".join(filter(None, [failures[0], _last_error(execution.log)]))
-        return _ended(execution, world.clock.now(), reason, outcome)
+        reason = ": ".join(filter(None, [failures[0], last_error(execution.log)]))
+        return ended(execution, world.clock.now(), reason, outcome)
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def _platform(execution: Execution, task: Task) -> dict[str, str]:
     }
 
 
-def _last_error(log: Path) -> str:
+def last_error(log: Path) -> str:
     """The last message of a program that logs as Cloud Logging reads it, if it is an error's."""
     for line in reversed(log.read_text(errors="replace").splitlines()):
         with contextlib.suppress(ValueError):
@@ -175,10 +175,11 @@ def _repository(image: str) -> str:
     return f"{folder}{slash}{last.partition(':')[0]}"
 
 
-def _ended(
+def ended(
     execution: Execution,
     now: datetime,
     reason: str,
     outcome: Literal["succeeded", "failed", "cancelled"] = "cancelled",
 ) -> Execution:
+    """The execution as it is over."""
     return execution.model_copy(update={"ended": now, "reason": reason, "outcome": outcome})

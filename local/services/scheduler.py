@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import ClassVar, NoReturn
+from typing import ClassVar
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
@@ -22,6 +22,7 @@ from local.services import run, workflows
 from local.services.executions import Execution, Executions
 from local.services.iam import must_exist
 from local.services.records import Records
+from local.services.workflows import WorkflowExecutions
 from local.services.world import GoogleError, World, section, short
 
 JOB = "gcp:cloudscheduler/job:Job"
@@ -149,9 +150,12 @@ class Scheduler:
     What fell due while the local cloud was not running is missed, as for a cloud that is down.
     """
 
-    def __init__(self, world: World, executions: Executions) -> None:
+    def __init__(
+        self, world: World, executions: Executions, of_workflows: WorkflowExecutions
+    ) -> None:
         self._world = world
         self._executions = executions
+        self._of_workflows = of_workflows
         self._attempts = Records(world.home / "attempts.json", Attempt)
         self._handled: dict[str, datetime] = {}
         self._start = world.clock.now()
@@ -221,7 +225,7 @@ class Scheduler:
         target = job.inputs["httpTarget"]
         uri, method = target["uri"], target.get("httpMethod", "POST")
         if match := _WORKFLOW_URI.fullmatch(uri):
-            self._refuse_execution(target, method, match[1])
+            return self._workflow(target, method, match[1])
         match = _RUN_URI.fullmatch(uri)
         if match is None:
             raise GoogleError(
@@ -239,21 +243,18 @@ class Scheduler:
             raise GoogleError(f"400: the local cloud knows no request body, got {request}")
         return lambda: self._executions.run(run_job)
 
-    def _refuse_execution(self, target: Json, method: str, workflow: str) -> NoReturn:
-        """The error that Workflows would answer with, or that nothing here executes it."""
-        if self._world.resources.get(workflows.WORKFLOW, workflow) is None:
+    def _workflow(self, target: Json, method: str, name: str) -> Callable[[], Execution]:
+        workflow = self._world.resources.get(workflows.WORKFLOW, name)
+        if workflow is None:
             raise GoogleError(f"404: {target['uri']} names no workflow that exists")
         if method != "POST":
             raise GoogleError(f"404: {method} {target['uri']} starts no execution: use POST")
-        self._must_be_allowed(target, "workflows.executions.create", workflow)
+        self._must_be_allowed(target, "workflows.executions.create", name)
         try:
-            json.loads(_request(target).get("argument", "null"))
+            argument = json.loads(_request(target).get("argument", "null"))
         except (TypeError, ValueError) as error:
             raise GoogleError(f"400: the argument is not JSON as text ({error})") from None
-        raise GoogleError(
-            f"501: {short(workflow)} may be started, and was not: the local cloud does not execute"
-            " workflows (tests/retraining does)"
-        )
+        return lambda: self._of_workflows.run(workflow, argument)
 
     def _must_be_allowed(self, target: Json, permission: str, resource: str) -> None:
         if "oidcToken" in target:

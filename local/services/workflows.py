@@ -1,15 +1,27 @@
-"""Workflows: definitions that are declared, and whether an execution of one would be allowed.
+"""Workflows: definitions that are declared, and their executions, each a process of its own.
 
-The local cloud does not execute them: that is tests/retraining's, on an emulator.
+`local.workflow` says what stands in for Google Workflows. An execution ends with the local cloud.
 """
 
+import json
+import os
+import random
 import re
-from typing import ClassVar
+import string
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO, Any, ClassVar
 
 import yaml
 
+import local
 from local.provider.kinds import UNKNOWN, Json, Kind
+from local.resources import Resource
+from local.services.executions import Execution, ended, last_error
 from local.services.iam import must_exist
+from local.services.processes import Stopping
+from local.services.records import Records
 from local.services.world import GoogleError, World, email_of, short
 
 WORKFLOW = "gcp:workflows/workflow:Workflow"
@@ -79,6 +91,76 @@ class Workflow(Kind):
     def _account_must_exist(self, inputs: Json) -> None:
         if account := inputs.get("serviceAccount"):
             must_exist(self._world, email_of(account))
+
+
+class WorkflowExecutions:
+    """Executes workflows, and keeps what became of each execution."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._records = Records(world.home / "workflow-executions.json", Execution)
+        for name, execution in self._records.all().items():
+            if execution.outcome == "running":
+                self._records.put(name, ended(execution, world.clock.now(), "the cloud stopped"))
+
+    def all(self) -> list[Execution]:
+        """All executions, oldest first."""
+        return list(self._records.all().values())
+
+    def run(self, workflow: Resource, argument: Any) -> Execution:
+        """Execute a workflow and wait until it has ended, however that may be."""
+        world = self._world
+        name = f"{short(workflow.id)}-{''.join(random.choices(string.ascii_lowercase, k=5))}"
+        execution = Execution(
+            name=name,
+            job=short(workflow.id),
+            started=world.clock.now(),
+            attempts=1,
+            log=world.log("executions", name),
+        )
+        self._records.put(name, execution)
+        account = email_of(workflow.inputs.get("serviceAccount") or world.default_account)
+        with execution.log.open("ab", buffering=0) as log:
+            if unseen := world.not_logged(account):
+                log.write(f"-- the workflow's log {unseen}\n".encode())
+            over = self._execute(workflow, argument, account, execution, log)
+            log.write(f"-- {over.outcome} {over.reason}\n".encode())
+        self._records.put(name, over)
+        return over
+
+    def _execute(
+        self, workflow: Resource, argument: Any, account: str, execution: Execution, log: IO[bytes]
+    ) -> Execution:
+        world = self._world
+        given = {"source": workflow.inputs["sourceContents"], "argument": argument}
+
+        def start() -> subprocess.Popen[bytes]:
+            return subprocess.Popen(
+                [sys.executable, "-m", "local.workflow"],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env={
+                    "PATH": os.environ["PATH"],
+                    "PYTHONPATH": str(Path(local.__file__).parents[1]),
+                    **world.network(execution.name, account, {}),
+                },
+                start_new_session=True,
+            )
+
+        try:
+            process = world.processes.start(start)
+        except Stopping as stopping:
+            return ended(execution, world.clock.now(), str(stopping))
+        process.communicate(json.dumps(given).encode())
+        world.processes.forget(process)
+        code = process.returncode
+        execution = execution.model_copy(update={"exit_codes": [code]})
+        if not code:
+            return ended(execution, world.clock.now(), "", "succeeded")
+        outcome = "cancelled" if world.processes.stopping else "failed"
+        reason = last_error(execution.log) or f"the workflow's process exited with {code}"
+        return ended(execution, world.clock.now(), reason, outcome)
 
 
 def _source_complaint(source: str) -> str:

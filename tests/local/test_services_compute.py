@@ -6,10 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import requests
 
 from local.cloud import Cloud
+from local.iam import OPERATOR
 from tests.local.conftest import Clouds
-from tests.local.declaring import INSTANCE, TEMPLATE, Declarer, Refused
+from tests.local.declaring import INSTANCE, PROJECT_GRANT, TEMPLATE, Declarer, Refused
 
 POWER_OFF = """#cloud-config
 runcmd:
@@ -176,3 +178,82 @@ def test_a_machine_that_google_would_refuse_is_refused(
     with pytest.raises(Refused, match=complaint):
         instance(declarer, source, **changes)
     assert cloud.instances.all() == []
+
+
+ZONE = "projects/test-project/zones/europe-west4-a"
+
+
+def ask(cloud: Cloud, method: str, path: str, who: str, **given: Any) -> requests.Response:
+    """What Compute's REST API answers to an account."""
+    token = {"Authorization": f"Bearer {cloud.front.token(who)}"}
+    url = f"{cloud.front.url}/compute/v1/{ZONE}/{path}"
+    return requests.request(method, url, headers=token, timeout=30, **given)
+
+
+def test_a_machine_is_inserted_watched_and_deleted_over_http(
+    cloud: Cloud, declarer: Declarer
+) -> None:
+    from_it = {"sourceInstanceTemplate": template(declarer, POWER_OFF)["id"]}
+    body = {"name": "train-1"}
+    done = ask(cloud, "POST", "instances", OPERATOR, params=from_it, json=body)
+    operation = ask(cloud, "GET", f"operations/{done.json()['name']}", OPERATOR)
+    assert operation.json()["status"] == "DONE"
+    assert ask(cloud, "POST", "instances", OPERATOR, params=from_it, json=body).status_code == 409
+    until_off(cloud)
+    assert "I am train-1 to train" in serial(cloud)
+    found = ask(cloud, "GET", "instances/train-1", OPERATOR).json()
+    assert found == {"name": "train-1", "status": "TERMINATED"}
+    assert ask(cloud, "DELETE", "instances/train-1", OPERATOR).ok
+    assert ask(cloud, "DELETE", "instances/train-1", OPERATOR).status_code == 404
+    assert ask(cloud, "GET", "instances/train-1", OPERATOR).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "permission"),
+    [
+        ("POST", "instances", "compute.instanceTemplates.useReadOnly"),
+        ("GET", "instances/train-1", "compute.instances.get"),
+        ("DELETE", "instances/train-1", "compute.instances.delete"),
+        ("GET", "operations/operation-1", "compute.zoneOperations.get"),
+    ],
+)
+def test_nobody_inserts_watches_or_deletes_without_the_permission(
+    cloud: Cloud, declarer: Declarer, method: str, path: str, permission: str
+) -> None:
+    source = template(declarer, STAYS)["id"]
+    stranger = "stranger@test-project.iam.gserviceaccount.com"
+    given = {"params": {"sourceInstanceTemplate": source}, "json": {"name": "train-1"}}
+    answer = ask(cloud, method, path, stranger, **(given if method == "POST" else {}))
+    assert answer.status_code == 403
+    assert f"{stranger} lacks {permission}" in answer.json()["error"]["message"]
+
+
+def test_who_inserts_a_machine_acts_as_its_account(cloud: Cloud, declarer: Declarer) -> None:
+    source = template(declarer, POWER_OFF)["id"]
+    maker = declarer.account("maker")
+    role = {"project": "test-project", "role": "roles/compute.instanceAdmin.v1"}
+    declarer.declare(PROJECT_GRANT, "maker", member=maker["member"], **role)
+    given = {"params": {"sourceInstanceTemplate": source}, "json": {"name": "train-1"}}
+    refused = ask(cloud, "POST", "instances", maker["email"], **given)
+    assert "lacks iam.serviceAccounts.actAs on" in refused.json()["error"]["message"]
+    assert cloud.instances.all() == []
+    declarer.declare(
+        PROJECT_GRANT,
+        "user",
+        project="test-project",
+        role="roles/iam.serviceAccountUser",
+        member=maker["member"],
+    )
+    assert ask(cloud, "POST", "instances", maker["email"], **given).ok
+    until_off(cloud)
+
+
+def test_a_template_that_is_not_there_is_not_found(cloud: Cloud) -> None:
+    given = {"params": {"sourceInstanceTemplate": "none"}, "json": {"name": "train-1"}}
+    answer = ask(cloud, "POST", "instances", OPERATOR, **given)
+    assert answer.status_code == 404
+    assert "the instance template none was not found" in answer.json()["error"]["message"]
+
+
+def test_other_calls_of_compute_are_refused_as_unknown(cloud: Cloud) -> None:
+    assert ask(cloud, "PATCH", "instances/train-1", OPERATOR).status_code == 501

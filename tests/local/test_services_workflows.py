@@ -1,14 +1,26 @@
-"""Workflows: what is refused where one is declared, and what a schedule that starts one meets."""
+"""Workflows: what is refused where one is declared, and what becomes of one that a tick starts."""
 
 import base64
 import json
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from local.cloud import Cloud
-from tests.local.declaring import ACCOUNT, PROJECT_GRANT, SCHEDULE, WORKFLOW, Declarer, Refused
+from tests.local.conftest import Clouds
+from tests.local.declaring import (
+    ACCOUNT,
+    PROJECT,
+    PROJECT_GRANT,
+    REGION,
+    SCHEDULE,
+    WORKFLOW,
+    Declarer,
+    Refused,
+)
 
 SOURCE = "main:\n  steps:\n    - done:\n        return: 1\n"
 
@@ -80,7 +92,6 @@ def test_every_change_is_a_new_revision(declarer: Declarer) -> None:
 @pytest.mark.parametrize(
     ("changes", "answer"),
     [
-        ({}, "501: retrain may be started, and was not: the local cloud does not execute"),
         ({"httpMethod": "GET"}, "404: GET .* use POST"),
         ({"oauthToken": None}, "401: the call carries no token"),
         (
@@ -107,3 +118,104 @@ def test_a_tick_says_what_became_of_the_call(
     (fired,) = cloud.tick()
     assert re.match(answer, fired.attempt.error)
     assert fired.execution is None
+
+
+MACHINE = f"projects/{PROJECT}/zones/{REGION}-a/instances/m"
+# Makes one call as itself.
+LOOK = f"""
+main:
+  params: [args]
+  steps:
+    - ask:
+        call: http.get
+        args:
+          url: https://compute.googleapis.com/compute/v1/{MACHINE}
+          auth: {{type: OAuth2}}
+"""
+
+
+# Waits for a day, which takes no day.
+PATIENT = """
+main:
+  params: [args]
+  steps:
+    - tell:
+        call: sys.log
+        args: {text: begun, severity: NOTICE}
+    - pause:
+        call: sys.sleep
+        args: {seconds: 86400}
+    - done:
+        return: ${len(args.zones)}
+"""
+ENDLESS = """
+main:
+  steps:
+    - wait:
+        call: sys.sleep
+        args: {seconds: 60}
+        next: wait
+"""
+
+
+def test_a_tick_executes_the_workflow_with_its_argument_and_waits_for_its_end(
+    cloud: Cloud, declarer: Declarer
+) -> None:
+    scheduled(declarer, declared(declarer, sourceContents=PATIENT)["id"])
+    (fired,) = cloud.tick()
+    assert fired.attempt.error == ""
+    assert fired.execution is not None
+    assert fired.execution.outcome == "succeeded"
+    said = fired.execution.log.read_text()
+    assert '"severity": "NOTICE", "message": "begun"' in said
+    assert '"result": 0' in said
+    assert fired.execution.name in [e["name"] for e in cloud.status()["executions"]]
+
+
+def test_a_workflow_acts_as_its_account_alone(cloud: Cloud, declarer: Declarer) -> None:
+    scheduled(declarer, declared(declarer, sourceContents=LOOK)["id"])
+    (fired,) = cloud.tick()
+    assert fired.execution is not None
+    assert fired.execution.outcome == "failed"
+    runner = "serviceAccount:runner@test-project.iam.gserviceaccount.com"
+    assert f"{runner} lacks compute.instances.get on {MACHINE}" in fired.execution.reason
+    declarer.declare(
+        PROJECT_GRANT,
+        "runner",
+        project=PROJECT,
+        role="roles/compute.viewer",
+        member=runner,
+    )
+    (fired,) = cloud.tick()
+    assert fired.execution is not None
+    assert f"The resource '{MACHINE}' was not found" in fired.execution.reason
+
+
+def test_a_definition_that_is_none_fails_and_says_why(cloud: Cloud, declarer: Declarer) -> None:
+    scheduled(declarer, declared(declarer, sourceContents="main:\n  stepps: []\n")["id"])
+    (fired,) = cloud.tick()
+    assert fired.execution is not None
+    assert "the definition is none" in fired.execution.reason
+
+
+def test_a_log_that_the_account_may_not_write_is_told(cloud: Cloud, declarer: Declarer) -> None:
+    scheduled(declarer, declared(declarer)["id"])
+    (fired,) = cloud.tick()
+    assert fired.execution is not None
+    lacks = "lacks logging.logEntries.create"
+    assert lacks in fired.execution.log.read_text()
+
+
+def test_what_ran_when_the_cloud_stopped_is_cancelled(clouds: Clouds) -> None:
+    cloud = clouds("home")
+    declarer = Declarer(cloud)
+    scheduled(declarer, declared(declarer, sourceContents=ENDLESS)["id"])
+    declarer.close()
+    with ThreadPoolExecutor(1) as pool:
+        ticking = pool.submit(cloud.tick)
+        while not cloud.workflows.all():
+            time.sleep(0.01)
+        cloud.stop()
+        (fired,) = ticking.result()
+    assert fired.execution is not None
+    assert fired.execution.outcome == "cancelled"

@@ -1,0 +1,119 @@
+"""Compute Engine's REST API, as far as a workflow uses it: machines inserted, watched and deleted.
+
+Every zone has a machine, and every operation is done at once: it cannot show stock-outs and quotas,
+which tests/retraining plays, nor how long Google takes.
+Source: https://cloud.google.com/compute/docs/reference/rest/v1/instances
+"""
+
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from urllib.parse import parse_qs
+
+from local.front.refusal import Refused
+from local.iam import Denied
+from local.provider.kinds import Json
+from local.services.compute import account_must_exist, merged, template_of
+from local.services.instances import Instance, Instances
+from local.services.world import GoogleError, World, items, section
+from local.web import Request, Response
+
+PATH = r"/compute/v1/(projects/[^/]+/zones/[^/]+)/(instances|operations)(?:/([^/]+))?"
+"""The zone's full name, the collection, and the name of one of it."""
+
+
+class Compute:
+    """Answers for all zones of the project."""
+
+    def __init__(self, world: World, instances: Instances) -> None:
+        self._world = world
+        self._instances = instances
+        self._numbers = itertools.count(1)
+
+    def answer(self, path: re.Match[str], request: Request, member: str) -> Response:
+        """Make the call if the member may; raises Refused."""
+        zone, collection, name = path.groups()
+        try:
+            match request.method, collection, name:
+                case "POST", "instances", None:
+                    return self._insert(zone, request, member)
+                case "GET", "instances", str():
+                    return self._get(f"{zone}/instances/{name}", member)
+                case "DELETE", "instances", str():
+                    return self._delete(f"{zone}/instances/{name}", member)
+                case "GET", "operations", str():
+                    operation = f"{zone}/operations/{name}"
+                    self._require(member, "compute.zoneOperations.get", operation)
+                    return Response.json(200, {"name": name, "status": "DONE"})
+                case _:
+                    call = f"{request.method} {request.path}"
+                    raise Refused(501, "notImplemented", f"the local cloud does not know {call}")
+        except Denied as denied:
+            raise Refused(403, "forbidden", str(denied)) from denied
+
+    def _require(self, member: str, permission: str, resource: str) -> None:
+        self._world.policy.require(member, permission, resource)
+
+    def _insert(self, zone: str, request: Request, member: str) -> Response:
+        body: Json = json.loads(request.body.read() or b"{}")
+        (link,) = parse_qs(request.query).get("sourceInstanceTemplate", [""])
+        machine = f"{zone}/instances/{body['name']}"
+        try:
+            template = template_of(link, self._world)
+            declared = merged(template, body)
+            account_must_exist(self._world, declared)
+        except GoogleError as error:
+            raise Refused(404, "notFound", str(error)) from error
+        self._require(member, "compute.instanceTemplates.useReadOnly", template.id)
+        for permission, resource in _needed(zone, machine, declared, template.inputs["project"]):
+            self._require(member, permission, resource)
+        try:
+            self._instances.boot_new(
+                Instance.declared(machine, declared, self._world, self._world.clock.now())
+            )
+        except GoogleError as error:
+            raise Refused(409, "alreadyExists", str(error)) from error
+        return self._operation()
+
+    def _get(self, machine: str, member: str) -> Response:
+        self._require(member, "compute.instances.get", machine)
+        status = self._must_be_there(machine)
+        return Response.json(200, {"name": machine.rpartition("/")[2], "status": status})
+
+    def _delete(self, machine: str, member: str) -> Response:
+        self._require(member, "compute.instances.delete", machine)
+        self._must_be_there(machine)
+        self._instances.delete(machine)
+        return self._operation()
+
+    def _must_be_there(self, machine: str) -> str:
+        status = self._instances.status(machine)
+        if status is None:
+            raise Refused(404, "notFound", f"The resource '{machine}' was not found")
+        return status
+
+    def _operation(self) -> Response:
+        name = f"operation-{next(self._numbers)}"
+        return Response.json(200, {"name": name, "status": "RUNNING"})
+
+
+def _needed(zone: str, machine: str, declared: Json, project: str) -> Iterator[tuple[str, str]]:
+    """Permissions, and on what, for a machine that is so declared.
+
+    Source: https://cloud.google.com/compute/docs/reference/rest/v1/instances/insert
+    """
+    yield "compute.instances.create", machine
+    yield "compute.disks.create", f"{zone}/disks/{machine.rpartition('/')[2]}"
+    for interface in items(declared, "networkInterfaces"):
+        subnetwork = interface.get("subnetwork") or f"projects/{project}/regions/-/subnetworks/-"
+        yield "compute.subnetworks.use", subnetwork
+        if items(interface, "accessConfigs"):
+            yield "compute.subnetworks.useExternalIp", subnetwork
+    if section(declared, "metadata"):
+        yield "compute.instances.setMetadata", machine
+    if section(declared, "labels"):
+        yield "compute.instances.setLabels", machine
+    if email := section(declared, "serviceAccount").get("email"):
+        yield "compute.instances.setServiceAccount", machine
+        yield "iam.serviceAccounts.actAs", f"projects/{project}/serviceAccounts/{email}"

@@ -168,6 +168,13 @@ def test_nothing_is_trained_while_another_run_holds_the_lease(world: World) -> N
     assert world.store.read(layout.run_lease()) == held
 
 
+def test_a_run_that_may_not_read_the_lease_begins_nothing(world: World) -> None:
+    world.storage = world.compute.url
+    world.compute.faults = [("GET", 403)]
+    assert "the lease cannot be read, HTTP 403" in world.fails()
+    assert world.compute.inserts == []
+
+
 def test_a_lease_that_expired_binds_nobody(world: World) -> None:
     world.holds_lease("train-prod-by-hand", -timedelta(seconds=1))
     assert world.run()["outcome"] == "succeeded"

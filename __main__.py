@@ -1,6 +1,7 @@
 """Declares one stack of tweet bots on Google Cloud, as its stack file asks."""
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pulumi
 
@@ -10,12 +11,13 @@ from stacks.account import Account
 from stacks.config import Stack
 from stacks.foundation import Foundation
 from stacks.images import Images
-from stacks.monitoring import Monitoring
 from stacks.project import Project
 from stacks.release import Release
 from stacks.scraper import Scraper
-from stacks.serving import Serving
 from stacks.watcher import Watcher
+
+if TYPE_CHECKING:
+    from stacks.monitoring import Monitoring
 
 
 async def main() -> pulumi.Inputs:
@@ -39,7 +41,7 @@ async def main() -> pulumi.Inputs:
     }
 
 
-async def declare(stack: Stack, project: Project) -> tuple[Foundation, Monitoring | None]:
+async def declare(stack: Stack, project: Project) -> "tuple[Foundation, Monitoring | None]":
     """One project's share of the stack, in the order in which one part stands on another."""
     foundation = Foundation(stack, project)
     images = Images(foundation)
@@ -51,16 +53,21 @@ async def declare(stack: Stack, project: Project) -> tuple[Foundation, Monitorin
         # The SDK sends what is declared when the program yields. Where it yields at its end alone,
         # the SDK's wait for it all takes time with the square of the accounts.
         await asyncio.sleep(0)
+    # Imported where declared, with what they need of the SDK: Compute's module takes seconds.
     served = {name: bot.serve for name, bot in stack.accounts.items() if bot.serve is not None}
     if served:
+        from stacks.serving import Serving
+
         Serving(served, foundation, images)
     if stack.training is not None:
-        # Imported where a machine is declared: Compute's module takes seconds to load.
         from stacks.training import Training
 
         Training(stack.training, foundation, images, release)
-    monitoring = stack.monitoring and Monitoring(stack.monitoring, foundation, release)
-    return foundation, monitoring
+    if stack.monitoring is None:
+        return foundation, None
+    from stacks.monitoring import Monitoring
+
+    return foundation, Monitoring(stack.monitoring, foundation, release)
 
 
 pulumi.run(main)

@@ -75,7 +75,9 @@ def environment(program: Path, home: Path, ports: Mapping[str, int]) -> dict[str
         **inherited,
         "PATH": os.pathsep.join([f"{sys.prefix}/bin", str(program.parent), os.environ["PATH"]]),
         "VIRTUAL_ENV": sys.prefix,
-        "PULUMI_BACKEND_URL": state.as_uri(),
+        # Without files of attributes beside it: a CLI killed while it writes one leaves it empty,
+        # and the next one refuses the state.
+        "PULUMI_BACKEND_URL": f"{state.as_uri()}?metadata=skip",
         "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
         "PULUMI_DEBUG_PROVIDERS": ",".join(f"{name}:{port}" for name, port in ports.items()),
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",

@@ -56,9 +56,12 @@ class Compute:
         self._world.policy.require(member, permission, resource)
 
     def _insert(self, zone: str, request: Request, member: str) -> Response:
-        body: Json = json.loads(request.body.read() or b"{}")
-        (link,) = parse_qs(request.query).get("sourceInstanceTemplate", [""])
-        machine = f"{zone}/instances/{body['name']}"
+        try:
+            body: Json = json.loads(request.body.read() or b"{}")
+            machine = f"{zone}/instances/{body['name']}"
+        except (ValueError, KeyError, TypeError) as error:
+            raise Refused(400, "invalid", 'the body is not {"name": …}') from error
+        link = parse_qs(request.query).get("sourceInstanceTemplate", [""])[0]
         try:
             template = template_of(link, self._world)
             declared = merged(template, body)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Literal, cast
+from typing import IO, Literal, Self, cast
 
 from pydantic import BaseModel
 
@@ -36,16 +36,29 @@ class Execution(BaseModel):
     reason: str = ""
     log: Path
 
+    @classmethod
+    def begun(cls, of: Resource, world: World) -> Self:
+        """A new one, of a job or workflow."""
+        name = f"{short(of.id)}-{''.join(random.choices(string.ascii_lowercase, k=5))}"
+        started = world.clock.now()
+        return cls(name=name, job=short(of.id), started=started, log=world.log("executions", name))
+
+
+def records(world: World, file: str) -> Records[Execution]:
+    """Executions that are kept in a file; none of them runs on a cloud that has just started."""
+    kept = Records(world.home / file, Execution)
+    for name, execution in kept.all().items():
+        if execution.outcome == "running":
+            kept.put(name, ended(execution, world.clock.now(), "the cloud stopped"))
+    return kept
+
 
 class Executions:
     """Runs jobs and keeps what became of each execution."""
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._records = Records(world.home / "executions.json", Execution)
-        for name, execution in self._records.all().items():
-            if execution.outcome == "running":
-                self._records.put(name, ended(execution, world.clock.now(), "the cloud stopped"))
+        self._records = records(world, "executions.json")
 
     def all(self) -> list[Execution]:
         """All executions, oldest first."""
@@ -57,18 +70,12 @@ class Executions:
 
     def run(self, job: Resource) -> Execution:
         """Execute a job and wait until it has ended, however that may be."""
-        name = f"{short(job.id)}-{''.join(random.choices(string.ascii_lowercase, k=5))}"
-        execution = Execution(
-            name=name,
-            job=short(job.id),
-            started=self._world.clock.now(),
-            log=self._world.log("executions", name),
-        )
-        self._records.put(name, execution)
+        execution = Execution.begun(job, self._world)
+        self._records.put(execution.name, execution)
         with execution.log.open("ab", buffering=0) as log:
             over = self._execute(job, execution, log)
             log.write(f"-- {over.outcome} {over.reason}\n".encode())
-        self._records.put(name, over)
+        self._records.put(over.name, over)
         return over
 
     def _execute(self, job: Resource, execution: Execution, log: IO[bytes]) -> Execution:

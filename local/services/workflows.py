@@ -5,9 +5,7 @@
 
 import json
 import os
-import random
 import re
-import string
 import subprocess
 import sys
 from pathlib import Path
@@ -18,10 +16,9 @@ import yaml
 import local
 from local.provider.kinds import UNKNOWN, Json, Kind
 from local.resources import Resource
-from local.services.executions import Execution, ended, last_error
+from local.services.executions import Execution, ended, last_error, records
 from local.services.iam import must_exist
 from local.services.processes import Stopping
-from local.services.records import Records
 from local.services.world import GoogleError, World, email_of, short
 
 WORKFLOW = "gcp:workflows/workflow:Workflow"
@@ -98,10 +95,7 @@ class WorkflowExecutions:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._records = Records(world.home / "workflow-executions.json", Execution)
-        for name, execution in self._records.all().items():
-            if execution.outcome == "running":
-                self._records.put(name, ended(execution, world.clock.now(), "the cloud stopped"))
+        self._records = records(world, "workflow-executions.json")
 
     def all(self) -> list[Execution]:
         """All executions, oldest first."""
@@ -110,22 +104,15 @@ class WorkflowExecutions:
     def run(self, workflow: Resource, argument: Any) -> Execution:
         """Execute a workflow and wait until it has ended, however that may be."""
         world = self._world
-        name = f"{short(workflow.id)}-{''.join(random.choices(string.ascii_lowercase, k=5))}"
-        execution = Execution(
-            name=name,
-            job=short(workflow.id),
-            started=world.clock.now(),
-            attempts=1,
-            log=world.log("executions", name),
-        )
-        self._records.put(name, execution)
+        execution = Execution.begun(workflow, world).model_copy(update={"attempts": 1})
+        self._records.put(execution.name, execution)
         account = email_of(workflow.inputs.get("serviceAccount") or world.default_account)
         with execution.log.open("ab", buffering=0) as log:
             if unseen := world.not_logged(account):
                 log.write(f"-- the workflow's log {unseen}\n".encode())
             over = self._execute(workflow, argument, account, execution, log)
             log.write(f"-- {over.outcome} {over.reason}\n".encode())
-        self._records.put(name, over)
+        self._records.put(over.name, over)
         return over
 
     def _execute(

@@ -255,5 +255,10 @@ def test_a_template_that_is_not_there_is_not_found(cloud: Cloud) -> None:
     assert "the instance template none was not found" in answer.json()["error"]["message"]
 
 
+@pytest.mark.parametrize("body", ["", "{", "[]", "{}"])
+def test_an_insert_without_a_name_is_refused(cloud: Cloud, body: str) -> None:
+    assert ask(cloud, "POST", "instances", OPERATOR, data=body).status_code == 400
+
+
 def test_other_calls_of_compute_are_refused_as_unknown(cloud: Cloud) -> None:
     assert ask(cloud, "PATCH", "instances/train-1", OPERATOR).status_code == 501

@@ -1,6 +1,8 @@
 """Invariants of what the real program declares, for every environment."""
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pulumi
@@ -8,7 +10,7 @@ import pytest
 import yaml
 from pulumi.runtime.mocks import MockResourceArgs
 
-from tests.stacks.recorder import STORAGE_AGENT, Recorder, declare, stack_values
+from tests.stacks.recorder import ROOT, STORAGE_AGENT, Recorder, declare, stack_values
 
 ENVIRONMENTS = ["local", "dev", "prod"]
 ACCOUNT = {
@@ -67,6 +69,33 @@ def test_an_account_has_at_most_sixteen_provider_resources() -> None:
     values["gpt2-bots:accounts"]["weather"] = ACCOUNT
     after = declare("prod", values)
     assert len(after.providers_resources) - len(before.providers_resources) <= 16
+
+
+@pytest.mark.parametrize("part", ["training", "monitoring"])
+def test_of_the_sdk_nothing_is_loaded_that_the_stack_declares_none_of(part: str) -> None:
+    package = {"training": "compute", "monitoring": "monitoring"}[part]
+
+    def loaded(values: dict[str, Any]) -> bool:
+        # In a process of its own, since modules stay loaded; the packages themselves are lazy.
+        script = (
+            "import json, sys; from tests.stacks.recorder import declare;"
+            "declare('prod', json.load(sys.stdin));"
+            f"print(any(m.startswith('pulumi_gcp.{package}.') for m in sys.modules))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            input=json.dumps(values),
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            check=True,
+        )
+        return done.stdout.strip() == "True"
+
+    values = stack_values("prod")
+    assert loaded(values)
+    del values[f"gpt2-bots:{part}"]
+    assert not loaded(values)
 
 
 def test_what_is_not_configured_is_not_declared() -> None:

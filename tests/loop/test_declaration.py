@@ -59,10 +59,13 @@ def test_a_changed_schedule_is_when_the_clock_fires(edited: Deployment) -> None:
     assert {tick["at"][14:16] for tick in ticks} == {"07"}
 
 
-def test_a_call_that_starts_a_workflow_is_checked_and_executes_none(edited: Deployment) -> None:
+def test_a_changed_flag_is_what_the_machines_of_a_schedule_run_too(edited: Deployment) -> None:
     fired = edited.client.run("local-retrain")
-    assert fired["execution"] is None
-    assert "501: local-retrain may be started, and was not" in fired["attempt"]["error"]
+    assert fired["attempt"]["error"] == ""
+    assert fired["execution"]["outcome"] == "failed"
+    assert "powered off without a result" in fired["execution"]["reason"]
+    names = [i["name"] for i in edited.client.status()["instances"]]
+    assert names == ["train-local-edited"]  # the workflow's own is deleted
 
 
 @pytest.mark.parametrize(

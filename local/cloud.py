@@ -101,8 +101,9 @@ class Cloud:
             network=self.network,
         )
         self.executions = Executions(self.world)
-        self.workflows = WorkflowExecutions(self.world)
-        self.scheduler = Scheduler(self.world, self.executions, self.workflows)
+        self.scheduler = Scheduler(
+            self.world, self.executions, WorkflowExecutions(self.world, self.executions)
+        )
         self.builds = Builds(self.world)
         self.instances = Instances(self.world)
         self.services = Services(self.world, self.front.url)
@@ -218,12 +219,7 @@ class Cloud:
                 {"job": short(job.id), "at": at.isoformat()} for at, job in self.scheduler.due()
             ],
             "attempts": [a.model_dump(mode="json") for a in self.scheduler.attempts()],
-            "executions": [
-                e.model_dump(mode="json")
-                for e in sorted(
-                    [*self.executions.all(), *self.workflows.all()], key=lambda e: e.started
-                )
-            ],
+            "executions": [e.model_dump(mode="json") for e in self.executions.all()],
             "builds": [b.model_dump(mode="json", exclude={"declared"}) for b in self.builds.all()],
             "instances": [
                 {

@@ -22,6 +22,10 @@ from stacks.release import Release
 # Characters of a metric filter, and conditions of a policy, that Cloud Monitoring takes.
 _LONGEST_FILTER = 2048
 _MOST_CONDITIONS = 6
+_EXECUTIONS = (
+    'resource.type = "cloud_run_job"'
+    ' AND metric.type = "run.googleapis.com/job/completed_execution_count"'
+)
 # Seconds; the longest that Cloud Monitoring looks back for what is absent.
 _ABSENT = 23 * 3600 + 30 * 60
 # Seconds after its hard limit in which a machine may still be on its way out.
@@ -106,12 +110,6 @@ ALERTS = {
         " the next run of the schedule tries again.",
     ),
 }
-
-
-_EXECUTIONS = (
-    'resource.type = "cloud_run_job"'
-    ' AND metric.type = "run.googleapis.com/job/completed_execution_count"'
-)
 
 
 def jobs(stack: Stack) -> list[str]:

@@ -34,6 +34,7 @@ from stacks.forms import (
     comes_within,
 )
 
+_HALF_A_DAY = timedelta(hours=12)
 # Service accounts are 100 a project; about ten are the stack's own (docs/decisions).
 MOST_ACCOUNTS = 90
 
@@ -210,9 +211,6 @@ class Budget(Model):
 
     billing_account: BillingAccount = Field(description="which pays for the project")
     usd_per_month: Annotated[int, Field(ge=1, le=1_000_000, description="the sum")]
-
-
-_HALF_A_DAY = timedelta(hours=12)
 
 
 class Monitoring(Model):

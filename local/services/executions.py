@@ -6,11 +6,12 @@ import random
 import string
 import subprocess
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Literal, Self, cast
+from typing import IO, Literal, cast
 
 from pydantic import BaseModel
 
@@ -36,46 +37,42 @@ class Execution(BaseModel):
     reason: str = ""
     log: Path
 
-    @classmethod
-    def begun(cls, of: Resource, world: World) -> Self:
-        """A new one, of a job or workflow."""
-        name = f"{short(of.id)}-{''.join(random.choices(string.ascii_lowercase, k=5))}"
-        started = world.clock.now()
-        return cls(name=name, job=short(of.id), started=started, log=world.log("executions", name))
-
-
-def records(world: World, file: str) -> Records[Execution]:
-    """Executions that are kept in a file; none of them runs on a cloud that has just started."""
-    kept = Records(world.home / file, Execution)
-    for name, execution in kept.all().items():
-        if execution.outcome == "running":
-            kept.put(name, ended(execution, world.clock.now(), "the cloud stopped"))
-    return kept
-
 
 class Executions:
-    """Runs jobs and keeps what became of each execution."""
+    """Runs jobs, and keeps what became of each execution of a job or workflow."""
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._records = records(world, "executions.json")
+        self._records = Records(world.home / "executions.json", Execution)
+        for name, execution in self._records.all().items():
+            if execution.outcome == "running":
+                self._records.put(name, ended(execution, world.clock.now(), "the cloud stopped"))
 
     def all(self) -> list[Execution]:
         """All executions, oldest first."""
         return list(self._records.all().values())
 
-    def running(self) -> bool:
-        """Whether any has not ended yet."""
-        return any(execution.outcome == "running" for execution in self.all())
-
     def run(self, job: Resource) -> Execution:
         """Execute a job and wait until it has ended, however that may be."""
-        execution = Execution.begun(job, self._world)
-        self._records.put(execution.name, execution)
+        return self.kept(job, lambda execution, log: self._execute(job, execution, log))
+
+    def kept(self, of: Resource, execute: Callable[[Execution, IO[bytes]], Execution]) -> Execution:
+        """Keep an execution of a job or workflow from its begin to what `execute` says of its end.
+
+        `execute` is given the execution and its log.
+        """
+        name = f"{short(of.id)}-{''.join(random.choices(string.ascii_lowercase, k=5))}"
+        execution = Execution(
+            name=name,
+            job=short(of.id),
+            started=self._world.clock.now(),
+            log=self._world.log("executions", name),
+        )
+        self._records.put(name, execution)
         with execution.log.open("ab", buffering=0) as log:
-            over = self._execute(job, execution, log)
+            over = execute(execution, log)
             log.write(f"-- {over.outcome} {over.reason}\n".encode())
-        self._records.put(over.name, over)
+        self._records.put(name, over)
         return over
 
     def _execute(self, job: Resource, execution: Execution, log: IO[bytes]) -> Execution:

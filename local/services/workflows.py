@@ -16,7 +16,7 @@ import yaml
 import local
 from local.provider.kinds import UNKNOWN, Json, Kind
 from local.resources import Resource
-from local.services.executions import Execution, ended, last_error, records
+from local.services.executions import Execution, Executions, ended, last_error
 from local.services.iam import must_exist
 from local.services.processes import Stopping
 from local.services.world import GoogleError, World, email_of, short
@@ -91,34 +91,25 @@ class Workflow(Kind):
 
 
 class WorkflowExecutions:
-    """Executes workflows, and keeps what became of each execution."""
+    """Executes workflows; what became of each execution is kept beside those of jobs."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, executions: Executions) -> None:
         self._world = world
-        self._records = records(world, "workflow-executions.json")
-
-    def all(self) -> list[Execution]:
-        """All executions, oldest first."""
-        return list(self._records.all().values())
+        self._executions = executions
 
     def run(self, workflow: Resource, argument: Any) -> Execution:
         """Execute a workflow and wait until it has ended, however that may be."""
-        world = self._world
-        execution = Execution.begun(workflow, world).model_copy(update={"attempts": 1})
-        self._records.put(execution.name, execution)
-        account = email_of(workflow.inputs.get("serviceAccount") or world.default_account)
-        with execution.log.open("ab", buffering=0) as log:
-            if unseen := world.not_logged(account):
-                log.write(f"-- the workflow's log {unseen}\n".encode())
-            over = self._execute(workflow, argument, account, execution, log)
-            log.write(f"-- {over.outcome} {over.reason}\n".encode())
-        self._records.put(over.name, over)
-        return over
+        return self._executions.kept(
+            workflow, lambda execution, log: self._execute(workflow, argument, execution, log)
+        )
 
     def _execute(
-        self, workflow: Resource, argument: Any, account: str, execution: Execution, log: IO[bytes]
+        self, workflow: Resource, argument: Any, execution: Execution, log: IO[bytes]
     ) -> Execution:
         world = self._world
+        account = email_of(workflow.inputs.get("serviceAccount") or world.default_account)
+        if unseen := world.not_logged(account):
+            log.write(f"-- the workflow's log {unseen}\n".encode())
         given = {"source": workflow.inputs["sourceContents"], "argument": argument}
 
         def start() -> subprocess.Popen[bytes]:
@@ -142,7 +133,7 @@ class WorkflowExecutions:
         process.communicate(json.dumps(given).encode())
         world.processes.forget(process)
         code = process.returncode
-        execution = execution.model_copy(update={"exit_codes": [code]})
+        execution = execution.model_copy(update={"attempts": 1, "exit_codes": [code]})
         if not code:
             return ended(execution, world.clock.now(), "", "succeeded")
         outcome = "cancelled" if world.processes.stopping else "failed"

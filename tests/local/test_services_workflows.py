@@ -213,7 +213,7 @@ def test_what_ran_when_the_cloud_stopped_is_cancelled(clouds: Clouds) -> None:
     declarer.close()
     with ThreadPoolExecutor(1) as pool:
         ticking = pool.submit(cloud.tick)
-        while not cloud.workflows.all():
+        while not cloud.executions.all():
             time.sleep(0.01)
         cloud.stop()
         (fired,) = ticking.result()

@@ -310,31 +310,20 @@ def trained(loop: Loop) -> Loop:
     return loop
 
 
-def test_training_on_a_schedule_needs_each_of_its_grants(loop: Loop) -> None:
-    # Before anything is collected, so that nobody has to wait for a model.
-    assert loop.retrain() == []
-    needed = [grant for grant in loop.client.grants() if part_for(grant) == "retrain"]
-    assert len(needed) == 8
-    tried = random.Random(4).sample(needed, 4)
+# Training comes first, before anything is collected, so that nobody has to wait for a model.
+@pytest.mark.parametrize(
+    ("part", "grants", "tries"), [("retrain", 8, 4), ("collect", 4, 3), ("ask", 2, 2)]
+)
+def test_a_part_of_the_loop_needs_each_of_its_grants(
+    loop: Loop, part: str, grants: int, tries: int
+) -> None:
+    do = parts(loop)[part]
+    assert do() == []
+    needed = [grant for grant in loop.client.grants() if part_for(grant) == part]
+    assert len(needed) == grants
+    tried = random.Random(4).sample(needed, tries)
     assert [wrong for grant in tried if (wrong := without(loop, grant))] == []
-    assert loop.retrain() == []
-
-
-def test_collecting_needs_each_of_its_grants(loop: Loop) -> None:
-    assert loop.collect() == []
-    needed = [grant for grant in loop.client.grants() if part_for(grant) == "collect"]
-    assert len(needed) == 4
-    tried = random.Random(4).sample(needed, 3)
-    assert [wrong for grant in tried if (wrong := without(loop, grant))] == []
-    assert loop.collect() == []
-
-
-def test_answering_needs_each_of_its_grants(loop: Loop) -> None:
-    assert loop.ask() == []
-    needed = [grant for grant in loop.client.grants() if part_for(grant) == "ask"]
-    assert len(needed) == 2
-    assert [wrong for grant in needed if (wrong := without(loop, grant))] == []
-    assert loop.ask() == []
+    assert do() == []
 
 
 def kind_of(grant: Grant, stack: str) -> str:

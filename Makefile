@@ -19,7 +19,7 @@ demo: setup  ## the whole loop on this machine: collect, train, release, post
 	@$(BIN)/python -m local demo
 
 test: setup  ## the tests, with coverage
-	@$(PYTEST) -m "not deep" --durations=10
+	@$(PYTEST) -m "not deep and not real" --durations=10
 	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report
 
 test-deep: setup  ## the long proofs
@@ -46,7 +46,7 @@ local: setup  ## start the local cloud
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
 lock: setup  ## lock the dependency groups of pyproject.toml again
-	for group in scraper app deploy dev; do $(LOCK) --group $$group \
+	for group in scraper app control deploy dev; do $(LOCK) --group $$group \
 		--override requirements/override-cpu.in --output-file requirements/$$group.txt; done
 	$(LOCK) --group trainer --override requirements/override-gpu.in \
 		--output-file requirements/trainer.txt

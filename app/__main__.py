@@ -1,32 +1,27 @@
 """The app's commands: `post` posts for the current slot, `serve` is an HTTP API, `self-test` tests.
 
-`watch` takes one look at all accounts of a stack, and needs no model.
-
-Environment: see Settings, ServeSettings and WatchSettings. The model of `post` and `self-test` lies
+Environment: see Settings and ServeSettings. The model of `post` and `self-test` lies
 in `model/` of the working folder; an image without one is the bare app, which says so and posts
 nothing. `serve` takes its model from the models bucket.
 """
 
-import os
 import sys
 import time
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from app.compose import Composer, NothingFit
 from app.filters import Filters, unsafe_words
 from app.generate import Model
 from app.live import Live
 from app.post import Poster
-from app.rollout import Rollout
 from app.send import sender
 from app.serve import Server, run
-from app.watch import Watcher
 from pipeline import clock, layout, novelty, secrets, slots
+from pipeline.environment import Environment
 from pipeline.errors import UserError
 from pipeline.log import log
 from pipeline.novelty import NoveltyIndex
@@ -38,22 +33,7 @@ from pipeline.x import Keys
 MODEL = Path("model")
 
 
-class _Environment(BaseModel):
-    """What a command takes from this process's environment."""
-
-    model_config = ConfigDict(frozen=True)
-
-    @classmethod
-    def read(cls) -> Self:
-        """UserError where it makes no sense."""
-        try:
-            return cls.model_validate(dict(os.environ))
-        except ValidationError as error:
-            what = error.errors()[0]
-            raise UserError(f"environment variable {what['loc'][0]}: {what['msg']}") from None
-
-
-class Settings(_Environment):
+class Settings(Environment):
     """What the job's environment says; RELEASE comes from the image, the last two from Run."""
 
     account: str = Field(alias="ACCOUNT", min_length=1)
@@ -67,7 +47,7 @@ class Settings(_Environment):
     execution: str = Field(alias="CLOUD_RUN_EXECUTION", default="by-hand")
 
 
-class ServeSettings(_Environment):
+class ServeSettings(Environment):
     """What the service's environment says; PORT comes from Run."""
 
     account: str = Field(alias="ACCOUNT", min_length=1)
@@ -75,18 +55,9 @@ class ServeSettings(_Environment):
     port: int = Field(alias="PORT", default=8080, ge=0, le=65535)
 
 
-class WatchSettings(_Environment):
-    """What the watcher's environment says."""
-
-    data_bucket: str = Field(alias="DATA_BUCKET", min_length=1)
-    models_bucket: str = Field(alias="MODELS_BUCKET", min_length=1)
-    repository: str = Field(alias="REPOSITORY", min_length=1)
-    topic: str = Field(alias="TOPIC", min_length=1)
-
-
 def main() -> int:
     """Run the command that the arguments name and return the exit status."""
-    commands = {"post": post, "serve": serve, "self-test": self_test, "watch": watch}
+    commands = {"post": post, "serve": serve, "self-test": self_test}
     command = commands.get(" ".join(sys.argv[1:]))
     if command is None:
         log("ERROR", f"usage: python -m app {{{'|'.join(commands)}}}")
@@ -152,18 +123,6 @@ def serve() -> int:
     settings = ServeSettings.read()
     live = Live(settings.account, Store.open(settings.models_bucket), clock.now)
     return run(Server(settings.port, live))
-
-
-def watch() -> int:
-    """Take one look at all accounts; 1 where one of them could not be looked at."""
-    settings = WatchSettings.read()
-    watcher = Watcher(
-        data=Store.open(settings.data_bucket),
-        models=Store.open(settings.models_bucket),
-        images=Rollout(settings.repository, settings.topic),
-        clock=clock.now,
-    )
-    return 1 if watcher.look() else 0
 
 
 def self_test() -> int:

@@ -188,6 +188,7 @@ class Images(Model):
     """Program images that were built elsewhere; with them no Docker daemon is needed anywhere."""
 
     app: ImageReference = Field(description="writes and posts")
+    control: ImageReference = Field(description="runs the pipeline")
     scraper: ImageReference = Field(description="collects")
     trainer: ImageReference = Field(description="trains")
 

@@ -1,4 +1,4 @@
-"""The three program images: built from the repository and pushed, or built elsewhere and given."""
+"""The program images: built from the repository and pushed, or built elsewhere and given."""
 
 import pulumi
 
@@ -13,6 +13,7 @@ class Images(Component):
     """
 
     app: pulumi.Input[str]
+    control: pulumi.Input[str]
     scraper: pulumi.Input[str]
     trainer: pulumi.Input[str]
 
@@ -21,9 +22,11 @@ class Images(Component):
         self._foundation = foundation
         given = foundation.stack.images
         if given is not None:
-            self.app, self.scraper, self.trainer = given.app, given.scraper, given.trainer
+            self.app, self.control = given.app, given.control
+            self.scraper, self.trainer = given.scraper, given.trainer
         else:
             self.app = self._built("app", "app")
+            self.control = self._built("control", "control_image")
             self.scraper = self._built("scraper", "scraper_image")
             self.trainer = self._built("trainer", "trainer_image")
         self.register_outputs({})

@@ -7,7 +7,7 @@ program's own.
 from pipeline.layout import fit
 
 # What no account may be called: packages of the repository, and identities that all accounts share.
-PROGRAMS = ("app", "scraper", "trainer", "watcher")
+PROGRAMS = ("app", "control", "scraper", "trainer", "watcher")
 
 
 def service_account(stack: str, role: str) -> str:

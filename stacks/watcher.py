@@ -26,7 +26,7 @@ class Watcher(Component):
             self,
             foundation,
             physical_name=naming.watcher(foundation.stack.name),
-            image=images.app,
+            image=images.control,
             args=["watch"],
             runs_as=identity,
             env={

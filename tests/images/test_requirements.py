@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PROGRAMS = {"scraper": "scraper_image", "app": "app"}
+PROGRAMS = {"scraper": "scraper_image", "app": "app", "control": "control_image"}
 
 
 @pytest.mark.deep
@@ -47,6 +47,10 @@ def test_the_locked_requirements_are_enough_for_the_program(program: str, tmp_pa
     [
         ("scraper", {"tensorflow", "tensorflow-cpu", "gpt-2-simple", "ctranslate2", "pulumi"}),
         ("app", {"tensorflow", "tensorflow-cpu", "gpt-2-simple", "pulumi"}),
+        (
+            "control",
+            {"tensorflow", "tensorflow-cpu", "gpt-2-simple", "ctranslate2", "tweepy", "pulumi"},
+        ),
         ("trainer", {"tensorflow-cpu", "tweepy", "pulumi"}),
         ("deploy", {"tensorflow", "tensorflow-cpu", "ctranslate2", "tweepy"}),
     ],

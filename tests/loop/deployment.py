@@ -28,6 +28,7 @@ _PROGRAM = [
     "Pulumi.yaml",
     "app",
     "bots",
+    "control_image",
     "local",
     "pipeline",
     "requirements",

@@ -61,7 +61,8 @@ def test_editing_the_app_changes_the_app_and_what_names_it(deployed: Deployment,
 
 
 def test_editing_what_all_share_changes_all(deployed: Deployment) -> None:
-    assert rebuilt(planned_after(deployed, "pipeline/tweets.py")) == {"app", "scraper", "trainer"}
+    planned = planned_after(deployed, "pipeline/tweets.py")
+    assert rebuilt(planned) == {"app", "control", "scraper", "trainer"}
 
 
 def test_with_images_by_digest_nothing_needs_docker(deployed: Deployment) -> None:

@@ -11,7 +11,7 @@ Values = dict[str, Any]
 _DIGEST = "sha256:" + "0123456789abcdef" * 4
 _IMAGES = {
     program: f"europe-west4-docker.pkg.dev/example-bots-prod/prod-bots/{program}@{_DIGEST}"
-    for program in ("app", "scraper", "trainer")
+    for program in ("app", "control", "scraper", "trainer")
 }
 _GPU = {"type": "nvidia-tesla-t4", "count": 2}
 

@@ -14,7 +14,7 @@ import pytest
 from tests.stacks.recorder import declare, stack_values
 
 YEAR = 365
-PROGRAMS = ("app", "scraper", "trainer")
+PROGRAMS = ("app", "control", "scraper", "trainer")
 Policies = list[dict[str, Any]]
 
 

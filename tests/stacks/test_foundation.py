@@ -11,7 +11,7 @@ from tests.stacks.recorder import Recorder, declare, stack_values
 DAY = 24 * 3600
 IMAGES = {
     program: f"europe-west4-docker.pkg.dev/elsewhere/images/{program}@sha256:{digit * 64}"
-    for program, digit in [("app", "a"), ("scraper", "b"), ("trainer", "c")]
+    for program, digit in [("app", "a"), ("control", "d"), ("scraper", "b"), ("trainer", "c")]
 }
 
 

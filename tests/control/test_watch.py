@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from google.cloud import storage
 
-from app.watch import Image, Watcher, ask_again, overdue
+from control_image.watch import Image, Watcher, ask_again, overdue
 from pipeline import events, layout, release, slots
 from pipeline.errors import UserError
 from pipeline.slots import Slot

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from app.rollout import Rollout
+from control_image.rollout import Rollout
 from pipeline.google import GoogleError
 from tests.google_api import Google
 

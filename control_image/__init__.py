@@ -1,0 +1,1 @@
+"""What runs the pipeline: watches it, and has made what it needs."""

@@ -137,7 +137,7 @@ def _releases(cloud: Cloud, asked: argparse.Namespace) -> None:
     manifests = release.list_releases(part.models, asked.account)
     rows = releases.rows(manifests, releases.live_tag(part.models, asked.account))
     show.table(
-        f"releases of {asked.account}", ("tag", "made", "tweets", "loss", "gate", "live"), rows
+        f"releases of {asked.account}", ("tag", "made", "tweets", "loss", "gate", "state"), rows
     )
 
 

@@ -17,7 +17,7 @@ def live_tag(store: Store, account: str) -> str | None:
 
 def promote(store: Store, account: str, tag: str, by: str, at: datetime) -> bool:
     """Make a release live; False where it is already."""
-    manifest = release.read_manifest(store, account, tag)
+    manifest = release.read_whole(store, account, tag)
     if manifest.gate == "refused":
         raise UserError(
             f"release {tag} of {account} did not pass its gate ({manifest.reason});"
@@ -40,7 +40,7 @@ def rollback(store: Store, account: str, by: str, at: datetime) -> str:
         raise UserError(
             f"account {account} had no release before {pointer.release}: nothing to go back to"
         )
-    release.read_manifest(store, account, pointer.previous)
+    release.read_whole(store, account, pointer.previous)
     _move(store, account, pointer.previous, by, generation, at)
     return pointer.previous
 
@@ -56,7 +56,7 @@ def _move(store: Store, account: str, tag: str, by: str, generation: int, at: da
 
 
 def rows(manifests: Sequence[Manifest], live: str | None) -> list[tuple[str, ...]]:
-    """Tag, time, tweets, held-out loss, gate and whether live: the newest first."""
+    """Tag, time, tweets, held-out loss, gate and whether live or pruned: the newest first."""
     return [
         (
             m.tag,
@@ -64,7 +64,7 @@ def rows(manifests: Sequence[Manifest], live: str | None) -> list[tuple[str, ...
             str(m.dataset.tweets),
             f"{m.loss.held_out_int8:.3f}",
             m.gate if m.gate == "passed" else f"refused: {m.reason}",
-            "live" if m.tag == live else "",
+            "live" if m.tag == live else "pruned" if m.pruned else "",
         )
         for m in reversed(manifests)
     ]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from bots.status import AccountStatus, Status
@@ -12,8 +12,17 @@ _NEWEST_POSTS = 5
 
 
 def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    """One table; nothing in its cells is taken for markup."""
-    made = Table(*columns, title=title, title_justify="left")
+    """One table; nothing in its cells is taken for markup, and no terminal is too narrow for it.
+
+    What a row is about stands whole in its first cell, to be copied; other cells may break.
+    """
+    first, *others = columns
+    made = Table(
+        Column(first, no_wrap=True),
+        *(Column(other, overflow="fold") for other in others),
+        title=title,
+        title_justify="left",
+    )
     for row in rows:
         made.add_row(*map(Text, row))
     Console().print(made)

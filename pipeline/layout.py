@@ -112,6 +112,12 @@ def manifest(account: str, tag: str) -> str:
     return f"{release(account, tag)}manifest.json"
 
 
+def weights(account: str, tag: str) -> tuple[str, str]:
+    """The prefixes of what a pruned release no longer has: the model as served, the checkpoint."""
+    prefix = release(account, tag)
+    return f"{prefix}model/", f"{prefix}checkpoint/"
+
+
 def live_pointer(account: str) -> str:
     """Which release is live; written by the trainer and the operator."""
     return f"rollout/live/{account}.json"

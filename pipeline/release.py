@@ -1,5 +1,7 @@
 """Releases of a model: the manifest that completes one, and the pointer that makes it live."""
 
+import json
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Literal, TypeVar
 
@@ -8,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pipeline import layout
 from pipeline.errors import UserError
 from pipeline.settings import Settings
-from pipeline.store import Store
+from pipeline.store import Changed, Store
 
 Tag = Annotated[str, Field(pattern=r"^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}$")]
 
@@ -68,6 +70,14 @@ class Manifest(_Document):
     files: dict[str, str] = Field(description="sha256 of each file, by name below the release")
     gate: Literal["passed", "refused"]
     reason: str
+    pruned: datetime | None = Field(
+        default=None,
+        description="since when its weights may be gone; such a release never goes live",
+    )
+
+
+class Pruned(UserError):
+    """The release has been pruned: it cannot go live."""
 
 
 class LivePointer(_Document):
@@ -92,6 +102,34 @@ def read_manifest(store: Store, account: str, tag: str) -> Manifest:
     return _parse(Manifest, found.name, found.data)
 
 
+def read_whole(store: Store, account: str, tag: str) -> Manifest:
+    """The manifest of a release that may go live; raise Pruned or UserError where there is none."""
+    return _whole(read_manifest(store, account, tag))
+
+
+def _whole(manifest: Manifest) -> Manifest:
+    if manifest.pruned is not None:
+        raise Pruned(
+            f"release {manifest.tag} of {manifest.account} was pruned on"
+            f" {manifest.pruned:%Y-%m-%d}: its weights are gone or soon will be; choose one that"
+            f" is not pruned: `bots releases {manifest.account}`"
+        )
+    return manifest
+
+
+def mark(store: Store, account: str, tag: str, pruned: datetime | None) -> None:
+    """Write into a manifest since when its release is pruned; None: it is not.
+
+    Keys that this program does not know stay. Raises Changed if somebody else wrote meanwhile.
+    """
+    name = layout.manifest(account, tag)
+    found = store.read(name)
+    if found is None:
+        raise Changed(name)
+    document = json.loads(found.data) | {"pruned": pruned and pruned.isoformat()}
+    store.write(name, json.dumps(document, indent=1).encode(), generation=found.generation)
+
+
 def list_releases(store: Store, account: str) -> list[Manifest]:
     """The account's complete releases, the oldest first."""
     names = store.names(layout.releases(account))
@@ -111,14 +149,26 @@ def move_live(
     """Make `tag` live and return the pointer's new generation.
 
     Raises store.Changed if the pointer is no longer at `expected_generation` (0: there was none).
+    Raises Pruned, with the pointer as it was, if the release is pruned.
     """
     live = read_live(store, account)
     pointer = LivePointer(release=tag, at=at, by=by, previous=live[0].release if live else None)
-    return store.write(
-        layout.live_pointer(account),
-        pointer.model_dump_json().encode(),
-        generation=expected_generation,
-    )
+    name = layout.live_pointer(account)
+    moved = store.write(name, pointer.model_dump_json().encode(), generation=expected_generation)
+    # Pruning marks the manifest and then reads the pointer; here it is the other way round. So
+    # whatever the order, at least one of the two notices the other.
+    found = store.read(layout.manifest(account, tag))
+    try:
+        if found is not None:
+            _whole(_parse(Manifest, found.name, found.data))
+    except Pruned:
+        with suppress(Changed):  # somebody has made another one live
+            if live is None:
+                store.delete(name, generation=moved)
+            else:
+                store.write(name, live[0].model_dump_json().encode(), generation=moved)
+        raise
+    return moved
 
 
 def _parse(model: type[_T], name: str, data: bytes) -> _T:

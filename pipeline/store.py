@@ -1,12 +1,11 @@
 """A bucket as this project uses it: small documents by compare-and-set, large files once."""
 
 import base64
-import contextlib
 import hashlib
 import json
 import re
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,6 +96,11 @@ class Store:
             except (google_errors.PreconditionFailed, google_errors.NotFound):
                 raise Changed(name) from None
 
+    def remove(self, name: str) -> None:
+        """Delete a file that is never written again; one that is gone already is no error."""
+        with _one_line(self.bucket_name, f"delete {name}"), suppress(google_errors.NotFound):
+            self._bucket.blob(name).delete(**self._wire)
+
     def names(self, prefix: str) -> list[str]:
         """The names of the objects under a prefix, sorted."""
         with _one_line(self.bucket_name, f"list {prefix}"):
@@ -164,7 +168,7 @@ def _said(error: Exception) -> str:
     that it was not expected.
     """
     text = _ADDRESS.sub("", str(getattr(error, "message", error)), count=1)
-    with contextlib.suppress(ValueError, TypeError, KeyError):
+    with suppress(ValueError, TypeError, KeyError):
         answer, _ = json.JSONDecoder().raw_decode(text)
         text = str(answer["error"]["message"])
     return " ".join(text.split())[:500] or type(error).__name__

@@ -203,7 +203,13 @@ class Keep(Model):
     tweets_days: Annotated[Days, Field(description="tweets and posts")] = 7
     models_days: Annotated[Days, Field(description="models and pointers")] = 30
     releases: Annotated[
-        int, Field(ge=2, le=100, description="newest images kept of each account, besides the live")
+        int,
+        Field(
+            ge=2,
+            le=100,
+            description="newest releases and images kept of each account; those in use are kept"
+            " whatever their age",
+        ),
     ] = 10
 
 

@@ -133,6 +133,7 @@ class Training(Component):
                 "MODELS_MOUNT": "/mnt/models",
                 "SETTINGS": json.dumps(self._training.settings.model_dump()),
                 "REQUIRE_GPU": "1" if gpu else "",
+                "KEEP_RELEASES": str(self._foundation.stack.keep.releases),
             },
             gpu=gpu,
             seconds=self._training.hours * 3600,

@@ -14,7 +14,8 @@ class Config(BaseModel):
     """The environment.
 
     `models_mount` is the models bucket as a read-only folder, `max_run_seconds` the time after
-    which the machine is stopped from outside.
+    which the machine is stopped from outside, `keep_releases` how many releases of an account
+    pruning leaves whole beside those in use.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -25,6 +26,7 @@ class Config(BaseModel):
     settings: Json[Settings]
     require_gpu: bool = False
     max_run_seconds: PositiveInt
+    keep_releases: PositiveInt
 
     @property
     def longest(self) -> timedelta:

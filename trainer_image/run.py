@@ -11,7 +11,7 @@ from pipeline.errors import UserError
 from pipeline.log import log
 from pipeline.runs import Outcome, RunResult, write_result
 from pipeline.store import Changed, Store
-from trainer_image import lease, run_lease
+from trainer_image import lease, prune, run_lease
 from trainer_image.account import Trainer
 from trainer_image.config import Config
 from trainer_image.worker import Worker
@@ -80,7 +80,9 @@ def _accounts(models: Store) -> list[str]:
 def _train_one(trainer: Trainer, account: str) -> Outcome:
     try:
         with lease.held(trainer.models, account, trainer.run, trainer.clock) as mine:
-            return trainer.train(account, mine)
+            outcome = trainer.train(account, mine)
+            prune.prune(trainer.models, account, trainer.config.keep_releases, mine, trainer.clock)
+            return outcome
     except lease.Busy as error:
         return Outcome(outcome="busy", reason=str(error))
     except UserError as error:

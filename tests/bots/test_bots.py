@@ -58,7 +58,7 @@ class Operator:
     secrets: Secrets
 
     def types(
-        self, *arguments: str, stdin: str = "", stack: str = "test"
+        self, *arguments: str, stdin: str = "", stack: str = "test", columns: str = "200"
     ) -> subprocess.CompletedProcess[str]:
         environment = {
             **{name: os.environ[name] for name in ("PATH",) if name in os.environ},
@@ -66,7 +66,7 @@ class Operator:
             "HOME": str(self.folder / "home"),
             "GOOGLE_APPLICATION_CREDENTIALS": str(self.folder / "real-credentials.json"),
             "PYTHONPATH": str(REPOSITORY),
-            "COLUMNS": "200",
+            "COLUMNS": columns,
         }
         return subprocess.run(
             [sys.executable, "-m", "bots", *arguments, "--stack", stack],
@@ -338,6 +338,34 @@ def test_only_a_release_that_exists_and_passed_can_be_promoted(operator: Operato
     missing = "20261101T000000Z-0123abcd"
     assert missing in operator.fails("promote", "keeper", missing)
     assert operator.live is None
+
+
+def test_a_pruned_release_is_shown_as_such_and_never_goes_live(operator: Operator) -> None:
+    days = [operator.release("keeper", day) for day in (20, 21, 22)]
+    oldest, middle, newest = days
+    refused = operator.release("keeper", 19, gate="refused")
+    for tag in (oldest, refused):
+        release.mark(operator.models, "keeper", tag, NOW)
+    operator.does("promote", "keeper", middle)
+    operator.does("promote", "keeper", newest)
+    line = operator.fails("promote", "keeper", oldest)
+    assert f"release {oldest} of keeper was pruned on 2026-11-23" in line
+    assert "`bots releases keeper`" in line
+    assert operator.live == newest
+    release.mark(operator.models, "keeper", middle, NOW)
+    assert f"release {middle} of keeper was pruned" in operator.fails("rollback", "keeper")
+    assert operator.live == newest
+
+    for width in (200, 80, 60):
+        shown = operator.types("releases", "keeper", columns=str(width)).stdout
+        assert all(tag in shown for tag in (refused, *days)), "a tag that nobody can copy"
+        assert max(map(len, shown.splitlines())) <= width
+        if width >= 80:
+            states = [line.split()[-2] for line in shown.splitlines() if "Z-0123abcd" in line]
+            assert states == ["live", "pruned", "pruned", "pruned"], shown
+    status = operator.status()["accounts"]["keeper"]["releases"]
+    assert [made["tag"] for made in status] == [refused, *days]
+    assert [made["live"] for made in status] == [False, False, False, True]
 
 
 def test_mistakes_in_naming_are_one_line_that_names_the_mend(operator: Operator) -> None:

@@ -78,6 +78,7 @@ class VM:
                 "MODELS_MOUNT": "/mnt/models",
                 "SETTINGS": json.dumps(self.settings),
                 "REQUIRE_GPU": "",
+                "KEEP_RELEASES": "2",
             },
             gpu=True,
             seconds=self.seconds,

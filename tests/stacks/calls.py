@@ -31,6 +31,7 @@ _HISTORY = f"{{data}}/objects/{layout.history(_ONE)}"
 _SPENT = f"{{data}}/objects/{layout.spent(_ONE)}"
 _BASE_MODEL = f"{{models}}/objects/{layout.base_model('124M')}model.ckpt.index"
 _MANIFEST = f"{{models}}/objects/{layout.manifest(_ONE, '20261123T090000Z-0123abcd')}"
+_WEIGHTS = f"{{models}}/objects/{layout.weights(_ONE, '20261123T090000Z-0123abcd')[0]}model.bin"
 _LIVE = f"{{models}}/objects/{layout.live_pointer(_ONE)}"
 _BASE = f"{{models}}/objects/{layout.base_pointer(_ONE)}"
 _RESULT = f"{{models}}/objects/{layout.run_result('train-prod-first')}"
@@ -80,6 +81,8 @@ _TABLE = [
     ("trainer", "read the base model", _GET, _BASE_MODEL),
     ("trainer", "read earlier releases", _GET, _MANIFEST),
     ("trainer", "upload a release", _CREATE, _MANIFEST),
+    ("trainer", "mark a release as pruned", _DELETE, _MANIFEST),
+    ("trainer", "delete a pruned release's weights", _DELETE, _WEIGHTS),
     ("trainer", "read which release is live", _GET, _LIVE),
     ("trainer", "make a release live", _DELETE, _LIVE),
     ("trainer", "see whether the run is finished", _GET, _RESULT),

@@ -3,10 +3,12 @@
 from typing import Any
 
 import pytest
+import yaml
 
 from pipeline.errors import UserError
 from stacks import stack_file
 from tests.stacks.recorder import Recorder, declare, stack_values
+from trainer_image.config import Config
 
 DAY = 24 * 3600
 IMAGES = {
@@ -64,6 +66,16 @@ def interface(recorder: Recorder) -> dict[str, Any]:
     assert all(other == first for other in others)
     (interface,) = first
     return interface
+
+
+def test_a_training_machine_tells_the_trainer_all_that_it_asks_for() -> None:
+    templates = prod(keep={"releases": 7}).of(TEMPLATE)
+    assert templates
+    for template in templates:
+        written = yaml.safe_load(template.inputs["metadata"]["user-data"])["write_files"]
+        (variables,) = [f["content"] for f in written if f["path"] == "/etc/trainer/container.env"]
+        told = Config.from_environment(dict(line.split("=", 1) for line in variables.splitlines()))
+        assert told.keep_releases == 7
 
 
 @pytest.mark.parametrize("public", [True, False])

@@ -80,6 +80,7 @@ class World:
             "SETTINGS": json.dumps(settings),
             "REQUIRE_GPU": "",
             "MAX_RUN_SECONDS": "3600",
+            "KEEP_RELEASES": "2",
         }
 
     def remount(self) -> None:

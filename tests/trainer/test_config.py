@@ -13,6 +13,7 @@ ENVIRONMENT = {
     "SETTINGS": '{"steps": 7}',
     "REQUIRE_GPU": "",
     "MAX_RUN_SECONDS": "14400",
+    "KEEP_RELEASES": "10",
 }
 
 

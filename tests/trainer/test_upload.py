@@ -41,7 +41,13 @@ def test_storage_killed_in_mid_upload_leaves_no_release_and_the_next_try_complet
     server: StorageServer, models: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     config = Config.from_environment(
-        {"DATA_BUCKET": "d", "MODELS_BUCKET": "m", "SETTINGS": "{}", "MAX_RUN_SECONDS": "60"}
+        {
+            "DATA_BUCKET": "d",
+            "MODELS_BUCKET": "m",
+            "SETTINGS": "{}",
+            "MAX_RUN_SECONDS": "60",
+            "KEEP_RELEASES": "2",
+        }
     )
     trainer = Trainer(config, "first", models, models, tmp_path, lambda: datetime.now(UTC))
     folder = tmp_path / "release"

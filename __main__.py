@@ -45,7 +45,7 @@ async def declare(stack: Stack, project: Project) -> "tuple[Foundation, Monitori
     """One project's share of the stack, in the order in which one part stands on another."""
     foundation = Foundation(stack, project)
     images = Images(foundation)
-    release = Release(foundation)
+    release = Release(foundation, images)
     scraper = Scraper(foundation)
     Watcher(foundation, images, release)
     for name, bot in stack.accounts.items():

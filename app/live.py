@@ -1,6 +1,5 @@
 """The live release of an account, taken from the models bucket and taken anew when it changes."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from app.filters import Filters, unsafe_words
 from app.generate import Model
-from pipeline import layout, novelty, release
+from pipeline import novelty, release
 from pipeline.clock import Clock
 from pipeline.errors import UserError
 from pipeline.log import log
@@ -18,8 +17,6 @@ from pipeline.store import Store
 
 CHECK_EVERY = timedelta(seconds=10)
 """The least time between two looks at the pointer."""
-
-_FOLDER = "model/"
 
 
 @dataclass(frozen=True)
@@ -91,21 +88,9 @@ def load_release(store: Store, account: str, tag: str) -> Release:
 
     Its files are there only while it is loaded: Run's file system is memory.
     """
-    files = release.read_manifest(store, account, tag).files
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        for name, digest in files.items():
-            if name.startswith(_FOLDER):
-                file = folder / Path(name).name
-                store.download(layout.release(account, tag) + name, file)
-                _verify(file, name, digest)
+        release.download_model(store, account, tag, folder)
         return Release(
             tag, Model(folder), Filters(NoveltyIndex.load(folder / novelty.FILE), unsafe_words())
         )
-
-
-def _verify(file: Path, name: str, digest: str) -> None:
-    with file.open("rb") as content:
-        found = hashlib.file_digest(content, "sha256").hexdigest()
-    if found != digest:
-        raise UserError(f"{name} has the SHA-256 {found}, and the manifest says {digest}")

@@ -1,14 +1,21 @@
 """`python -m control_image VERB`: one of the programs that run the pipeline.
 
-`watch` takes one look at all accounts of a stack.
+`watch` takes one look at all accounts of a stack. `fetch` and `live` are the first and the last
+step of the build that follows the change of a pointer: they lay out what Docker makes the image of,
+and move `:live` to it.
 
-Environment: see WatchSettings.
+Environment: see WatchSettings and BuildSettings.
 """
 
 import sys
+from pathlib import Path
 
 from pydantic import Field
 
+from control_image import bundle
+from control_image.bundle import wanted
+from control_image.live import LIVE, converge, point
+from control_image.registry import Registry
 from control_image.rollout import Rollout
 from control_image.watch import Watcher
 from pipeline import clock
@@ -27,9 +34,18 @@ class WatchSettings(Environment):
     topic: str = Field(alias="TOPIC", min_length=1)
 
 
+class BuildSettings(Environment):
+    """What the environment of a build's step says."""
+
+    pointer: str = Field(alias="OBJECT", description="the object that changed")
+    models_bucket: str = Field(alias="MODELS_BUCKET", min_length=1)
+    repository: str = Field(alias="REPOSITORY", min_length=1)
+    workspace: Path = Field(alias="WORKSPACE", description="a folder that steps share")
+
+
 def main() -> int:
     """Run the program that the arguments name; returns the exit status."""
-    verbs = {"watch": watch}
+    verbs = {"fetch": fetch, "live": live, "watch": watch}
     verb = verbs.get(" ".join(sys.argv[1:]))
     if verb is None:
         log("ERROR", f"usage: python -m control_image {{{'|'.join(verbs)}}}")
@@ -42,15 +58,41 @@ def main() -> int:
 
 
 def watch() -> int:
-    """Take one look at all accounts; 1 where one of them could not be looked at."""
+    """Take one look at all accounts; 1 where something could not be looked at or done."""
     settings = WatchSettings.read()
     watcher = Watcher(
         data=Store.open(settings.data_bucket),
         models=Store.open(settings.models_bucket),
-        images=Rollout(settings.repository, settings.topic),
+        tags=Registry(settings.repository),
+        topic=Rollout(settings.topic),
         clock=clock.now,
     )
     return 1 if watcher.look() else 0
+
+
+def fetch() -> int:
+    """Lay out the bundle of what the changed pointer's account asks for, if there is a release."""
+    settings = BuildSettings.read()
+    account = bundle.account_of(settings.pointer)
+    models = Store.open(settings.models_bucket)
+    pair = wanted(models, account)
+    if pair is None:
+        log("INFO", f"{account} has no release yet: nothing to build")
+    else:
+        image = bundle.fetch(models, settings.repository, pair, settings.workspace)
+        log("INFO", f"{image} is to be built of {pair.release} and {pair.base}")
+    return 0
+
+
+def live() -> int:
+    """Make `:live` of the changed pointer's account mean what its pointers ask for."""
+    settings = BuildSettings.read()
+    account = bundle.account_of(settings.pointer)
+    models, registry = Store.open(settings.models_bucket), Registry(settings.repository)
+    pair = converge(lambda: wanted(models, account), lambda pair: point(registry, pair))
+    name = f"{settings.repository}/{account}:{LIVE}"
+    log("INFO", f"{name} is {pair.tag}" if pair else f"{name} stays: another build moves it")
+    return 0
 
 
 if __name__ == "__main__":

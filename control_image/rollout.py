@@ -1,4 +1,7 @@
-"""What the registry holds of an account, and the event that has its image built again."""
+"""The rollout topic, whose messages start builds: one that asks for a build, and one that does not.
+
+Source: https://cloud.google.com/pubsub/docs/reference/rest/v1/projects.topics/publish
+"""
 
 import base64
 import json
@@ -7,30 +10,17 @@ from datetime import datetime
 from pipeline import google
 from pipeline.google import GoogleError
 
+KEEP_ALIVE = {"eventType": "KEEP_ALIVE", "objectId": "none"}
+"""The attributes of a message that asks for nothing."""
+
 
 class Rollout:
-    """A stack's image repository and rollout topic, by their full names, as its watcher sees them.
+    """A stack's rollout topic, by its full name."""
 
-    Sources: https://cloud.google.com/artifact-registry/docs/reference/rest
-    (projects.locations.repositories.packages.tags.get) and
-    https://cloud.google.com/pubsub/docs/reference/rest (projects.topics.publish).
-    """
-
-    def __init__(self, repository: str, topic: str) -> None:
-        self._repository = repository
+    def __init__(self, topic: str) -> None:
         self._topic = topic
         # A message that comes twice has one image built twice, no more.
         self._session = google.session(repeat_posts=True)
-
-    def version(self, account: str, tag: str) -> str | None:
-        """The version of the account's image that a tag means; None where there is no such tag."""
-        name = f"{self._repository}/packages/{account}/tags/{tag}"
-        answer = google.ask(self._session, "GET", "artifactregistry", name)
-        if answer.status_code == 404:
-            return None
-        if not answer.ok:
-            raise GoogleError(f"{name} cannot be read: {google.refusal(answer)}")
-        return str(answer.json()["version"])
 
     def announce(self, bucket: str, name: str, generation: int, at: datetime) -> None:
         """Publish what Cloud Storage publishes when that generation of an object is written.
@@ -47,7 +37,17 @@ class Rollout:
         }
         about = {"kind": "storage#object", "bucket": bucket, "name": name, "generation": generation}
         data = base64.b64encode(json.dumps(about).encode()).decode()
-        message = {"attributes": attributes, "data": data}
+        self._publish({"attributes": attributes, "data": data})
+
+    def keep_alive(self) -> None:
+        """Publish a message that the trigger receives, and that its filter lets start nothing.
+
+        A trigger's subscription is Cloud Build's own, and Pub/Sub deletes it after 31 days without
+        one (https://github.com/hashicorp/terraform-provider-google/issues/13234).
+        """
+        self._publish({"attributes": KEEP_ALIVE})
+
+    def _publish(self, message: dict[str, object]) -> None:
         call, body = f"{self._topic}:publish", {"messages": [message]}
         answer = google.ask(self._session, "POST", "pubsub", call, body)
         if not answer.ok:

@@ -4,7 +4,7 @@ For every account whose `:live` is not the image of the release and the base tha
 for, the event that should have had it built is sent again, at once and then ever more rarely. Every
 account that has had no success in two ticks of a schedule is reported, and so is one that never
 had any. Alerts listen for the lines that are logged; what has to be remembered between two looks
-is one object.
+is one object. Once a week a message that asks for nothing keeps what starts the builds alive.
 """
 
 from collections import deque
@@ -15,11 +15,12 @@ from typing import Annotated, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from control_image.live import LIVE
 from pipeline import events, layout, slots
 from pipeline.clock import Clock
 from pipeline.errors import UserError
 from pipeline.log import log
-from pipeline.release import read_live
+from pipeline.release import read_base, read_live
 from pipeline.store import Changed, Store
 
 # How long after a tick its job may still be at work: collecting has two attempts of half an hour.
@@ -28,6 +29,8 @@ _AT_WORK = timedelta(hours=1)
 _BUILD = timedelta(minutes=30)
 # From then on an image that is not what it should be is a matter for a person.
 _LONG = timedelta(hours=1)
+# Between two messages that keep the trigger's subscription, which lasts 31 days without one.
+_ALIVE = timedelta(days=7)
 # The newest ticks that are looked at for a post since the last known one.
 _TICKS = 10
 
@@ -67,6 +70,7 @@ class State(BaseModel):
 
     tasks: dict[str, dict[str, Task]] = {}
     images: dict[str, Image] = {}
+    kept_alive: datetime | None = None
 
 
 class _Collected(BaseModel):
@@ -75,20 +79,22 @@ class _Collected(BaseModel):
     at: datetime
 
 
-class _Base(BaseModel):
-    """The app base, by digest, that a base pointer asks for."""
+class Tags(Protocol):
+    """What the watcher needs of `Registry`."""
 
-    base: str
+    def digest(self, image: str, tag: str) -> str | None:
+        """See `Registry`."""
+        ...
 
 
-class Images(Protocol):
+class Topic(Protocol):
     """What the watcher needs of `Rollout`."""
 
-    def version(self, account: str, tag: str) -> str | None:
+    def announce(self, bucket: str, name: str, generation: int, at: datetime) -> None:
         """See `Rollout`."""
         ...
 
-    def announce(self, bucket: str, name: str, generation: int, at: datetime) -> None:
+    def keep_alive(self) -> None:
         """See `Rollout`."""
         ...
 
@@ -114,11 +120,12 @@ class Watcher:
 
     data: Store
     models: Store
-    images: Images
+    tags: Tags
+    topic: Topic
     clock: Clock
 
     def look(self) -> int:
-        """Do what is to be done; returns the number of accounts that could not be looked at."""
+        """Do what is to be done; returns how many things could not be done or looked at."""
         found = self.data.read(layout.watch_state())
         before = _parse(State, found.data, layout.watch_state()) if found else State()
         after = State()
@@ -132,6 +139,12 @@ class Watcher:
                 failed += 1
                 log("ERROR", f"{account}: {error}", account=account)
                 _keep(account, before, after)
+        try:
+            after.kept_alive = self._keep_alive(before.kept_alive)
+        except UserError as error:
+            failed += 1
+            after.kept_alive = before.kept_alive
+            log("ERROR", f"the trigger of builds is not kept alive: {error}")
         if after != before:
             try:
                 self.data.write(
@@ -143,6 +156,14 @@ class Watcher:
                 log("WARNING", "another look was taken at the same time; it is the one that counts")
         log("INFO", f"{len(accounts)} accounts looked at", accounts=len(accounts), failed=failed)
         return failed
+
+    def _keep_alive(self, before: datetime | None) -> datetime:
+        """When the trigger's subscription was last kept alive, which is now where it has to be."""
+        now = self.clock()
+        if before is not None and now - before < _ALIVE:
+            return before
+        self.topic.keep_alive()
+        return now
 
     def _look_at(self, account: str, before: State, after: State) -> None:
         name = layout.schedules(account)
@@ -207,18 +228,17 @@ class Watcher:
         """What is to be remembered of the account's image, or None if it is what it should be."""
         now = self.clock()
         live = read_live(self.models, account)
-        base = self.models.read(layout.base_pointer(account))
+        base = read_base(self.models, account)
         if live is None or base is None:
             return None  # before the first release, or gone
         pointer, generation = live
-        wanted = _parse(_Base, base.data, base.name).base
-        tag = layout.image_tag(pointer.release, wanted)
-        version = self.images.version(account, tag)
-        if version is not None and self.images.version(account, "live") == version:
+        tag = layout.image_tag(pointer.release, base.base)
+        digest = self.tags.digest(account, tag)
+        if digest is not None and self.tags.digest(account, LIVE) == digest:
             return None
         image = before if before is not None and before.tag == tag else None
         if image is None or ask_again(image, now):
-            self.images.announce(
+            self.topic.announce(
                 self.models.bucket_name, layout.live_pointer(account), generation, now
             )
             image = Image(tag=tag, since=image.since if image else now, asked=now)

@@ -104,17 +104,15 @@ class Cloud:
         self.scheduler = Scheduler(
             self.world, self.executions, WorkflowExecutions(self.world, self.executions)
         )
-        self.builds = Builds(self.world)
+        self.builds = Builds(self.world, self._report)
         self.instances = Instances(self.world)
         self.services = Services(self.world, self.front.url)
         self.front.serve(serving.PATH, self._ask_service, anonymous=True)
         messages = Messages(self.world, self._report)
         messages.listen(self.builds.deliver)
         self.front.serve(pubsub.PUBLISH, messages.answer)
-        self.front.serve(artifactregistry.TAG, artifactregistry.Tags(self.world).answer)
-        self.front.serve(
-            artifactregistry.PERMIT, functools.partial(artifactregistry.permit, self.world)
-        )
+        docker = artifactregistry.Docker(self.world)
+        self.front.serve(artifactregistry.PATH, docker.answer, anonymous=True)
         self.front.serve(compute_api.PATH, compute_api.Compute(self.world, self.instances).answer)
         self._notifier = Notifier(self.world, messages)
         self.providers = Providers(

@@ -13,7 +13,7 @@ ALL_USERS = "allUsers"
 _OBJECTS_READ = {"storage.objects.get", "storage.objects.list"}
 _OBJECTS_WRITE = {"storage.objects.create", "storage.objects.delete", "storage.objects.update"}
 _BUCKETS = {f"storage.buckets.{verb}" for verb in ("get", "list", "create", "update", "delete")}
-_DOWNLOAD = {"artifactregistry.repositories.downloadArtifacts", "artifactregistry.tags.get"}
+_DOWNLOAD = {"artifactregistry.repositories.downloadArtifacts"}
 _UPLOAD = {
     "artifactregistry.repositories.uploadArtifacts",
     "artifactregistry.tags.create",

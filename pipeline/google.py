@@ -58,13 +58,24 @@ def ask(
     # Where Google's own tools look for another address of an API.
     override = f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{api.upper()}"
     base = os.environ.get(override, f"https://{api}.googleapis.com").rstrip("/")
+    return send(session, method, f"{base}/v1/{call}", call, api, json=body)
+
+
+def send(
+    session: requests.Session, method: str, url: str, call: str, server: str, **request: Any
+) -> requests.Response:
+    """What a server answers to a request; an error names the call and the server.
+
+    Raises:
+        GoogleError: There was no answer. A refusal is an answer.
+    """
     try:
-        return session.request(method, f"{base}/v1/{call}", json=body, timeout=_TIMEOUT)
+        return session.request(method, url, timeout=_TIMEOUT, **request)
     except (GoogleAuthError, requests.RequestException) as error:
         # By its kind alone: its text may quote what was sent.
         kind = type(error).__name__
         raise GoogleError(
-            f"{call}: no good answer from {api} ({kind}); nothing is lost, run it again"
+            f"{call}: no good answer from {server} ({kind}); nothing is lost, run it again"
         ) from None
 
 

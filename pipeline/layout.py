@@ -5,6 +5,13 @@ finds what the others wrote without asking the engine.
 """
 
 import hashlib
+import re
+
+# All of a text has to match them.
+ACCOUNT = r"[a-z]([a-z0-9-]{0,28}[a-z0-9])?"
+"""What the name of an account looks like."""
+IMAGE = r"[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+(:[A-Za-z0-9._-]{1,128})?@sha256:[0-9a-f]{64}"
+"""What an image that is named by digest looks like."""
 
 
 def fit(name: str, limit: int) -> str:
@@ -126,6 +133,12 @@ def live_pointer(account: str) -> str:
 def base_pointer(account: str) -> str:
     """On which app base, by digest; written by the Pulumi program alone."""
     return f"rollout/base/{account}.json"
+
+
+def account_of(pointer: str) -> str | None:
+    """The account whose pointer an object is; None for an object that is no pointer."""
+    found = re.fullmatch(rf"rollout/(?:live|base)/({ACCOUNT})\.json", pointer)
+    return found and found[1]
 
 
 def run_result(run: str) -> str:

@@ -1,8 +1,11 @@
 """Releases of a model: the manifest that completes one, and the pointer that makes it live."""
 
+import hashlib
 import json
+import re
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -13,6 +16,9 @@ from pipeline.settings import Settings
 from pipeline.store import Changed, Store
 
 Tag = Annotated[str, Field(pattern=r"^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}$")]
+
+
+_MODEL_FILE = re.compile(r"model/[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
 class _Document(BaseModel):
@@ -89,6 +95,12 @@ class LivePointer(_Document):
     previous: Tag | None
 
 
+class BasePointer(_Document):
+    """Which app base, by digest, the account's image is built on."""
+
+    base: Annotated[str, Field(pattern=f"^({layout.IMAGE})$")]
+
+
 def tag(at: datetime, dataset_digest: str) -> str:
     """The name of a release: sorts by time, valid as folder, image tag and label."""
     return f"{at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{dataset_digest[:8]}"
@@ -141,6 +153,33 @@ def read_live(store: Store, account: str) -> tuple[LivePointer, int] | None:
     """The live pointer and its generation; None before the first release."""
     found = store.read(layout.live_pointer(account))
     return found and (_parse(LivePointer, found.name, found.data), found.generation)
+
+
+def read_base(store: Store, account: str) -> BasePointer | None:
+    """The base pointer; None where the account is not declared, or no longer."""
+    found = store.read(layout.base_pointer(account))
+    return found and _parse(BasePointer, found.name, found.data)
+
+
+def download_model(store: Store, account: str, tag: str, folder: Path) -> None:
+    """Put the files of a release's model, all that its manifest lists, into a folder.
+
+    Raises UserError where the release is not what its manifest says.
+    """
+    for name, digest in read_manifest(store, account, tag).files.items():
+        if not name.startswith("model/"):
+            continue
+        if not _MODEL_FILE.fullmatch(name):
+            raise UserError(f"release {tag} of {account}: {name!r} is no name of a model's file")
+        file = folder / Path(name).name
+        store.download(layout.release(account, tag) + name, file)
+        with file.open("rb") as content:
+            found = hashlib.file_digest(content, "sha256").hexdigest()
+        if found != digest:
+            raise UserError(
+                f"release {tag} of {account}: {name} has the SHA-256 {found}, and the manifest"
+                f" says {digest}"
+            )
 
 
 def move_live(

@@ -13,7 +13,7 @@ from stacks.component import Component
 from stacks.foundation import Foundation
 from stacks.images import Images
 from stacks.job import Schedule, ScheduledJob
-from stacks.release import Release
+from stacks.release import POST_MEMORY, Release
 from stacks.scraper import Scraper
 from stacks.secret import Secret
 
@@ -160,6 +160,6 @@ class Account(Component):
             secrets={"X_KEYS_SECRET": keys},
             schedule=Schedule(cron, self._bot.time_zone),
             timeout=_POST_TIMEOUT,
-            memory="1Gi",
+            memory=POST_MEMORY,
             needs=[live],
         )

@@ -70,7 +70,9 @@ ALERTS = {
         "For an hour `:live` has not been the image of the release and the app base that the"
         " account's pointers ask for, although the watcher asked for a build again. The newest"
         " build's log in Cloud Build says why; `bots rollback` makes an earlier release live"
-        " meanwhile.",
+        " meanwhile. Where there is no newer build at all, the project may not build in its"
+        " `build_region`, so choose another and run `pulumi up`; or the trigger no longer hears of"
+        " pointers, which `pulumi up --replace '**trigger:Trigger::rollout'` mends.",
     ),
     "scheduler-errors": Alert(
         "a schedule could not start its job",

@@ -19,6 +19,7 @@ from stacks.forms import (
     AccountName,
     Address,
     BillingAccount,
+    BuildRegion,
     Cron,
     Days,
     Dollars,
@@ -266,6 +267,12 @@ class Stack(Model):
     name: str
     project: ProjectId = Field(description="the Google Cloud project, which must exist")
     region: Region = Field(description="where everything is")
+    build_region: BuildRegion = Field(
+        default="global",
+        description="where the images of releases are built: Google lets some new projects build in"
+        " `global` and a few regions only (us-central1, us-west2, europe-west1, asia-east1,"
+        " australia-southeast1, southamerica-east1)",
+    )
     accounts: Annotated[Mapping[AccountName, Account], AfterValidator(_in_order)] = Field(
         default_factory=lambda: MappingProxyType({}), description="the bots, by name"
     )

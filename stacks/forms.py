@@ -18,6 +18,8 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
+from pipeline import layout
+
 
 @dataclass(frozen=True)
 class Form:
@@ -112,7 +114,7 @@ Handle = Annotated[
 AccountName = Annotated[
     str,
     Form(
-        r"[a-z]([a-z0-9-]{0,28}[a-z0-9])?",
+        layout.ACCOUNT,
         "a name for an account: 1 to 30 lower-case letters, digits and hyphens, a letter first",
     ),
 ]
@@ -125,6 +127,12 @@ ProjectId = Annotated[
 ]
 Region = Annotated[
     str, Form(r"[a-z]+-[a-z]+[0-9]+", "a Google Cloud region, such as 'europe-west4'")
+]
+BuildRegion = Annotated[
+    str,
+    Form(
+        r"global|[a-z]+-[a-z]+[0-9]+", "'global' or a Google Cloud region, such as 'europe-west1'"
+    ),
 ]
 Zone = Annotated[
     str, Form(r"[a-z]+-[a-z]+[0-9]+-[a-z]", "a Google Cloud zone, such as 'europe-west4-a'")
@@ -163,7 +171,7 @@ NotificationChannel = Annotated[
 ImageReference = Annotated[
     str,
     Form(
-        r"[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+(:[A-Za-z0-9._-]{1,128})?@sha256:[0-9a-f]{64}",
+        layout.IMAGE,
         "an image by digest, such as"
         " 'europe-west4-docker.pkg.dev/project/repository/app@sha256:…' with its 64 digits",
     ),

@@ -8,17 +8,24 @@ import pulumi_gcp as gcp
 from stacks.bucket import READ
 from stacks.component import Component
 from stacks.foundation import Foundation
+from stacks.images import Images
 
-_CLOUD_SDK = "gcr.io/google.com/cloudsdktool/google-cloud-cli:slim"
-_DOCKER = "gcr.io/cloud-builders/docker"
+# Without a version the tag moves, between versions of Docker and back
+# (https://github.com/GoogleCloudPlatform/cloud-builders/issues/828, and 980 for this one).
+_DOCKER = "gcr.io/cloud-builders/docker:24.0.9"
+_WORKSPACE = "/workspace"
+
+POST_MEMORY = "1Gi"
+"""Memory of the job that posts, in which a release has to pass its self-test."""
 
 
 class Release(Component):
     """Makes the image of every release that a pointer asks for, and moves `:live` to it."""
 
-    def __init__(self, foundation: Foundation) -> None:
+    def __init__(self, foundation: Foundation, images: Images) -> None:
         super().__init__(foundation.named("release"), foundation)
         self._foundation = foundation
+        self._images = images
         builder = self._builder()
         self.topic = gcp.pubsub.Topic(
             self.named("rollout"),
@@ -76,7 +83,7 @@ class Release(Component):
             self.named("rollout"),
             gcp.cloudbuild.TriggerArgs(
                 name=f"{foundation.stack.name}-rollout",
-                location=foundation.stack.region,
+                location=foundation.stack.build_region,
                 service_account=builder.id,
                 pubsub_config=gcp.cloudbuild.TriggerPubsubConfigArgs(topic=topic.id),
                 substitutions={
@@ -89,9 +96,17 @@ class Release(Component):
                 ),
                 build=gcp.cloudbuild.TriggerBuildArgs(
                     steps=[
-                        self._step("fetch", _CLOUD_SDK, "rollout.py"),
-                        self._step("bundle", _DOCKER, "bundle.sh"),
-                        self._step("live", _CLOUD_SDK, "rollout.py"),
+                        # The workspace is root's, and the control image's user is not.
+                        self._docker("open", script=f"chmod 0777 {_WORKSPACE}"),
+                        self._control("fetch"),
+                        self._docker(
+                            "bundle",
+                            script=resources.files("stacks.scripts")
+                            .joinpath("bundle.sh")
+                            .read_text(),
+                            envs=[f"MEMORY={POST_MEMORY}"],
+                        ),
+                        self._control("live"),
                     ],
                     timeout="1200s",
                     # A service account of one's own may not write to Cloud Build's log bucket.
@@ -101,16 +116,23 @@ class Release(Component):
             self.child(foundation.service("cloudbuild")),
         )
 
-    def _step(self, step: str, image: str, script: str) -> gcp.cloudbuild.TriggerBuildStepArgs:
+    def _docker(
+        self, step: str, *, script: str, envs: list[str] | None = None
+    ) -> gcp.cloudbuild.TriggerBuildStepArgs:
+        return gcp.cloudbuild.TriggerBuildStepArgs(id=step, name=_DOCKER, script=script, envs=envs)
+
+    def _control(self, verb: str) -> gcp.cloudbuild.TriggerBuildStepArgs:
         return gcp.cloudbuild.TriggerBuildStepArgs(
-            id=step,
-            name=image,
-            script=resources.files("stacks.scripts").joinpath(script).read_text(),
+            id=verb,
+            name=self._images.control,
+            args=[verb],
+            # Cloud Build would begin in the workspace, where there is no program.
+            dir="/srv",
             envs=[
-                f"STEP={step}",
-                # Text from outside: handed over as a value, never spliced into the script.
+                # Text from outside: handed over as a value, never spliced into a command.
                 "OBJECT=$_OBJECT",
-                pulumi.Output.concat("MODELS=", self._foundation.models.name),
+                pulumi.Output.concat("MODELS_BUCKET=", self._foundation.models.name),
                 f"REPOSITORY={self._foundation.registry.url}",
+                f"WORKSPACE={_WORKSPACE}",
             ],
         )

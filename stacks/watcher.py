@@ -32,7 +32,7 @@ class Watcher(Component):
             env={
                 "DATA_BUCKET": foundation.data.name,
                 "MODELS_BUCKET": foundation.models.name,
-                "REPOSITORY": foundation.registry.repository.id,
+                "REPOSITORY": foundation.registry.url,
                 "TOPIC": release.topic.id,
             },
             secrets={},

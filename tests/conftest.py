@@ -149,7 +149,7 @@ def shared_data() -> Path:
 def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Google]:
     """Google's APIs as this process finds them; tries follow each other without waiting."""
     double = Google()
-    for name in ("ARTIFACTREGISTRY", "PUBSUB", "SECRETMANAGER"):
+    for name in ("PUBSUB", "SECRETMANAGER"):
         monkeypatch.setenv(f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{name}", double.url)
     monkeypatch.setattr(google.auth, "default", lambda **_: (AnonymousCredentials(), "p"))
     retries = pipeline.google._RETRIES.new(backoff_factor=0)

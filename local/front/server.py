@@ -96,13 +96,13 @@ class Front:
         server = f"127.0.0.1:{self.port}/as/{name}"
         return {
             "API_ENDPOINT_OVERRIDE": self.url,
-            "CLOUDSDK_API_ENDPOINT_OVERRIDES_ARTIFACTREGISTRY": f"{self.url}/",
             "CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB": f"{self.url}/",
             "CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER": f"{self.url}/",
             "GCE_METADATA_HOST": server,
             # Without it google.auth asks a fixed address whether it is on Google's machines.
             "GCE_METADATA_IP": server,
             "GOOGLE_CLOUD_PROJECT": self._project,
+            "REGISTRY_ENDPOINT_OVERRIDE": self.url,
         }
 
     def serve(self, path: str, api: Api, *, anonymous: bool = False) -> None:

@@ -8,9 +8,7 @@ an ordinary user who may make user namespaces.
 It breaks on: heredocs and ONBUILD in a Dockerfile, ADD of addresses and archives, `docker run -d`
 and what goes with it, systemd units beyond the simple ones. It cannot show: what a RUN does (it is
 left out: dependencies and sizes are those of the virtual environment and of the host's own /usr),
-layers, USER and file owners, limits on memory and processors, an isolated network, GPUs, the
-registry's HTTP, and a tag made from a digest as an index around it (here it is that
-digest).
+layers and their download, USER and file owners, limits on memory and processors, and GPUs.
 """
 
 import hashlib
@@ -79,6 +77,19 @@ class Machine:
     def retag(self, new_ref: str, source_ref: str) -> str:
         """Names an image of the registry anew, there; returns its digest, which stays the same."""
         return self._images.retag(new_ref, source_ref)
+
+    def index(self, new_ref: str, source_ref: str) -> str:
+        """Names an index of one image of the registry; returns the index's digest."""
+        return self._images.index(new_ref, source_ref)
+
+    def manifest(self, ref: str) -> tuple[bytes, str] | None:
+        """The document that a name of the registry means, and its media type."""
+        digest = self.resolve(ref)
+        return None if digest is None else self._images.manifest(digest)
+
+    def take(self, ref: str, data: bytes) -> str | None:
+        """Lets a name of the registry mean a manifest; see `Images.take`."""
+        return self._images.take(Reference.parse(ref), data)
 
     def resolve(self, ref: str) -> str | None:
         """The digest that the registry gives for a tag or a digest."""

@@ -14,8 +14,8 @@ from local.machine import containers, sandbox
 from local.machine.build import Request, build
 from local.machine.containers import Container
 from local.machine.host import DOCKER_FOLDER, Host, inherited_network
-from local.machine.images import PULL, Images, Reference
-from local.machine.registry import permit
+from local.machine.images import Images, Reference
+from local.machine.registry import Registry
 from local.machine.sandbox import Bind
 from pipeline.errors import UserError
 
@@ -31,7 +31,7 @@ _ALIASES = {
     "image rm": ["rmi"],
     "image tag": ["tag"],
 }
-_NOT_ENFORCED = ("cpus", "memory", "network", "user", "shm_size", "ulimit")
+_NOT_ENFORCED = ("cpus", "memory", "memory_swap", "user", "shm_size", "ulimit")
 _RUN_FAILED = 125
 
 
@@ -54,8 +54,8 @@ def _parser() -> argparse.ArgumentParser:
     command = _verb(
         verbs.add_parser("run", allow_abbrev=False),
         _run,
-        values="--entrypoint --gpus --name --runtime -w/--workdir --cpus -m/--memory --network"
-        " --shm-size --ulimit -u/--user --log-driver --platform --pull --stop-timeout",
+        values="--entrypoint --gpus --name --runtime -w/--workdir --cpus -m/--memory --memory-swap"
+        " --network --shm-size --ulimit -u/--user --log-driver --platform --pull --stop-timeout",
         lists="--cap-add --cap-drop --device -e/--env --env-file --label --log-opt --mount"
         " --security-opt --tmpfs -v/--volume",
         switches="--init -i/--interactive --privileged --read-only --rm -t/--tty",
@@ -77,12 +77,6 @@ def _parser() -> argparse.ArgumentParser:
         verbs.add_parser("login"), _login, values="-u/--username", switches="--password-stdin"
     )
     command.add_argument("server")
-    tools = verbs.add_parser("buildx").add_subparsers(required=True)
-    tools = tools.add_parser("imagetools").add_subparsers(required=True)
-    command = _verb(tools.add_parser("create"), _retag, lists="-t/--tag")
-    command.add_argument("source")
-    command = _verb(tools.add_parser("inspect"), _inspect_published, values="--format")
-    command.add_argument("image")
     return parser
 
 
@@ -119,18 +113,15 @@ def main(arguments: Sequence[str]) -> int:
 
 def _store() -> Images:
     host = Host.within()
-    return Images(host.images, Path(DOCKER_FOLDER), _authorise, _note)
+    return Images(host.images, Path(DOCKER_FOLDER), Registry(os.environ, _signed_in), _note)
 
 
 def _note(text: str) -> None:
     print(f"docker: note: {text}", file=sys.stderr)
 
 
-def _authorise(reference: Reference, permission: str) -> None:
-    """Artifact Registry wants a credential, and a grant for the account of it."""
-    registry = reference.host
-    if not registry.endswith("-docker.pkg.dev"):
-        return
+def _signed_in(registry: str) -> None:
+    """Artifact Registry wants a credential."""
     file = _config_file()
     config = cast("dict[str, Any]", json.loads(file.read_text()) if file.exists() else {})
     known = {*config.get("auths", {}), *config.get("credHelpers", {})}
@@ -139,7 +130,6 @@ def _authorise(reference: Reference, permission: str) -> None:
             f"denied: Unauthenticated request to {registry}: {file} names no credential helper for"
             f" it; run docker-credential-gcr configure-docker --registries={registry} first"
         )
-    permit(reference, permission, os.environ)
 
 
 def _config_file() -> Path:
@@ -203,6 +193,7 @@ def _run(options: argparse.Namespace) -> int:
         read_only=options.read_only,
         tmpfs=[path.partition(":")[0] for path in options.tmpfs],
         privileged=options.privileged or _may_mount(options.cap_add),
+        isolated=options.network == "none",
     )
     made = containers.sandbox(container, _store(), Host.within(), inherited_network())
     return sandbox.run(made)
@@ -251,12 +242,6 @@ def _local(images: Images, name: str) -> str:
     return digest
 
 
-def _retag(options: argparse.Namespace) -> None:
-    images = _store()
-    for tag in options.tag:
-        print(images.retag(tag, options.source))
-
-
 def _list(options: argparse.Namespace) -> None:
     for reference, digest in _store().local.all():
         print(digest if options.quiet else f"{reference.repository} {reference.version} {digest}")
@@ -292,21 +277,6 @@ def _inspect(options: argparse.Namespace) -> None:
         print(json.dumps(found, indent=1))
     for fields in found if options.format else ():
         print(template(options.format, fields))
-
-
-def _inspect_published(options: argparse.Namespace) -> None:
-    images = _store()
-    reference = Reference.parse(options.image)
-    _authorise(reference, PULL)
-    digest = images.published(reference)
-    if digest is None:
-        raise UserError(f"{options.image}: not found")
-    fields = {
-        "Name": str(reference),
-        "Manifest": {"Digest": digest},
-        "Image": {"config": images.config(digest)},
-    }
-    print(template(options.format or "Name: {{.Name}}\nDigest: {{.Manifest.Digest}}", fields))
 
 
 def template(text: str, value: Any) -> str:

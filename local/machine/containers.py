@@ -23,6 +23,7 @@ class Container:
     read_only: bool = False
     tmpfs: Sequence[str] = ()
     privileged: bool = False
+    isolated: bool = False
 
 
 def sandbox(container: Container, images: Images, host: Host, network: dict[str, str]) -> Sandbox:
@@ -48,7 +49,7 @@ def sandbox(container: Container, images: Images, host: Host, network: dict[str,
             "HOME": "/root",
             "HOSTNAME": container.name or digest[7:19],
             **dict(entry.split("=", 1) for entry in config.get("Env", [])),
-            **network,
+            **({} if container.isolated else network),
             **container.environment,
         },
         stage=str(host.stage),
@@ -59,4 +60,5 @@ def sandbox(container: Container, images: Images, host: Host, network: dict[str,
         read_only=container.read_only,
         writable=container.tmpfs,
         privileged=container.privileged,
+        isolated=container.isolated,
     )

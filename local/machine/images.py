@@ -1,4 +1,8 @@
-"""Images: folders named by their digest, and what a machine and the registry call them."""
+"""Images: folders and the manifests that name them, and what a machine and the registry call them.
+
+An image's digest is the SHA-256 of its manifest, a document as `docker push` makes it. Its one
+layer stands for the image's folder and cannot be downloaded. An index is a manifest of manifests.
+"""
 
 import fcntl
 import hashlib
@@ -13,7 +17,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from pipeline.errors import UserError
 
@@ -23,10 +27,11 @@ _Repositories = dict[str, dict[str, Any]]
 # The virtual environment is lent to every sandbox there; see `host`.
 PYTHON_PATH = "/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PYTHON = re.compile(r"docker\.io/library/python")
-# What Artifact Registry asks for.
-PULL = "artifactregistry.repositories.downloadArtifacts"
-PUSH = "artifactregistry.repositories.uploadArtifacts"
-TAG = "artifactregistry.tags.update"
+# Docker's own types: what its daemon pushes, and what an index of that is.
+# Source: https://distribution.github.io/distribution/spec/manifest-v2-2/
+_DOCKER = "application/vnd.docker"
+_MANIFEST = f"{_DOCKER}.distribution.manifest.v2+json"
+_INDEX = f"{_DOCKER}.distribution.manifest.list.v2+json"
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:[._:/-]+[a-z0-9]+)*")
 
 
@@ -142,18 +147,33 @@ class Names:
                 new.replace(self._file)
 
 
+class Remote(Protocol):
+    """The registry as this machine reaches it over HTTP, as the account that it runs as."""
+
+    def may_pull(self, image: Reference) -> None:
+        """Raise UserError where this account may not."""
+        ...
+
+    def push(self, image: Reference, manifest: bytes, media_type: str) -> bool:
+        """Put an image's manifest; False where nothing has to be asked for this registry.
+
+        Raises:
+            UserError: This account may not.
+        """
+        ...
+
+
 class Images:
     """The images of one machine and of the registry; both keep their content in one folder.
 
-    Pushing and pulling copy names only. `authorise` is asked about an image and the permission that
-    the registry wants for what follows, and raises UserError.
+    Pushing and pulling copy names only. Without a `remote`, the machine acts as the operator.
     """
 
     def __init__(
         self,
         folder: Path,
         local: Path,
-        authorise: Callable[[Reference, str], None] | None = None,
+        remote: Remote | None = None,
         note: Callable[[str], None] = lambda text: print(text, file=sys.stderr),
     ) -> None:
         self._blobs, self._work = folder / "blobs", folder / "work"
@@ -161,19 +181,33 @@ class Images:
             path.mkdir(parents=True, exist_ok=True)
         self.registry = Names(folder / "registry.json")
         self.local = Names(local / "names.json")
-        self._authorise = authorise or _permit_all
+        self._remote = remote
         self.note = note
 
     def config(self, digest: str) -> dict[str, Any]:
         """The image's configuration, in the keys that `docker inspect` shows under Config."""
-        return json.loads((self._blob(digest) / "config.json").read_text())
+        return json.loads((self._image(digest) / "config.json").read_text())
 
     def root(self, digest: str) -> Path:
         """The image's files; never to be written to."""
-        return self._blob(digest) / "root"
+        return self._image(digest) / "root"
+
+    def manifest(self, digest: str) -> tuple[bytes, str]:
+        """The document of which this is the digest, and its media type."""
+        data = (self._blob(digest) / "manifest.json").read_bytes()
+        return data, json.loads(data)["mediaType"]
 
     def _blob(self, digest: str) -> Path:
         return self._blobs / digest.removeprefix("sha256:")
+
+    def _image(self, digest: str) -> Path:
+        """The folder of an image, or of the one that an index lists."""
+        return self._blob(next(iter(self._listed(digest)), digest))
+
+    def _listed(self, digest: str) -> list[str]:
+        """The digests that an index lists; none for an image."""
+        document = json.loads(self.manifest(digest)[0])
+        return [entry["digest"] for entry in document.get("manifests", [])]
 
     @contextmanager
     def workspace(self) -> Generator[Path]:
@@ -184,17 +218,60 @@ class Images:
     def seal(self, root: Path, config: dict[str, Any]) -> str:
         """Makes an image of a folder within a workspace, which it takes; returns the digest."""
         text = json.dumps(config, indent=1, sort_keys=True)
-        digest = f"sha256:{_tree_digest(root, text)}"
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": _MANIFEST,
+            "config": {
+                "mediaType": f"{_DOCKER}.container.image.v1+json",
+                "size": len(text.encode()),
+                "digest": f"sha256:{hashlib.sha256(text.encode()).hexdigest()}",
+            },
+            "layers": [
+                {
+                    "mediaType": f"{_DOCKER}.image.rootfs.diff.tar.gzip",
+                    "size": 0,
+                    "digest": f"sha256:{_tree_digest(root)}",
+                }
+            ],
+        }
         new = root.with_name(f"{root.name}.sealed")
         new.mkdir()
         root.rename(new / "root")
         (new / "config.json").write_text(text)
+        return self._keep(new, manifest)
+
+    def index(self, name: str, source: str) -> str:
+        """Gives an index of one image of the registry a name there; returns the index's digest.
+
+        As `docker buildx imagetools create`: the image is then in the index's repository, too.
+        """
+        target, image = Reference.parse(name), self._published(source)
+        data, media_type = self.manifest(image)
+        entry = {
+            "mediaType": media_type,
+            "size": len(data),
+            "digest": image,
+            "platform": {"architecture": "amd64", "os": "linux"},
+        }
+        with self.workspace() as folder:
+            (folder / "index").mkdir()
+            index = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": [entry]}
+            digest = self._keep(folder / "index", index)
+        self.registry.put(Reference(target.repository, image), image)
+        self.registry.put(target, digest)
+        return digest
+
+    def _keep(self, folder: Path, manifest: dict[str, Any]) -> str:
+        """Keeps a folder of a workspace under the digest of its manifest, which it returns."""
+        data = json.dumps(manifest, indent=3).encode()
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        (folder / "manifest.json").write_bytes(data)
         try:
-            new.rename(self._blob(digest))
-        except OSError:  # another process sealed the same image first
+            folder.rename(self._blob(digest))
+        except OSError:  # another process kept the same first
             if not self._blob(digest).is_dir():
                 raise
-            shutil.rmtree(new)
+            shutil.rmtree(folder)
         return digest
 
     def need(self, text: str) -> str:
@@ -214,7 +291,8 @@ class Images:
     def pull(self, text: str) -> str:
         """Brings an image from its registry; returns the digest."""
         reference = Reference.parse(text)
-        self._authorise(reference, PULL)
+        if self._remote is not None:
+            self._remote.may_pull(reference)
         digest = self.published(reference)
         if digest is None:
             raise UserError(
@@ -229,20 +307,37 @@ class Images:
         digest = self.local.find(reference)
         if digest is None:
             raise UserError(f"An image does not exist locally with the tag: {text}")
-        self._authorise(reference, PUSH)
-        self.registry.put(reference, digest)
+        # Of an index, a machine has the image that is its own.
+        digest = next(iter(self._listed(digest)), digest)
+        if self._remote is None or not self._remote.push(reference, *self.manifest(digest)):
+            self.registry.put(reference, digest)
         self.local.put(reference, digest)
         return digest
 
     def retag(self, new: str, source: str) -> str:
-        """Gives an image of the registry another name there; returns the digest."""
-        target, reference = Reference.parse(new), Reference.parse(source)
-        self._authorise(reference, PULL)
-        self._authorise(target, TAG)
-        digest = self.published(reference)
+        """Lets a tag of the registry mean what another name means there; returns the digest."""
+        digest = self._published(source)
+        self.registry.put(Reference.parse(new), digest)
+        return digest
+
+    def take(self, reference: Reference, data: bytes) -> str | None:
+        """What a registry does with a manifest that is put: returns its digest.
+
+        None where what the manifest refers to is not there.
+        """
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        if not self._blob(digest).is_dir():
+            return None
+        for image in self._listed(digest):
+            if self.registry.find(Reference(reference.repository, image)) is None:
+                return None
+        self.registry.put(reference, digest)
+        return digest
+
+    def _published(self, text: str) -> str:
+        digest = self.published(Reference.parse(text))
         if digest is None:
-            raise UserError(f"{source}: not found in the registry; push it first")
-        self.registry.put(target, digest)
+            raise UserError(f"{text}: not found in the registry; push it first")
         return digest
 
     def published(self, reference: Reference) -> str | None:
@@ -268,13 +363,8 @@ class Images:
             return self.seal(folder / "root", config)
 
 
-def _permit_all(image: Reference, permission: str) -> None:
-    """What the machine itself does, it does as the operator."""
-    del image, permission
-
-
-def _tree_digest(root: Path, config: str) -> str:
-    total = hashlib.sha256(config.encode())
+def _tree_digest(root: Path) -> str:
+    total = hashlib.sha256()
     for folder, folders, files in os.walk(root):
         folders.sort()
         for name in sorted([*folders, *files]):

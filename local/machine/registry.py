@@ -1,43 +1,79 @@
-"""Whether the account of a build's step or a VM may do what it is about to do to the registry."""
+"""The registry's HTTP API, as the account of a build's step or of a VM asks it."""
 
 import json
-import re
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from local.machine.images import Reference
 from pipeline.errors import UserError
 
-_IMAGE = re.compile(r"([a-z0-9-]+)-docker\.pkg\.dev/([^/]+)/([^/]+)/.+")
+ADDRESS = "REGISTRY_ENDPOINT_OVERRIDE"
+"""The variable of the network that holds the address at which the registry answers."""
+
 _ACCESS = "/computeMetadata/v1/instance/service-accounts/default/token"
 
 
-def permit(reference: Reference, permission: str, network: Mapping[str, str]) -> None:
-    """Ask the cloud that the `network` leads to; on none, and of other registries, all may.
+class Registry:
+    """What `docker pull` and `docker push` ask Artifact Registry, without their content.
 
-    Raises:
-        UserError: No grant permits it; the text names who lacks what.
+    The content of images lies in a folder that all machines share. Other registries, and all of
+    them where the `network` leads to none, are not asked. `signed_in` raises UserError where the
+    machine has no credential for a registry's host.
     """
-    cloud, metadata = network.get("API_ENDPOINT_OVERRIDE"), network.get("GCE_METADATA_HOST")
-    match = _IMAGE.fullmatch(reference.repository)
-    if match is None or not cloud or not metadata:
-        return
-    location, project, repository = match.groups()
-    name = f"projects/{project}/locations/{location}/repositories/{repository}"
-    token = _ask(f"http://{metadata}{_ACCESS}", {"Metadata-Flavor": "Google"})["access_token"]
-    _ask(f"{cloud}/registry/{name}?permission={permission}", {"Authorization": f"Bearer {token}"})
+
+    def __init__(
+        self, network: Mapping[str, str], signed_in: Callable[[str], None] | None = None
+    ) -> None:
+        self._network = network
+        self._signed_in = signed_in
+
+    def may_pull(self, image: Reference) -> None:
+        """Raises UserError where this account may not read the image."""
+        self._ask("GET", image, f"manifests/{image.version}", b"", "*/*")
+
+    def push(self, image: Reference, manifest: bytes, media_type: str) -> bool:
+        """Puts an image's manifest where its content would be by now; False if nobody is asked.
+
+        Raises:
+            UserError: This account may not write to the repository.
+        """
+        if not self._ask("POST", image, "blobs/uploads/", b"", "*/*"):
+            return False
+        return self._ask("PUT", image, f"manifests/{image.version}", manifest, media_type)
+
+    def _ask(self, method: str, image: Reference, call: str, body: bytes, media_type: str) -> bool:
+        if not image.host.endswith("-docker.pkg.dev"):
+            return False
+        if self._signed_in is not None:
+            self._signed_in(image.host)
+        address, metadata = self._network.get(ADDRESS), self._network.get("GCE_METADATA_HOST")
+        if not address or not metadata:
+            return False
+        flavor = {"Metadata-Flavor": "Google"}
+        token = json.loads(_fetch("GET", f"http://{metadata}{_ACCESS}", flavor))
+        headers = {
+            "Authorization": f"Bearer {token['access_token']}",
+            "Accept": media_type,
+            "Content-Type": media_type,
+        }
+        path = image.repository.partition("/")[2]
+        url = f"{address.rstrip('/')}/v2/{path}/{call}"
+        _fetch(method, url, headers, body)
+        return True
 
 
-def _ask(url: str, headers: dict[str, str]) -> dict[str, Any]:
-    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the local cloud's
+def _fetch(method: str, url: str, headers: Mapping[str, str], body: bytes = b"") -> bytes:
+    request = urllib.request.Request(url, body or None, dict(headers), method=method)  # noqa: S310 - the local cloud's
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
-            return json.load(answer)
+            return answer.read()
     except urllib.error.HTTPError as error:
         with error:
-            said = json.load(error)["error"]["message"]
-        raise UserError(f"denied: {said}") from None
+            said = error.read()
+        if (method, error.code) == ("GET", 404):
+            return b""  # the machine says itself what it does not find
+        denied = "denied: " if error.code in (401, 403) else ""
+        raise UserError(f"{denied}{json.loads(said)['errors'][0]['message']}") from None
     except OSError as error:
         raise UserError(f"the registry does not answer: {error}") from None

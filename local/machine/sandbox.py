@@ -35,6 +35,7 @@ CANNOT_START = 125  # docker's own status for what fails before the command runs
 
 # <linux/sched.h>, <linux/mount.h>, <linux/prctl.h>, <linux/capability.h>
 _NEW_MOUNTS, _NEW_USER, _NEW_PIDS = 0x00020000, 0x10000000, 0x20000000
+_NEW_NETWORK = 0x40000000
 _READ_ONLY, _NO_SUID, _NO_DEV, _NO_EXEC, _REMOUNT = 0x1, 0x2, 0x4, 0x8, 0x20
 _BIND, _RECURSIVE, _PRIVATE = 0x1000, 0x4000, 0x40000
 _DETACH = 2
@@ -70,6 +71,7 @@ class Sandbox:
         read_only: Whether everything but binds and `writable` refuses to be written.
         writable: Absolute folders that are not read-only; those that no layer has are a tmpfs.
         privileged: Whether the command may mount.
+        isolated: Whether it has no network.
     """
 
     command: Sequence[str]
@@ -82,6 +84,7 @@ class Sandbox:
     read_only: bool = False
     writable: Sequence[str] = ()
     privileged: bool = False
+    isolated: bool = False
 
     @classmethod
     def parse(cls, fields: dict[str, Any]) -> "Sandbox":
@@ -117,7 +120,7 @@ def run(sandbox: Sandbox, lifeline: int | None = None) -> int:
     """Runs a sandbox to its end in a child of this process; returns the status (see `start`)."""
     sys.stdout.flush()
     try:
-        _new_namespaces()
+        _new_namespaces(_NEW_NETWORK if sandbox.isolated else 0)
     except OSError as error:
         print(f"machine: {REFUSED.format(error=error.strerror)}", file=sys.stderr)
         return CANNOT_START
@@ -135,11 +138,11 @@ def run(sandbox: Sandbox, lifeline: int | None = None) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _new_namespaces() -> None:
-    if _libc.unshare(_NEW_MOUNTS | _NEW_PIDS) == 0:
+def _new_namespaces(more: int) -> None:
+    if _libc.unshare(_NEW_MOUNTS | _NEW_PIDS | more) == 0:
         return
     user, group = os.geteuid(), os.getegid()
-    _check(_libc.unshare(_NEW_USER | _NEW_MOUNTS | _NEW_PIDS), "unshare")
+    _check(_libc.unshare(_NEW_USER | _NEW_MOUNTS | _NEW_PIDS | more), "unshare")
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"0 {user} 1")
     Path("/proc/self/gid_map").write_text(f"0 {group} 1")

@@ -1,11 +1,17 @@
 """Cloud Build's step list: substitutions, builder images, a shared /workspace, time-outs.
 
 The steps run one after another in the order in which they are written, whatever `waitFor` says.
+
+As at Google, /workspace and the builder's home belong to root, and a step runs as its image's USER
+(https://github.com/GoogleCloudPlatform/cloud-builders/issues/641, 648 and 927). Here a step that is
+not root may write to neither, until a step before it has opened /workspace to all. It cannot show
+that files in it have owners, too.
 """
 
 import json
 import re
 import signal
+import stat
 import subprocess
 import tempfile
 import time
@@ -18,18 +24,13 @@ from local.machine import containers, host
 from local.machine.containers import Container
 from local.machine.host import Host
 from local.machine.images import Images, Reference
-from local.machine.registry import permit
+from local.machine.registry import Registry
 from local.machine.sandbox import Bind, Sandbox
 from pipeline.errors import UserError
 
 # Builder images that the host's own system and the stand-ins stand in for, and their entry points.
 _BUILDERS: dict[str, list[str]] = {
     "gcr.io/cloud-builders/docker": ["docker"],
-    "gcr.io/cloud-builders/gcloud": ["gcloud"],
-    "gcr.io/cloud-builders/curl": ["curl"],
-    "gcr.io/google.com/cloudsdktool/cloud-sdk": [],
-    "gcr.io/google.com/cloudsdktool/google-cloud-cli": [],
-    "docker.io/google/cloud-sdk": [],
     "docker.io/library/bash": [],
     "docker.io/library/debian": [],
     "docker.io/library/docker": [],
@@ -169,12 +170,13 @@ class Build:
         self._folder = folder
         for name in ("workspace", "home/.docker", "docker"):
             (folder / name).mkdir(parents=True)
+        (folder / "workspace").chmod(0o755)
         # Cloud Build signs its builders in to the project's registries.
         (folder / "home/.docker/config.json").write_text(json.dumps({"credsStore": "gcloud"}))
         self._images = Images(
             host.images,
             folder / "docker",
-            lambda reference, permission: permit(reference, permission, network),
+            Registry(network),
             self._say,
         )
 
@@ -211,16 +213,19 @@ class Build:
 
     def _sandbox(self, step: Step) -> Sandbox:
         command = [step.entrypoint] if step.entrypoint else None
+        repository = Reference.parse(step.image).repository
+        root = repository in _BUILDERS or self._runs_as_root(step.image)
+        workspace = self._folder / "workspace"
+        is_open = bool(workspace.stat().st_mode & stat.S_IWOTH)
         binds = [
-            Bind(str(self._folder / "workspace"), "/workspace"),
-            Bind(str(self._folder / "home"), "/builder/home"),
+            Bind(str(workspace), "/workspace", read_only=not (root or is_open)),
+            Bind(str(self._folder / "home"), "/builder/home", read_only=not root),
         ]
         if step.script:
             command = ["/builder/script"]
             binds.append(Bind(str(self._script(step.script)), "/builder/script"))
         directory = str(Path("/workspace", step.directory))
         environment = {"HOME": "/builder/home", **step.environment}
-        repository = Reference.parse(step.image).repository
         if repository not in _BUILDERS:
             container = Container(
                 step.image, step.arguments, command, environment, binds, directory
@@ -242,6 +247,10 @@ class Build:
             ],
             privileged=True,
         )
+
+    def _runs_as_root(self, image: str) -> bool:
+        user = self._images.config(self._images.need(image)).get("User", "")
+        return user.partition(":")[0] in ("", "0", "root")
 
     def _script(self, text: str) -> Path:
         file = self._folder / "script"

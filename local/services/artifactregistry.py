@@ -1,23 +1,25 @@
 """Artifact Registry: repositories, which hold the images that are pushed below them."""
 
+import hashlib
+import json
 import re
 from typing import ClassVar
-from urllib.parse import parse_qs
 
 from local import iam
-from local.front.refusal import Refused
 from local.provider.kinds import Json, Kind
 from local.services.world import GoogleError, World
 from local.web import Request, Response
 
 REPOSITORY = "gcp:artifactregistry/repository:Repository"
 
-TAG = (
-    r"/v1/(projects/([^/]+)/locations/([^/]+)/repositories/([^/]+)"
-    r"/packages/([^/]+)/tags/([^/:]+))"
+# Source: https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#endpoints
+PATH = (
+    r"/v2/(?:(?P<project>[^/]+)/(?P<repository>[^/]+)/(?P<image>[^:]+)/"
+    r"(?:manifests/(?P<reference>[^/]+)|blobs/uploads/))?"
 )
-PERMIT = r"/registry/(projects/[^/]+/locations/[^/]+/repositories/[^/]+)"
 _IMAGE = re.compile(r"([a-z0-9-]+)-docker\.pkg\.dev/([^/]+)/([^/]+)/.+")
+_DOWNLOAD = "artifactregistry.repositories.downloadArtifacts"
+_UPLOAD = "artifactregistry.repositories.uploadArtifacts"
 
 
 def kinds(world: World) -> dict[str, Kind]:
@@ -37,46 +39,101 @@ def must_hold(world: World, image: str) -> None:
     world.declared(REPOSITORY, f"projects/{project}/locations/{location}/repositories/{repository}")
 
 
-class Tags:
-    """The tags of images as programs ask for them, at `TAG`.
+class Docker:
+    """The registry's HTTP API, as far as manifests go, at `PATH`.
 
-    Source: https://cloud.google.com/artifact-registry/docs/reference/rest
+    It has one address for the hosts of all locations. It cannot show the content of images, which
+    machines take from a folder: an upload is begun here, as a push begins with one, and no more.
     """
 
     def __init__(self, world: World) -> None:
         self._world = world
 
     def answer(self, match: re.Match[str], request: Request, member: str) -> Response:
-        """The version that a tag means; Refused where it is not there or may not be seen."""
-        name, project, location, repository, package, tag = match.groups()
-        if request.method != "GET":
-            call = f"{request.method} {request.path}"
-            raise Refused(501, "notImplemented", f"the local cloud does not know {call}")
+        """The answer to whoever asks; `allUsers` asks without credentials."""
+        if member == iam.ALL_USERS:
+            challenge = f'Bearer realm="{request.base}/v2/token",service="{request.base}"'
+            return _refused(401, "UNAUTHORIZED", "authentication required", challenge)
+        if match["project"] is None:
+            return Response.json(200, {})
+        place = self._repository(match["project"], match["repository"])
+        if place is None:
+            return _refused(404, "NAME_UNKNOWN", f"Repository {match['repository']!r} not found")
+        name, uri = place
         try:
-            holder = name.partition("/packages/")[0]
-            self._world.policy.require(member, "artifactregistry.tags.get", holder)
+            return self._answer(
+                name, f"{uri}/{match['image']}", match["reference"], request, member
+            )
         except iam.Denied as denied:
-            raise Refused(403, "forbidden", str(denied)) from denied
-        image = f"{location}-docker.pkg.dev/{project}/{repository}/{package}:{tag}"
-        digest = self._world.machine.resolve(image)
+            return _refused(403, "DENIED", str(denied))
+
+    def _answer(
+        self, name: str, image: str, reference: str | None, request: Request, member: str
+    ) -> Response:
+        """`name` is the repository's, which grants are on."""
+        require = self._world.policy.require
+        if reference is None and request.method == "POST":
+            require(member, _UPLOAD, name)
+            return Response(202, b"", [("Location", f"{request.path}{self._world.timestamp()}")])
+        if reference is not None and request.method in ("GET", "HEAD"):
+            require(member, _DOWNLOAD, name)
+            return self._manifest(_reference(image, reference), request)
+        if reference is not None and request.method == "PUT":
+            require(member, _UPLOAD, name)
+            full = _reference(image, reference)
+            if not reference.startswith("sha256:"):
+                exists = self._world.machine.resolve(full) is not None
+                verb = "update" if exists else "create"
+                require(member, f"artifactregistry.tags.{verb}", name)
+            return self._put(full, request)
+        return _refused(405, "UNSUPPORTED", f"{request.method} {request.path} is not known here")
+
+    def _manifest(self, name: str, request: Request) -> Response:
+        found = self._world.machine.manifest(name)
+        accepted = re.split(r"\s*,\s*", request.headers.get("Accept", ""))
+        # A registry has no other answer for who does not take a manifest as it is.
+        if found is None or not {found[1], "*/*"} & {*accepted}:
+            return _refused(404, "MANIFEST_UNKNOWN", f"Failed to fetch {name}")
+        data, media_type = found
+        headers = [("Content-Type", media_type), ("Docker-Content-Digest", _digest(data))]
+        return Response(200, data, headers)
+
+    def _put(self, name: str, request: Request) -> Response:
+        data = request.body.read()
+        try:
+            media_type = json.loads(data)["mediaType"]
+        except (ValueError, KeyError, TypeError):
+            return _refused(400, "MANIFEST_INVALID", "the manifest is no JSON with a mediaType")
+        if media_type != request.headers.get("Content-Type"):
+            return _refused(400, "MANIFEST_INVALID", f"Content-Type is not {media_type}")
+        if "@" in name and name.rpartition("@")[2] != _digest(data):
+            return _refused(400, "DIGEST_INVALID", "the digest is not that of the manifest")
+        digest = self._world.machine.take(name, data)
         if digest is None:
-            raise Refused(404, "notFound", "Requested entity was not found.")
-        version = f"{name.partition('/tags/')[0]}/versions/{digest}"
-        return Response.json(200, {"name": name, "version": version})
+            return _refused(400, "MANIFEST_BLOB_UNKNOWN", "what the manifest lists was not pushed")
+        headers = [("Location", request.path), ("Docker-Content-Digest", digest)]
+        return Response(201, b"", headers)
+
+    def _repository(self, project: str, repository: str) -> tuple[str, str] | None:
+        """Full name and address of the declared repository; its location is not in the path."""
+        pattern = rf"projects/{re.escape(project)}/locations/([^/]+)/repositories/"
+        for declared in self._world.resources.of_type(REPOSITORY):
+            if re.fullmatch(pattern + re.escape(repository), declared.id):
+                return declared.id, _uri(declared.inputs)
+        return None
 
 
-def permit(world: World, match: re.Match[str], request: Request, member: str) -> Response:
-    """Whether the caller may do something to a repository, at `PERMIT`; Refused if not.
+def _reference(image: str, reference: str) -> str:
+    return f"{image}{'@' if reference.startswith('sha256:') else ':'}{reference}"
 
-    A path of the local cloud's own, for its images are folders that no HTTP registry serves: the
-    machine's `docker` and `gcloud` ask here before they touch one.
-    """
-    for permission in parse_qs(request.query).get("permission", []):
-        try:
-            world.policy.require(member, permission, match[1])
-        except iam.Denied as denied:
-            raise Refused(403, "forbidden", str(denied)) from denied
-    return Response.json(200, {})
+
+def _digest(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def _refused(status: int, code: str, message: str, challenge: str = "") -> Response:
+    headers = [("WWW-Authenticate", challenge)] if challenge else []
+    return Response.json(status, {"errors": [{"code": code, "message": message}]}, headers)
 
 
 class Repository(Kind):

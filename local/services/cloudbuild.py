@@ -4,9 +4,9 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -25,6 +25,9 @@ TRIGGER = "gcp:cloudbuild/trigger:Trigger"
 
 # How many builds run at once; more wait.
 _AT_ONCE = 2
+# Pub/Sub's default for a subscription, which Cloud Build does not change for a trigger's own.
+# Source: https://github.com/hashicorp/terraform-provider-google/issues/13234
+_IDLE = timedelta(days=31)
 _PLACE = re.compile(r"\$\(body\.message\.([A-Za-z0-9_.]+)\)")
 _KINDS_OF_BUILD = ("build", "filename", "gitFileSource")
 
@@ -147,14 +150,24 @@ class Build(BaseModel):
     log: Path
 
 
+class Subscription(BaseModel):
+    """A trigger's own: when it last received a message, which its making counts as."""
+
+    active: datetime
+
+
 class Builds:
     """Starts builds for messages, runs a few at once, and keeps what became of each.
 
     Delivery is at least once: a build that had not ended when the local cloud stopped is run again.
+    A trigger that has received nothing for 31 days never hears of a message again, whatever its
+    filter says; `report` is told. It is assumed that no update of the trigger makes that good.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, report: Callable[[str], None]) -> None:
         self._world = world
+        self._report = report
+        self._subscriptions = Records(world.home / "subscriptions.json", Subscription)
         self._records = Records(world.home / "builds.json", Build)
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="build")
 
@@ -183,9 +196,25 @@ class Builds:
             listens = topic_name(inputs["pubsubConfig"]["topic"], self._world.project) == topic
             if not listens or inputs.get("disabled"):
                 continue
+            if not self._receives(trigger):
+                self._report(
+                    f"{inputs['name']} starts no build: its subscription expired after"
+                    f" {_IDLE.days} days without a message; make the trigger anew"
+                )
+                continue
             values = _substitutions(inputs, message)
             if filters.parse(inputs.get("filter") or "_ == ''")(values):
                 self._start(trigger, values)
+
+    def _receives(self, trigger: Resource) -> bool:
+        """Whether the trigger's subscription is there still, which then is active now."""
+        now = self._world.clock.now()
+        found = self._subscriptions.get(trigger.id)
+        made = datetime.fromisoformat(trigger.outputs["createTime"])
+        if now - (found.active if found else made) > _IDLE:
+            return False
+        self._subscriptions.put(trigger.id, Subscription(active=now))
+        return True
 
     def _start(self, trigger: Resource, values: Mapping[str, str]) -> None:
         inputs = trigger.inputs

@@ -97,7 +97,7 @@ class Index(images.Index):
         if not inputs["push"]:
             return {"ref": source}
         must_hold(self._world, tag)
-        return {"ref": f"{tag}@{machine.retag(tag, source)}"}
+        return {"ref": f"{tag}@{machine.index(tag, source)}"}
 
 
 def _untagged(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The watcher's two calls on the wire."""
+"""The watcher's messages on the wire."""
 
 import base64
 import json
@@ -11,36 +11,25 @@ from control_image.rollout import Rollout
 from pipeline.google import GoogleError
 from tests.google_api import Google
 
-REPOSITORY = "projects/p/locations/europe-west4/repositories/prod-bots"
 TOPIC = "projects/p/topics/prod-rollout"
-TAG = f"/v1/{REPOSITORY}/packages/keeper/tags/live"
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-def watched(api: Google) -> Iterator[Rollout]:
-    made = Rollout(REPOSITORY, TOPIC)
+def rollout(api: Google) -> Iterator[Rollout]:
+    made = Rollout(TOPIC)
     yield made
     made._session.close()
 
 
-def test_a_tag_means_a_version_or_nothing(api: Google, watched: Rollout) -> None:
-    api.answers += [(200, {"version": "projects/…/sha256:1"}), (404, {"error": {}})]
-    assert watched.version("keeper", "live") == "projects/…/sha256:1"
-    assert watched.version("keeper", "live") is None
-    assert [asked[:2] for asked in api.asked] == [("GET", TAG)] * 2
+def test_a_passing_trouble_is_outlasted(api: Google, rollout: Rollout) -> None:
+    api.answers += [(503, {}), (429, {}), (200, {"messageIds": ["1"]})]
+    rollout.announce("models", "rollout/live/keeper.json", 7, NOON)
 
 
-def test_a_passing_trouble_is_outlasted(api: Google, watched: Rollout) -> None:
-    api.answers += [(503, {}), (429, {}), (200, {"version": "1"})]
-    assert watched.version("keeper", "live") == "1"
-    api.answers += [(503, {}), (200, {"messageIds": ["1"]})]
-    watched.announce("models", "rollout/live/keeper.json", 7, NOON)
-
-
-def test_the_event_is_what_cloud_storage_sends(api: Google, watched: Rollout) -> None:
+def test_the_event_is_what_cloud_storage_sends(api: Google, rollout: Rollout) -> None:
     api.answers.append((200, {"messageIds": ["1"]}))
-    watched.announce("models", "rollout/live/keeper.json", 7, NOON)
+    rollout.announce("models", "rollout/live/keeper.json", 7, NOON)
     ((method, path, body),) = api.asked
     assert (method, path) == ("POST", f"/v1/{TOPIC}:publish")
     (message,) = body["messages"]
@@ -55,10 +44,10 @@ def test_the_event_is_what_cloud_storage_sends(api: Google, watched: Rollout) ->
     assert json.loads(base64.b64decode(message["data"]))["name"] == "rollout/live/keeper.json"
 
 
-def test_a_refusal_is_one_line_with_googles_reason(api: Google, watched: Rollout) -> None:
-    refusal = {"error": {"message": "watcher lacks\nartifactregistry.tags.get"}}
-    api.answers += [(403, refusal), (403, {})]
-    with pytest.raises(GoogleError, match=r"tags/live cannot be read: 403 watcher lacks artifact"):
-        watched.version("keeper", "live")
+def test_a_refusal_is_one_line_with_googles_reason(api: Google, rollout: Rollout) -> None:
+    api.answers.append((403, {"error": {"message": "watcher lacks\npubsub.topics.publish"}}))
+    with pytest.raises(GoogleError, match=r"topics/prod-rollout: 403 watcher lacks pubsub"):
+        rollout.announce("models", "rollout/live/keeper.json", 7, NOON)
+    api.answers.append((403, {}))
     with pytest.raises(GoogleError, match=r"published to projects/p/topics/prod-rollout: 403"):
-        watched.announce("models", "rollout/live/keeper.json", 7, NOON)
+        rollout.keep_alive()

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from google.cloud import storage
 
+from control_image.bundle import Wanted
 from control_image.watch import Image, Watcher, ask_again, overdue
 from pipeline import events, layout, release, slots
 from pipeline.errors import UserError
 from pipeline.slots import Slot
 from pipeline.store import Store
-from stacks.scripts.rollout import Wanted
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 TAG = "20261123T101500Z-1a2b3c4d"
@@ -34,19 +34,25 @@ class World:
     now: datetime = NOON
     tags: dict[str, str] = field(default_factory=dict)
     announced: list[tuple[str, str, int]] = field(default_factory=list)
+    kept_alive: list[datetime] = field(default_factory=list)
     broken: bool = False
 
-    def version(self, account: str, tag: str) -> str | None:
+    def digest(self, image: str, tag: str) -> str | None:
         if self.broken:
             raise UserError("the registry does not answer")
-        return self.tags.get(f"{account}:{tag}")
+        return self.tags.get(f"{image}:{tag}")
+
+    def keep_alive(self) -> None:
+        if self.broken:
+            raise UserError("Pub/Sub does not answer")
+        self.kept_alive.append(self.now)
 
     def announce(self, bucket: str, name: str, generation: int, at: datetime) -> None:
         assert at == self.now
         self.announced.append((bucket, name, generation))
 
     def look(self) -> int:
-        return Watcher(self.data, self.models, self, lambda: self.now).look()
+        return Watcher(self.data, self.models, self, self, lambda: self.now).look()
 
     def logged(self) -> list[dict[str, Any]]:
         """The lines that an alert listens for, since the last call."""
@@ -273,6 +279,32 @@ def test_twice_the_period_is_two_ticks_through_changed_clocks(
     since, then = datetime.fromisoformat(success), datetime.fromisoformat(from_then_on)
     assert not overdue(schedule, time_zone, since, then - timedelta(minutes=1))
     assert overdue(schedule, time_zone, since, then)
+
+
+# What starts the builds.
+
+
+def test_the_trigger_hears_of_a_quiet_stack_every_week(world: World) -> None:
+    world.looks(every=DAY, until=NOON + 40 * DAY)
+    assert world.kept_alive == [NOON + weeks * 7 * DAY for weeks in range(6)]
+    assert world.announced == []
+
+
+def test_a_state_of_before_the_trigger_was_kept_alive_is_read(world: World) -> None:
+    world.put(world.data, layout.watch_state(), {"tasks": {}, "images": {}, "unknown": 1})
+    assert world.look() == 0
+    assert world.kept_alive == [NOON]
+
+
+def test_a_message_that_did_not_go_out_is_sent_by_the_next_look(world: World) -> None:
+    world.look()
+    world.now += 7 * DAY
+    world.broken = True
+    assert world.look() == 1
+    world.broken = False
+    world.now += HOUR
+    assert world.look() == 0
+    assert world.kept_alive == [NOON, NOON + 7 * DAY + HOUR]
 
 
 # What goes wrong.

@@ -1,11 +1,10 @@
-"""Cloud Build's step lists: substitutions, builders, docker and gcloud within, failures."""
+"""Cloud Build's step lists: substitutions, builders, docker within, failures."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from google.cloud import storage
 
 from local.machine import Machine
 from local.machine.cli import template
@@ -13,7 +12,7 @@ from local.machine.steps import parse
 from pipeline.errors import UserError
 
 REGISTRY = "europe-west4-docker.pkg.dev/project/bots"
-DOCKER, CLOUD_SDK = "gcr.io/cloud-builders/docker", "gcr.io/google.com/cloudsdktool/cloud-sdk:slim"
+DOCKER = "gcr.io/cloud-builders/docker:24.0.9"
 
 Run = Callable[..., tuple[int, str]]
 
@@ -157,11 +156,11 @@ def test_parallel_steps_run_one_after_another_and_that_is_said(run):
     assert "one after another" in run({"steps": [shell("true", waitFor=["-"])]})[1]
 
 
-# docker and gcloud within
+# docker within
 
 FETCH = """\
 mkdir model
-gcloud storage cp -r "gs://$_MODELS/releases/$$ACCOUNT/$$TAG/*" model/
+printf weights-1 > model/weights
 cat > Dockerfile <<EOF
 FROM $_BASE
 ARG RELEASE
@@ -174,57 +173,67 @@ IMAGE = "$_REPO/$_ACCOUNT:$_TAG"
 SHOW = "'{{index .Config.Labels \"release\"}}|{{index .RepoDigests 0}}'"
 RELEASE: dict[str, Any] = {
     "steps": [
-        {
-            "id": "fetch",
-            "name": CLOUD_SDK,
-            "entrypoint": "bash",
-            "env": ["ACCOUNT=$_ACCOUNT", "TAG=$_TAG"],
-            "args": ["-ceu", FETCH],
-        },
+        shell(FETCH, id="fetch"),
         {"name": DOCKER, "args": ["build", "-t", IMAGE, "--build-arg", "RELEASE=$_TAG", "."]},
         # Cloud Build replaces an image's working directory, so that a step has to say it.
         {"id": "smoke", "name": IMAGE, "args": ["self-test"], "dir": "/srv"},
         {"name": DOCKER, "args": ["run", "--rm", "-e", "RELEASE=again", IMAGE]},
         {"name": DOCKER, "args": ["push", IMAGE]},
-        {
-            "name": CLOUD_SDK,
-            "args": [
-                "gcloud",
-                "artifacts",
-                "docker",
-                "tags",
-                "add",
-                IMAGE,
-                "$_REPO/$_ACCOUNT:live",
-            ],
-        },
         shell(f"docker image inspect {IMAGE} --format {SHOW}"),
     ],
 }
 
 
-def test_a_release_is_fetched_built_tried_pushed_and_made_live(
-    machine, run, bucket_factory, gcs_environment
-):
-    bucket: storage.Bucket = bucket_factory()
-    bucket.blob("releases/keeper/r1/weights").upload_from_string("weights-1")
+def test_a_release_is_built_tried_and_pushed(machine, run):
     app = f"{REGISTRY}/app"
     given = {
         "_ACCOUNT": "keeper",
         "_BASE": f"{app}@{machine.resolve(f'{app}:dev')}",
-        "_MODELS": bucket.name,
         "_REPO": REGISTRY,
         "_TAG": "r1",
     }
-    network = {**gcs_environment, "CLOCK": "2026-11-23T00:00:00Z"}
-    status, log = run(RELEASE, given, network=network)
+    status, log = run(RELEASE, given, network={"CLOCK": "2026-11-23T00:00:00Z"})
     assert status == 0, log
-    live = machine.tags(f"{REGISTRY}/keeper")
-    assert live["live"] == live["r1"]
+    pushed = machine.tags(f"{REGISTRY}/keeper")
+    assert set(pushed) == {"r1"}
     assert "weights-1 r1 ['self-test']" in log
     assert "weights-1 again []" in log
     assert log.count("clock 2026-11-23T00:00:00Z") == 2
-    assert f"r1|{REGISTRY}/keeper@{live['live']}" in log
+    assert f"r1|{REGISTRY}/keeper@{pushed['r1']}" in log
+
+
+def test_a_container_without_a_network_reaches_nothing(machine, run):
+    python = "import socket; socket.create_connection(('127.0.0.1', 1), 2)"
+    asked = f'docker run --rm --network none --entrypoint python {REGISTRY}/app:dev -c "{python}"'
+    status, log = run({"steps": [shell(asked)]}, network={"CLOCK": "x"})
+    assert status == 1
+    assert "Network is unreachable" in log
+    script = f"docker run --rm --network none --entrypoint env {REGISTRY}/app:dev"
+    assert "CLOCK" not in run({"steps": [shell(script)]}, network={"CLOCK": "x"})[1]
+
+
+@pytest.mark.parametrize("path", ["/workspace/x", "/builder/home/x"])
+def test_a_step_that_is_not_root_writes_to_nothing_of_the_builds(machine, run, unprivileged, path):
+    step = {"name": unprivileged, "entrypoint": "touch", "args": [path]}
+    status, log = run({"steps": [step]})
+    assert status == 1
+    assert "Read-only file system" in log
+
+
+def test_a_workspace_that_a_step_opened_is_everybodys(run, unprivileged):
+    opened = {"name": DOCKER, "script": "chmod 0777 /workspace"}
+    step = {"name": unprivileged, "entrypoint": "touch", "args": ["/workspace/x"]}
+    assert run({"steps": [opened, step]})[0] == 0
+
+
+@pytest.fixture
+def unprivileged(machine, tmp_path):
+    """An image whose USER is not root."""
+    name = f"{REGISTRY}/unprivileged:1"
+    (tmp_path / "Dockerfile").write_text("FROM python:3.11-slim\nUSER 65532:65532\n")
+    machine.build(tmp_path, tmp_path / "Dockerfile", name)
+    machine.push(name)
+    return name
 
 
 def test_images_are_pushed_at_the_end_only_if_all_steps_went_well(machine, run):
@@ -239,55 +248,15 @@ def test_images_are_pushed_at_the_end_only_if_all_steps_went_well(machine, run):
 @pytest.mark.parametrize(
     ("command", "status", "message"),
     [
-        (
-            "gcloud storage cat gs://BUCKET/none",
-            1,
-            "ERROR: (gcloud.storage.cat) The following URLs",
-        ),
-        ("gcloud storage cp gs://BUCKET/none .", 1, "matched no objects or files"),
-        ("gcloud storage ls gs://BUCKET/none/", 1, "matched no objects"),
-        ("gcloud storage mv a b", 2, "invalid choice"),
-        (f"gcloud artifacts docker tags add {REGISTRY}/no:1 {REGISTRY}/no:2", 1, "NOT_FOUND"),
         (f"docker pull {REGISTRY}/no:1", 1, "manifest unknown"),
         (f"docker run {REGISTRY}/no:1", 125, "manifest unknown"),
         ("docker compose up", 1, "invalid choice"),
     ],
 )
-def test_a_command_that_fails_ends_as_the_real_one_does(
-    run, bucket_factory, gcs_environment, command, status, message
-):
-    script = command.replace("BUCKET", bucket_factory().name)
-    ended, log = run({"steps": [{"name": "ubuntu", "script": script}]}, network=gcs_environment)
+def test_a_command_that_fails_ends_as_the_real_one_does(run, command, status, message):
+    ended, log = run({"steps": [{"name": "ubuntu", "script": command}]})
     assert ended == status
     assert message in log
-
-
-def test_gcloud_copies_lists_and_shows_objects(run, bucket_factory, gcs_environment):
-    bucket: storage.Bucket = bucket_factory()
-    for name in ("a/one", "a/b/two", "c"):
-        bucket.blob(name).upload_from_string(f"<{name}>")
-    url = f"gs://{bucket.name}"
-    script = f"""#!/bin/bash -eu
-        line() {{ echo $(cat); }}
-        gcloud storage ls {url} | line
-        gcloud storage ls {url}/a/ | line
-        gcloud storage cat {url}/a/one {url}/c | line
-        mkdir tree flat
-        gcloud storage cp -r {url}/a tree/
-        gcloud storage cp "{url}/a/*" flat/
-        gcloud storage cp {url}/c named
-        gcloud storage cp --recursive tree/a {url}/up/
-        gcloud storage cp named {url}/up/
-        find tree flat named -type f | sort | line
-        gcloud storage ls -r {url}/up | line
-        """
-    status, log = run({"steps": [{"name": CLOUD_SDK, "script": script}]}, network=gcs_environment)
-    assert status == 0, log
-    assert f"\n{url}/a/ {url}/c\n" in log
-    assert f"\n{url}/a/b/ {url}/a/one\n" in log
-    assert "\n<a/one><c>\n" in log
-    assert "\nflat/one named tree/a/b/two tree/a/one\n" in log
-    assert f"\n{url}/up/a/b/two {url}/up/a/one {url}/up/named\n" in log
 
 
 def test_a_template_shows_fields_and_refuses_what_it_does_not_know():

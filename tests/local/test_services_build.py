@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from tests.local.declaring import (
 )
 
 NOBODY = "projects/test-project/serviceAccounts/x@test-project.iam.gserviceaccount.com"
-BASH = "gcr.io/google.com/cloudsdktool/google-cloud-cli:slim"
+BASH = "debian:12.11-slim"
 
 
 def pipeline(declarer: Declarer) -> None:
@@ -141,6 +142,30 @@ def test_a_disabled_trigger_starts_nothing(cloud: Cloud, declarer: Declarer) -> 
     assert builds(cloud) == []
 
 
+def test_a_trigger_that_heard_nothing_for_31_days_is_deaf(clouds: Clouds) -> None:
+    cloud = clouds("home")
+    declarer = Declarer(cloud)
+    pipeline(declarer)
+    cloud.clock.advance_to(cloud.clock.now() + timedelta(days=30))
+    write(declarer, "rollout/keeper.json", "{ }")
+    assert len(builds(cloud)) == 1
+    cloud.clock.advance_to(cloud.clock.now() + timedelta(days=31, seconds=1))
+    declarer.close()
+    # It does not come back with the local cloud, either.
+    cloud, known = clouds("home"), declarer
+    declarer = Declarer(cloud)
+    declarer._inputs, declarer._outputs = known._inputs, known._outputs
+    write(declarer, "rollout/baker.json", "{ }")
+    assert len(builds(cloud)) == 1
+    assert "rollout starts no build: its subscription expired" in cloud.status()["problems"][-1]
+    trigger = declarer._inputs[TRIGGER, "rollout"]
+    declarer.remove(TRIGGER, "rollout")
+    declarer.declare(TRIGGER, "rollout", **trigger)
+    write(declarer, "rollout/frog.json", "{ }")
+    assert len(builds(cloud)) == 2
+    declarer.close()
+
+
 def test_a_name_from_outside_is_never_run(cloud: Cloud, declarer: Declarer) -> None:
     pipeline(declarer)
     write(declarer, 'rollout/";echo pwned;".json')
@@ -162,7 +187,7 @@ def test_a_build_that_the_end_of_the_cloud_interrupted_is_run_again(clouds: Clou
     pipeline(declarer)
     redeclare(declarer, build=build("sleep 60"))
     write(declarer, "rollout/keeper.json")
-    until(lambda: "Starting" in log(cloud.builds.all()[0].log))
+    until(lambda: (made := cloud.builds.all()[0].log).exists() and "Starting" in log(made))
     declarer.close()
     again = clouds("home")
     until(lambda: log(again.builds.all()[0].log).count("Starting") == 2)

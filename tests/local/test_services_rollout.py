@@ -1,4 +1,4 @@
-"""The calls that the watcher makes: a tag of the registry, a message to a topic, both by grant."""
+"""A program's messages to a topic, by grant."""
 
 from typing import Any
 
@@ -9,16 +9,12 @@ from local.cloud import Cloud
 from local.iam import OPERATOR
 from tests.local.declaring import (
     PROJECT,
-    REGION,
-    REGISTRY,
     TOPIC,
     TOPIC_GRANT,
     Declarer,
 )
 
-TAGS = f"v1/projects/{PROJECT}/locations/{REGION}/repositories/bots/packages/tool/tags"
 PUBLISH = f"v1/projects/{PROJECT}/topics/rollout:publish"
-READER = "gcp:artifactregistry/repositoryIamMember:RepositoryIamMember"
 MESSAGE = {"messages": [{"attributes": {"eventType": "OBJECT_FINALIZE"}, "data": "e30="}]}
 
 
@@ -35,30 +31,9 @@ def call(cloud: Cloud, method: str, path: str, email: str, body: Any = None) -> 
 
 @pytest.fixture
 def watcher(declarer: Declarer) -> dict[str, Any]:
-    """An account without a grant, a repository with an image, and a topic."""
-    declarer.image("tool", "print('hello')")
+    """An account without a grant, and a topic."""
     declarer.declare(TOPIC, "rollout", name="rollout")
     return declarer.account("watcher")
-
-
-def test_a_tag_tells_its_version_to_who_may_read_the_repository(
-    cloud: Cloud, declarer: Declarer, watcher: dict[str, Any]
-) -> None:
-    refused = call(cloud, "GET", f"{TAGS}/test", watcher["email"])
-    assert refused.status_code == 403
-    assert "artifactregistry.tags.get" in refused.json()["error"]["message"]
-    declarer.declare(
-        READER,
-        "watcher",
-        repository="bots",
-        location=REGION,
-        role="roles/artifactregistry.reader",
-        member=watcher["member"],
-    )
-    found = call(cloud, "GET", f"{TAGS}/test", watcher["email"])
-    digest = cloud.world.machine.resolve(f"{REGISTRY}/tool:test")
-    assert found.json()["version"] == f"{TAGS[3:-5]}/versions/{digest}"
-    assert call(cloud, "GET", f"{TAGS}/none", watcher["email"]).status_code == 404
 
 
 def test_a_message_reaches_the_listeners_of_a_topic_from_who_may_publish(

@@ -1,6 +1,5 @@
 """The watcher on the real engine: a build that was lost is made up for, and silence is reported."""
 
-import hashlib
 import json
 from collections.abc import Iterator
 from datetime import timedelta
@@ -10,8 +9,9 @@ from typing import Any
 import pytest
 
 from local.services.monitoring import BUDGET, CHANNEL, DASHBOARD, POLICY
-from pipeline import events, layout, release
+from pipeline import events, release
 from pipeline.novelty import NoveltyIndex
+from tests.app.releases import publish
 from tests.app.tiny_model import build
 from tests.loop.deployment import Deployment
 
@@ -104,11 +104,4 @@ def _release(watched: Watched, folder: Path) -> None:
     NoveltyIndex.build(["the lamp was lit at dusk and burned until the morning"]).save(
         folder / "shingles.bin"
     )
-    models = watched.cloud.models
-    digests: dict[str, str] = {}
-    for file in sorted(folder.iterdir()):
-        name = f"model/{file.name}"
-        models.upload(layout.release("keeper", TAG) + name, file)
-        digests[name] = hashlib.sha256(file.read_bytes()).hexdigest()
-    manifest = json.dumps({"files": digests}).encode()
-    models.write(layout.manifest("keeper", TAG), manifest, generation=0)
+    publish(watched.cloud.models, TAG, folder)

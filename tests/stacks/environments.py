@@ -79,6 +79,7 @@ def everything() -> Values:
             "seed": 2,
         },
     }
+    values["gpt2-bots:build_region"] = "europe-west1"
     values["gpt2-bots:images"] = dict(_IMAGES)
     values["gpt2-bots:keep"] = {"tweets_days": 0, "models_days": 14, "releases": 5}
     values["gpt2-bots:monitoring"] = {

@@ -29,6 +29,7 @@ _RUN_JOB = "gcp:cloudrunv2/job:Job"
 _SCHEDULE = "gcp:cloudscheduler/job:Job"
 _OBJECT = "gcp:storage/bucketObject:BucketObject"
 _MACHINE = "gcp:compute/instanceFromTemplate:InstanceFromTemplate"
+_TRIGGER = "gcp:cloudbuild/trigger:Trigger"
 _TEMPLATE = "gcp:compute/instanceTemplate:InstanceTemplate"
 
 # A name of at most 63 characters that may be part of a host's.
@@ -36,7 +37,7 @@ _LABEL = r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
 # The input with the physical name, and what Google takes for one.
 _NAMES = {
     "gcp:artifactregistry/repository:Repository": ("repositoryId", _LABEL),
-    "gcp:cloudbuild/trigger:Trigger": ("name", r"[a-z]([a-z0-9-]{0,62}[a-z0-9])?"),
+    _TRIGGER: ("name", r"[a-z]([a-z0-9-]{0,62}[a-z0-9])?"),
     _RUN_JOB: ("name", _LABEL),
     "gcp:cloudrunv2/service:Service": ("name", r"[a-z]([a-z0-9-]{0,47}[a-z0-9])?"),
     _SCHEDULE: ("name", r"[A-Za-z0-9_-]{1,500}"),
@@ -54,7 +55,7 @@ _NAMES = {
 _LIMITS = {
     (_SCHEDULE, "attemptDeadline"): (15, 1800),
     (_RUN_JOB, "timeout"): (1, 604_800),
-    ("gcp:cloudbuild/trigger:Trigger", "timeout"): (1, 86_400),
+    (_TRIGGER, "timeout"): (1, 86_400),
     ("gcp:cloudrunv2/service:Service", "timeout"): (1, 3600),
 }
 _DURATION_KEYS = re.compile(
@@ -140,7 +141,7 @@ def texts(declared: Recorder) -> Iterator[str]:
 
 
 def places(declared: Recorder) -> Iterator[str]:
-    """Everything is in its provider's region; its zones are as well."""
+    """Everything but builds is in its provider's region; its zones are as well."""
     providers = {p.name: plain(dict(p.inputs)) for p in declared.of(_PROVIDER)}
     for resource, inputs in _all(declared):
         if not resource.type.startswith("gcp:"):
@@ -151,6 +152,8 @@ def places(declared: Recorder) -> Iterator[str]:
             continue
         region = provider["region"]
         for key in ("location", "region"):
+            if resource.type == _TRIGGER:
+                continue  # builds are where the project may build
             if inputs.get(key, region).lower() != region:
                 yield f"{resource.name}: {key}: {inputs[key]!r} is not {region!r}"
         if not inputs.get("zone", f"{region}-a").startswith(f"{region}-"):

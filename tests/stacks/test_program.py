@@ -1,6 +1,7 @@
 """Invariants of what the real program declares, for every environment."""
 
 import json
+import re
 import subprocess
 import sys
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 import yaml
 from pulumi.runtime.mocks import MockResourceArgs
 
+from control_image.rollout import KEEP_ALIVE
+from local.services import filters
 from tests.stacks.recorder import ROOT, STORAGE_AGENT, Recorder, declare, stack_values
 
 ENVIRONMENTS = ["local", "dev", "prod"]
@@ -261,11 +264,56 @@ def test_storage_may_publish_before_it_is_told_to_notify(declared: Recorder) -> 
 
 def test_text_from_outside_reaches_the_build_as_a_value_only(declared: Recorder) -> None:
     (trigger,) = declared.of("gcp:cloudbuild/trigger:Trigger")
-    for step in trigger.inputs["build"]["steps"]:
-        assert "OBJECT=$_OBJECT" in step["envs"]
-        assert "$_OBJECT" not in step["script"]
-        assert "args" not in step
+    steps = {step["id"]: step for step in trigger.inputs["build"]["steps"]}
+    for name in ("fetch", "live"):
+        assert "OBJECT=$_OBJECT" in steps[name]["envs"]
+        assert steps[name]["args"] == [name]
+    for name in ("open", "bundle"):
+        # Cloud Build substitutes nothing in a script.
+        assert "script" in steps[name]
+        assert "$_" not in str(steps[name].get("envs"))
     assert trigger.inputs["build"]["options"]["logging"] == "CLOUD_LOGGING_ONLY"
+
+
+def test_a_pointers_event_starts_a_build_and_a_message_that_keeps_alive_does_not(
+    declared: Recorder,
+) -> None:
+    (trigger,) = declared.of("gcp:cloudbuild/trigger:Trigger")
+    lets_through = filters.parse(trigger.inputs["filter"])
+    taken = {
+        name: place.removeprefix("$(body.message.attributes.").removesuffix(")")
+        for name, place in trigger.inputs["substitutions"].items()
+    }
+    event = {"eventType": "OBJECT_FINALIZE", "objectId": "rollout/live/keeper.json"}
+    assert lets_through({name: event[key] for name, key in taken.items()})
+    assert not lets_through({name: KEEP_ALIVE[key] for name, key in taken.items()})
+
+
+def test_builds_run_the_control_image_by_digest_where_the_stack_file_says(
+    declared: Recorder,
+) -> None:
+    (trigger,) = declared.of("gcp:cloudbuild/trigger:Trigger")
+    assert trigger.inputs["location"] == "global"
+    images = {step["id"]: step["name"] for step in trigger.inputs["build"]["steps"]}
+    assert images["fetch"] == images["live"]
+    assert re.search("/control.*@sha256:", images["fetch"])
+    # A tag without a version of Docker moves.
+    assert re.fullmatch(r"gcr\.io/cloud-builders/docker:[0-9]+\.[0-9]+\.[0-9]+", images["bundle"])
+
+
+def test_a_release_is_tried_in_the_memory_of_the_job_that_posts(declared: Recorder) -> None:
+    (trigger,) = declared.of("gcp:cloudbuild/trigger:Trigger")
+    (bundle,) = (s for s in trigger.inputs["build"]["steps"] if s["id"] == "bundle")
+    jobs = [job.inputs["template"]["template"] for job in declared.of("gcp:cloudrunv2/job:Job")]
+    memory = {
+        container["resources"]["limits"]["memory"]
+        for job in jobs
+        for container in job["containers"]
+        if container.get("args") == ["post"]
+    }
+    assert bundle["envs"] == [f"MEMORY={amount}" for amount in memory]
+    for flag in ("--network none", "--cap-drop ALL", "no-new-privileges"):
+        assert flag in bundle["script"]
 
 
 def test_no_version_of_a_secret_is_declared(declared: Recorder) -> None:

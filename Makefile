@@ -36,8 +36,9 @@ docs: setup  ## write again what is generated: stack file's reference, permissio
 	@$(BIN)/python -m tests.stacks.permissions
 	@$(BIN)/python -m tests.stacks.inventories
 
-bench: setup  ## measure the program beside its flat twin: an hour, on a quiet machine
+bench: setup  ## measure the program beside its flat twin, and judging: an hour, on a quiet machine
 	@$(BIN)/python -m benchmarks.program
+	@$(BIN)/python -m benchmarks.judging
 
 local: setup  ## start the local cloud
 	@$(BIN)/python -m local up

@@ -47,11 +47,13 @@ class Loss(_Document):
     held_out_int8: float
     live_int8: float | None = Field(description="of the live release's model, the same tweets")
     train_curve: list[tuple[int, float]] = Field(description="(step, training loss)")
-    held_out_curve: list[tuple[int, float]] = Field(description="(step, held-out loss as int8)")
+    held_out_curve: list[tuple[int, float]] = Field(
+        description="(step, held-out loss in float32); releases before December 2026: as int8"
+    )
 
 
 class Memorisation(_Document):
-    """Shares of texts that hold 8 words in a row of a training tweet."""
+    """Shares of texts that hold 8 words in a row of a training tweet, as far as a post goes."""
 
     samples: float
     held_out: float

@@ -7,26 +7,20 @@ import argparse
 import os
 import signal
 import sys
-from typing import NoReturn
 
 from pipeline import clock
 from pipeline.errors import UserError
 from pipeline.log import log
 from pipeline.runs import read_result
 from pipeline.store import Store
-from trainer_image import run
+from trainer_image import interrupt, run
 from trainer_image.config import Config
 from trainer_image.worker import Worker
 
 
-class Interrupted(BaseException):
-    """The machine is being taken away."""
-
-
 def main() -> int:
     """The exit status: 0, 1 if an account failed or all was refused, 143 if it was interrupted."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGINT, _interrupt)
+    interrupt.listen()
     arguments = _arguments()
     try:
         worker = Worker.parse(arguments.machine)
@@ -41,11 +35,11 @@ def main() -> int:
                 f"run {worker.machine} finished at {result.finished:%F %T} UTC: nothing to train",
             )
             return 0
-        result = run.train(config, worker, Store.open(config.data_bucket), models, clock.now)
+        result = run.train(config, worker, models, clock.now)
     except UserError as error:
         log("ERROR", str(error))
         return 1
-    except Interrupted:
+    except interrupt.Interrupted:
         log(
             "WARNING", f"run {arguments.machine} interrupted: it has no result and can be run again"
         )
@@ -58,12 +52,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("verb", choices=["train", "finished"])
     parser.add_argument("machine", help="RUN, or RUN-<number>of<workers> where machines share it")
     return parser.parse_args()
-
-
-def _interrupt(*_: object) -> NoReturn:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: what follows must end
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    raise Interrupted
 
 
 if __name__ == "__main__":

@@ -17,10 +17,10 @@ from pipeline.runs import Outcome
 from pipeline.settings import Settings
 from pipeline.store import Changed, Store
 from pipeline.tweets import Tweet
-from trainer_image import base_model, child, gate
+from trainer_image import base_model, child, gate, gpu
 from trainer_image.config import Config
 from trainer_image.evaluate import Model, copying, valid
-from trainer_image.job import RELEASE, Answer, Job
+from trainer_image.job import RELEASE, Job
 from trainer_image.lease import Lease
 
 SAMPLES = 200
@@ -75,21 +75,22 @@ class Trainer:
         folder = self.scratch / account
         folder.mkdir()
         curve: list[tuple[int, float]] = []
-        answer = child.finetune(
-            Job(
-                settings=_gentler(settings) if warm else settings,
-                start=self._start(warm),
-                downloads=self.scratch,
-                require_gpu=self.config.require_gpu,
-                train=[tweet.text for tweet in train],
-                held_out=[tweet.text for tweet in held_out],
-            ),
-            folder,
-            on_step=self._progress(account, lease, curve),
-            on_score=lambda step, steps: log(
-                "INFO", "scoring", account=account, step=step, steps=steps
-            ),
-        )
+        with gpu.alone(self.scratch, meanwhile=lease.renew):
+            answer = child.finetune(
+                Job(
+                    settings=_gentler(settings) if warm else settings,
+                    start=self._start(warm),
+                    downloads=self.scratch,
+                    require_gpu=self.config.require_gpu,
+                    train=[tweet.text for tweet in train],
+                    held_out=[tweet.text for tweet in held_out],
+                ),
+                folder,
+                on_step=self._progress(account, lease, curve),
+                on_score=lambda step, steps: log(
+                    "INFO", "scoring", account=account, step=step, steps=steps
+                ),
+            )
 
         # The gate, on the model as it would be served
         log("INFO", "judging", account=account)
@@ -98,6 +99,7 @@ class Trainer:
         texts = [tweet.text for tweet in held_out]
         training = NoveltyIndex.build(tweet.text for tweet in train)
         samples = model.sample(SAMPLES)
+        loss = model.nats(texts) / model.tokens(texts)
         live_loss = before and self._nats_of(before, texts) / model.tokens(texts)
         memorised = Memorisation(
             samples=copying([sample.text for sample in samples], training),
@@ -105,7 +107,7 @@ class Trainer:
         )
         usable = valid(samples)
         reason = (
-            gate.worse(answer.held_out_int8, live_loss)
+            gate.worse(loss, live_loss)
             or gate.memorised(memorised.samples, memorised.held_out)
             or gate.unusable(usable)
         )
@@ -125,7 +127,13 @@ class Trainer:
             warm_start=warm and warm.tag,
             compared_with=before and before.tag,
             settings=settings,
-            loss=_loss(answer, live_loss, curve),
+            loss=Loss(
+                held_out_float=answer.held_out_float,
+                held_out_int8=loss,
+                live_int8=live_loss,
+                train_curve=curve,
+                held_out_curve=answer.held_out_curve,
+            ),
             memorisation=memorised,
             valid=usable,
             step=answer.step,
@@ -238,16 +246,6 @@ def _gentler(settings: Settings) -> Settings:
 def _write_dataset(path: Path, train: list[Tweet], held_out: list[Tweet]) -> None:
     ids = {"train": [tweet.id for tweet in train], "held_out": [tweet.id for tweet in held_out]}
     path.write_text(json.dumps(ids))
-
-
-def _loss(answer: Answer, live: float | None, curve: list[tuple[int, float]]) -> Loss:
-    return Loss(
-        held_out_float=answer.held_out_float,
-        held_out_int8=answer.held_out_int8,
-        live_int8=live,
-        train_curve=curve,
-        held_out_curve=answer.held_out_curve,
-    )
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -20,8 +20,9 @@ from pipeline.settings import Settings
 from pipeline.tokens import Vocabulary
 from trainer_image import base_model
 from trainer_image.convert import VOCABULARY_FILES, convert, read_weights
-from trainer_image.evaluate import Model
+from trainer_image.evaluate import between_ends
 from trainer_image.job import ANSWER, JOB, RELEASE, Answer, Job
+from trainer_image.score import held_out_curve
 
 
 def main(folder: Path) -> None:
@@ -33,8 +34,8 @@ def main(folder: Path) -> None:
     start = job.start or base_model.download(job.downloads, job.settings.base_model)
     base_model.check(start)
     tweets = encode(Vocabulary(start), job.train)
-    checkpoints = train(tweets, start, job.settings)
-    answer = keep_best(checkpoints, start, job.held_out)
+    session, checkpoints = train(tweets, start, job.settings)
+    answer = keep_best(session, checkpoints, start, job.held_out)
     Path(ANSWER).write_text(answer.model_dump_json())
 
 
@@ -58,8 +59,8 @@ def encode(vocabulary: Vocabulary, texts: Sequence[str]) -> Path:
     return Path("tweets.npz")
 
 
-def train(tweets: Path, start: Path, settings: Settings) -> dict[int, Path]:
-    """Run gpt-2-simple's finetune and return the checkpoints it leaves, by their steps."""
+def train(tweets: Path, start: Path, settings: Settings) -> tuple[Any, dict[int, Path]]:
+    """Run gpt-2-simple's finetune; return its session and the checkpoints it leaves, by step."""
     tf: Any = import_module("tensorflow")
     gpt2: Any = import_module("gpt_2_simple.gpt_2")
     random.seed(settings.seed)
@@ -68,8 +69,9 @@ def train(tweets: Path, start: Path, settings: Settings) -> dict[int, Path]:
     # The one thing that is replaced: gpt-2-simple asks its sampler for 1,024 tokens wherever they
     # start, and has no argument for it.
     gpt2.Sampler = partial(Windows, length=settings.window)
+    session = gpt2.start_tf_sess()
     gpt2.finetune(
-        gpt2.start_tf_sess(),
+        session,
         dataset=str(tweets),
         steps=settings.steps,
         model_name=start.name,
@@ -86,7 +88,7 @@ def train(tweets: Path, start: Path, settings: Settings) -> dict[int, Path]:
     )
     saved = Path("checkpoint/run").glob("model-*.index")
     found = {int(index.stem.removeprefix("model-")): index.with_suffix("") for index in saved}
-    return dict(sorted(found.items()))
+    return session, dict(sorted(found.items()))
 
 
 class Windows:
@@ -104,29 +106,23 @@ class Windows:
         return np.concatenate(drawn)[: self.length]
 
 
-def keep_best(checkpoints: dict[int, Path], start: Path, held_out: list[str]) -> Answer:
-    """Score every checkpoint as it would be served, and keep the best in both forms."""
-    curve = [(0, score(start, start, "int8", held_out))]
-    for step, checkpoint in checkpoints.items():
-        curve.append((step, score(checkpoint, start, "int8", held_out)))
-        print(f"scored {len(curve) - 1} of {len(checkpoints)}", flush=True)
-    best, loss = min(curve[1:], key=lambda point: point[1])
-    answer = Answer(
-        step=best,
-        held_out_float=score(checkpoints[best], start, "float32", held_out),
-        held_out_int8=loss,
-        held_out_curve=curve,
+def keep_best(
+    session: Any, checkpoints: dict[int, Path], start: Path, held_out: list[str]
+) -> Answer:
+    """Score every checkpoint, and keep the best in both forms; only that one is converted."""
+    tf: Any = import_module("tensorflow")
+    vocabulary = Vocabulary(start)
+    begun_with = Path(tf.train.latest_checkpoint(str(start)))
+    curve = held_out_curve(
+        session,
+        start / "hparams.json",
+        {0: begun_with, **checkpoints},
+        [between_ends(vocabulary, text) for text in held_out],
     )
+    best, loss = min(curve[1:], key=lambda point: point[1])
     convert(read_weights(checkpoints[best]), start, Path(RELEASE, "model"), "int8")
     keep_checkpoint(checkpoints[best], start, Path(RELEASE, "checkpoint"))
-    return answer
-
-
-def score(checkpoint: Path, start: Path, quantization: str, texts: list[str]) -> float:
-    """Mean nats a token on `texts`."""
-    convert(read_weights(checkpoint), start, Path("scored"), quantization)
-    model = Model(Path("scored"))
-    return model.nats(texts) / model.tokens(texts)
+    return Answer(step=best, held_out_float=loss, held_out_curve=curve)
 
 
 def keep_checkpoint(checkpoint: Path, start: Path, kept: Path) -> None:

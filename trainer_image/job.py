@@ -23,7 +23,9 @@ class Job(BaseModel):
 
 
 class Answer(BaseModel):
-    """Losses are nats a token on the held-out tweets, at step 0 those of the model it began with.
+    """Losses are nats a token on the held-out tweets, by the weights in float32.
+
+    At step 0 of the curve it is that of the model that training began with.
 
     Beside the answer lies `release/`: the best step as `model/` (int8), and as `checkpoint/` in
     gpt-2-simple's layout.
@@ -33,5 +35,4 @@ class Answer(BaseModel):
 
     step: int
     held_out_float: float
-    held_out_int8: float
     held_out_curve: list[tuple[int, float]]

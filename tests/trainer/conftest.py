@@ -150,6 +150,19 @@ def _lines(output: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in output.splitlines()]
 
 
+def processes_of(folder: Path) -> dict[int, str]:
+    """The command lines that name `folder`, by process."""
+    found: dict[int, str] = {}
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = process.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if str(folder) in command:
+            found[int(process.parent.name)] = command
+    return found
+
+
 @pytest.fixture(scope="session")
 def base_model() -> Path:
     return base.cached(ROOT)

@@ -38,6 +38,7 @@ docs: setup  ## write again what is generated: stack file's reference, permissio
 
 bench: setup  ## measure the program beside its flat twin, and judging: an hour, on a quiet machine
 	@$(BIN)/python -m benchmarks.program
+	@$(BIN)/python -m benchmarks.pace
 	@$(BIN)/python -m benchmarks.judging
 
 local: setup  ## start the local cloud

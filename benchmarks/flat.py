@@ -65,24 +65,41 @@ def twin(
     for provider in providers:
         project = str(provider.inputs["project"])
         mine = [bot for bot in bots if bot.project == project]
-        lines += [f"async def project_{provider.number}():"]
-        theirs: list[str] = []
+        lines += [f"async def project_{provider.number}():", "    kept = {}"]
+        first: list[Registered] = []  # of the first account
+        of_accounts: list[Registered] = []
+        late: list[Registered] = []
         for one in registered:
             if one is not provider and _provider(one) is not provider.resource:
                 continue
             bot = next((bot for bot in mine if bot.name in one.name), None)
-            if bot is None:
+            if bot is not None:
+                of_accounts.append(one)
+                first += [one] if bot is mine[0] else []
+            elif of_accounts:
+                late.append(one)
+            else:
                 lines.append(f"    {writer.statement(one)}")
-            elif bot is mine[0]:
-                theirs.append(f"        {_of_any_account(writer.statement(one), bot)}")
-        if theirs:
+        # What comes after the accounts may be of all of them.
+        after = [f"    {writer.statement(one, kept=of_accounts)}" for one in late]
+        if first:
             listed = [(bot.name, bot.handle) for bot in mine]
-            lines += [f"    for account, handle in {listed}:", *theirs]
+            lines.append(f"    for account, handle in {listed}:")
+            for one in first:
+                keeping = [f"{_kept(one)} = r{one.number}"] if _kept(one) in "".join(after) else []
+                for statement in (writer.statement(one), *keeping):
+                    lines.append(f"        {_of_any_account(statement, mine[0])}")
             lines += ["        await asyncio.sleep(0)"] if yields else []
+        lines += after
     lines += ["async def main():"]
     lines += [f"    await project_{provider.number}()" for provider in providers]
     lines += ["pulumi.run(main)"]
     return "\n".join(lines).replace("\0", "") + "\n"
+
+
+def _kept(one: Registered) -> str:
+    """Where the twin keeps an account's resource for what comes after all accounts."""
+    return f"kept[{_text(f'{type(one.resource).__name__} {one.name}')}]"
 
 
 def _of_any_account(statement: str, bot: Bot) -> str:
@@ -136,15 +153,21 @@ class _Writer:
     """Writes registered resources as source; texts stand between NULs until they are final."""
 
     def __init__(self, registered: Sequence[Registered]) -> None:
+        self._kept: dict[int, str] = {}
         self._numbers = {id(r.resource): r.number for r in registered}
         self._known = {
-            id(cast("object", output)): f"r{r.number}.{attribute}"
+            id(cast("object", output)): (r.number, attribute)
             for r in registered
             for attribute, output in vars(r.resource).items()
             if isinstance(output, pulumi.Output)
         }
 
-    def statement(self, one: Registered) -> str:
+    def _name(self, number: int) -> str:
+        return self._kept.get(number, f"r{number}")
+
+    def statement(self, one: Registered, kept: Sequence[Registered] = ()) -> str:
+        """The call that registers a resource; those of `kept` are no variables any more."""
+        self._kept = {other.number: _kept(other) for other in kept}
         inputs = dict(one.inputs)
         if isinstance(one.resource, gcp.Provider):
             # The SDK hands it over as JSON in a text; a program writes it as it is.
@@ -161,9 +184,9 @@ class _Writer:
         needs = sorted({n for r in _listed(given.depends_on) for n in self._all(r)})
         parts: list[str] = []
         if provider is not None and type(one.resource).__module__.startswith("pulumi_gcp"):
-            parts.append(f"provider=r{self._numbers[id(provider)]}")
+            parts.append(f"provider={self._name(self._numbers[id(provider)])}")
         if needs:
-            parts.append(f"depends_on=[{', '.join(f'r{n}' for n in needs)}]")
+            parts.append(f"depends_on=[{', '.join(map(self._name, needs))}]")
         parts += [
             f"{key}={value!r}"
             for key in ("ignore_changes", "retain_on_delete", "delete_before_replace")
@@ -182,13 +205,14 @@ class _Writer:
         if isinstance(value, pulumi.Output):
             output = cast("pulumi.Output[Any]", value)
             if id(output) in self._known:
-                return self._known[id(output)]
+                number, attribute = self._known[id(output)]
+                return f"{self._name(number)}.{attribute}"
             done = _data(output)
             behind = sorted(self._numbers[id(r)] for r in done.resources if id(r) in self._numbers)
             value = self._value(done.value)
             if not behind:
                 return value
-            sources = ", ".join(f"r{number}.id" for number in behind)
+            sources = ", ".join(f"{self._name(number)}.id" for number in behind)
             # The value is an argument, or the last account's would be that of all.
             return f"pulumi.Output.all({sources}).apply(lambda _, value={value}: value)"
         cls: type = type(cast("object", value))

@@ -72,7 +72,7 @@ def values(stack: Sequence[flat.Bot]) -> dict[str, Any]:
     return {
         "gcp:project": stack[0].project,
         "gcp:region": "europe-west4",
-        "gpt2-bots:images": {p: _IMAGE.format(p) for p in ("app", "scraper", "trainer")},
+        "gpt2-bots:images": {p: _IMAGE.format(p) for p in ("app", "control", "scraper", "trainer")},
         "gpt2-bots:accounts": {
             bot.name: {
                 "handle": bot.handle,

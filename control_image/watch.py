@@ -3,8 +3,9 @@
 For every account whose `:live` is not the image of the release and the base that its pointers ask
 for, the event that should have had it built is sent again, at once and then ever more rarely. Every
 account that has had no success in two ticks of a schedule is reported, and so is one that never
-had any. Alerts listen for the lines that are logged; what has to be remembered between two looks
-is one object. Once a week a message that asks for nothing keeps what starts the builds alive.
+had any. So are machines of a run by hand that are left over (`control_image.by_hand`). Alerts
+listen for the lines that are logged; what has to be remembered between two looks is one object.
+Once a week a message that asks for nothing keeps what starts the builds alive.
 """
 
 from collections import deque
@@ -15,6 +16,7 @@ from typing import Annotated, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from control_image import by_hand
 from control_image.live import LIVE
 from pipeline import events, layout, slots
 from pipeline.clock import Clock
@@ -70,6 +72,8 @@ class State(BaseModel):
 
     tasks: dict[str, dict[str, Task]] = {}
     images: dict[str, Image] = {}
+    # Runs by hand: since when they are known.
+    runs: dict[str, datetime] = {}
     kept_alive: datetime | None = None
 
 
@@ -139,6 +143,12 @@ class Watcher:
                 failed += 1
                 log("ERROR", f"{account}: {error}", account=account)
                 _keep(account, before, after)
+        try:
+            after.runs = by_hand.look(self.data, self.models, before.runs, self.clock())
+        except UserError as error:
+            failed += 1
+            log("ERROR", f"run by hand: {error}")
+            after.runs = before.runs
         try:
             after.kept_alive = self._keep_alive(before.kept_alive)
         except UserError as error:

@@ -70,6 +70,9 @@ ROLES: Mapping[str, frozenset[str]] = {
     }.items()
 }
 
+FOLDERS = "/managedFolders/"
+"""What stands between a bucket and a managed folder in the folder's full name."""
+
 _TERM = r'resource\.name\.startsWith\("([^"]+)"\)'
 _CONDITION = re.compile(rf"\s*{_TERM}(?:\s*\|\|\s*{_TERM})*\s*")
 
@@ -87,7 +90,8 @@ def member(email: str) -> str:
 class Grant:
     """One IAM member: `member` has `role` on `resource` and on everything below it.
 
-    `resource` is a full name, such as `projects/_/buckets/B` or `projects/P/secrets/S`.
+    `resource` is a full name, such as `projects/_/buckets/B` or `projects/P/secrets/S`. Below a
+    managed folder, `projects/_/buckets/B/managedFolders/F/`, lie the objects whose names begin so.
     `condition` is an expression on the name of the resource that is asked for; a condition that is
     not understood raises ValueError rather than granting too much or too little.
     """
@@ -118,6 +122,9 @@ def _below(resource: str, parent: str) -> bool:
     # A bucket's full name has "_" in place of its project; there is one project here.
     if re.fullmatch(r"projects/[^/]+", parent) and resource.startswith("projects/_/"):
         return True
+    bucket, is_folder, folder = parent.partition(FOLDERS)
+    if is_folder:
+        return resource.startswith((parent, f"{bucket}/objects/{folder}"))
     return resource == parent or resource.startswith(f"{parent}/")
 
 

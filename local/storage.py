@@ -101,6 +101,10 @@ class StorageServer:
         """Whether the bucket holds no object."""
         return not self._names(bucket)
 
+    def holds(self, bucket: str, prefix: str) -> bool:
+        """Whether the bucket has objects whose names begin so."""
+        return any(name.startswith(prefix) for name in self._names(bucket))
+
     def clear_bucket(self, bucket: str) -> None:
         """Delete all objects of a bucket."""
         for name in self._names(bucket):

@@ -98,6 +98,16 @@ def watch_state() -> str:
     return "watch/state.json"
 
 
+def runs_by_hand() -> str:
+    """The prefix of the training runs that the stack file names, for as long as it does."""
+    return "watch/by-hand/"
+
+
+def run_by_hand(run: str) -> str:
+    """One of them."""
+    return f"{runs_by_hand()}{run}.json"
+
+
 # Objects of the models bucket.
 def base_model(name: str) -> str:
     """The prefix of a base model in gpt-2-simple's layout."""

@@ -51,7 +51,9 @@ class Store:
     def open(cls, bucket_name: str) -> "Store":
         """The bucket of that name, with the identity that this process runs as."""
         with _one_line(bucket_name, "open it"):
-            client: Any = storage.Client()
+            # Of no project: a bucket's name says which one it is, and a person's own credentials
+            # need not have one.
+            client: Any = storage.Client(project=None)
             return cls(client.bucket(bucket_name))
 
     @property

@@ -8,7 +8,6 @@ import pulumi_gcp as gcp
 
 from pipeline import layout
 from stacks import config, naming
-from stacks.bucket import WRITE
 from stacks.component import Component
 from stacks.foundation import Foundation
 from stacks.images import Images
@@ -131,8 +130,8 @@ class Account(Component):
             ),
             self.child(self._foundation.service("iam")),
         )
-        self._foundation.data.grant(self._name, poster.member, WRITE, layout.posts(self._name))
-        self._foundation.data.may_list(self._name, poster.member)
+        self._foundation.data.folder(self._name, poster.member, layout.posts(self._name))
+        self._foundation.data.may_list(poster.member)
         keys = Secret(
             f"{self._name}-x-keys",
             self,

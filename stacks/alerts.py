@@ -103,6 +103,14 @@ ALERTS = {
         " stopped it; it costs money by the minute. Delete it: `gcloud compute instances delete`."
         " Nothing is lost but its run.",
     ),
+    "left-machine": Alert(
+        "a training machine by hand is left over",
+        "WARNING",
+        "The run that the stack file names has ended, or its hours have passed: powered off,"
+        " stopped, or taken away as SPOT machines are. What is left of its machines costs money,"
+        " the disk at least. Remove `run:` from `training:` and run `pulumi up`. A machine that"
+        " left no result tells why in its log, in Cloud Logging; name another run to try again.",
+    ),
     "failed-workflow": Alert(
         "scheduled training failed",
         "ERROR",
@@ -237,6 +245,7 @@ class Alerts(Component):
         self._logged("scheduler-errors", scheduler_errors(names))
         if training is not None:
             self._old_machine(training.hours * 3600 + _GOING)
+            self._logged("left-machine", watchers_event(stack.name, events.MACHINE_LEFT))
         self.register_outputs({})
 
     def _counted(self, key: str, *filters: str, by: str) -> None:

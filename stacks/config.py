@@ -50,7 +50,9 @@ class Serving(Model):
     """The tweet API of one account."""
 
     public: bool = Field(
-        default=False, description="whether everybody may ask it, and not only who is granted to"
+        default=False,
+        description="whether everybody may ask it, and not only who is granted to; an organisation"
+        " may forbid that (`constraints/iam.allowedPolicyMemberDomains`)",
     )
     max_instances: Annotated[
         int, Field(ge=1, le=10, description="how many may run at a time, and so cost")
@@ -138,7 +140,13 @@ class Hardware(Model):
 class Training(Model):
     """The machine that trains, and the settings it trains with."""
 
-    zones: Annotated[tuple[Zone, ...], Field(min_length=1, description="tried in this order")]
+    zones: Annotated[
+        tuple[Zone, ...],
+        Field(
+            min_length=1,
+            description="a run by hand takes the first; a scheduled run tries them in this order",
+        ),
+    ]
     machine_type: str = Field(
         default="g2-standard-4", description="Compute Engine's name of it; g2 comes with an L4"
     )
@@ -161,7 +169,8 @@ class Training(Model):
     )
     public_address: bool = Field(
         default=True,
-        description="whether the machine has one; without, it goes out by a NAT gateway",
+        description="whether the machine has one, which an organisation may forbid"
+        " (`constraints/compute.vmExternalIpAccess`); without, it goes out by a NAT gateway",
     )
     settings: Settings = Field(default=Settings(), description="what the trainer is told")
 
@@ -218,7 +227,10 @@ class Budget(Model):
     """A monthly sum at which the billing account's people are told; it stops nothing."""
 
     billing_account: BillingAccount = Field(description="which pays for the project")
-    usd_per_month: Annotated[int, Field(ge=1, le=1_000_000, description="the sum")]
+    amount_per_month: Annotated[
+        int,
+        Field(ge=1, le=1_000_000_000, description="the sum, in the billing account's own currency"),
+    ]
 
 
 class Monitoring(Model):

@@ -1,4 +1,4 @@
-"""What every part stands on: Google's services, the two buckets, the registry, the lister role."""
+"""What every part stands on: Google's services, the two buckets, and the registry."""
 
 from dataclasses import dataclass
 
@@ -31,11 +31,10 @@ class Foundation(Component):
         super().__init__(project.named("foundation"), project)
         self.stack = stack
         self._services: dict[str, gcp.projects.Service] = {}
-        lister = self._lister_role()
         data = layout.data_bucket(stack.project, stack.name)
-        self.data = self._bucket("data", data, stack.keep.tweets_days, lister)
+        self.data = self._bucket("data", data, stack.keep.tweets_days)
         models = layout.models_bucket(stack.project, stack.name)
-        self.models = self._bucket("models", models, stack.keep.models_days, lister)
+        self.models = self._bucket("models", models, stack.keep.models_days)
         self.registry = self._registry()
         self.scheduler = self.identity("scheduler", "starts the jobs on their schedules")
         self.register_outputs({})
@@ -78,6 +77,10 @@ class Foundation(Component):
             self.child(),
         )
 
+    def let_list(self) -> list[gcp.storage.BucketIAMBinding]:
+        """Declare who may list the buckets, once all are known who may."""
+        return [self.data.let_list(), self.models.let_list()]
+
     def service(self, api: str) -> gcp.projects.Service:
         """One of Google's APIs, such as "run", enabled once for the project.
 
@@ -97,33 +100,15 @@ class Foundation(Component):
             )
         return self._services[api]
 
-    def _lister_role(self) -> gcp.projects.IAMCustomRole:
-        """May list names and nothing else.
-
-        Cloud Storage answers 403 in place of 404 for an absent object to a caller who may not
-        list its bucket; names hold nothing private.
-        """
-        return gcp.projects.IAMCustomRole(
-            self.named("object-lister"),
-            gcp.projects.IAMCustomRoleArgs(
-                role_id=naming.custom_role(self.stack.name, "object-lister"),
-                title=f"{self.stack.name}: lists the names of objects",
-                permissions=["storage.objects.list"],
-            ),
-            self.child(self.service("iam")),
-        )
-
-    def _bucket(
-        self, role: str, name: str, keep_days: int, lister: gcp.projects.IAMCustomRole
-    ) -> Bucket:
+    def _bucket(self, role: str, name: str, keep_days: int) -> Bucket:
         return Bucket(
             role,
             self,
             name=name,
+            project=self.stack.project,
             location=self.stack.region,
             keep_days=keep_days,
             throw_away=self.stack.throw_away,
-            lister=lister,
             needs=self.service("storage"),
         )
 

@@ -42,10 +42,10 @@ class Monitoring(Component):
         )
         self.register_outputs({})
 
-    def budget(self, projects: Sequence[str]) -> None:
+    def budget(self, parts: Sequence[Foundation]) -> None:
         """Declare the budget, if there is to be one; it is one for all projects of the stack."""
         if self._monitoring.budget is not None:
-            Budget(self._monitoring.budget, self._foundation, projects, self._channels)
+            Budget(self._monitoring.budget, self._foundation, parts, self._channels)
 
     def _channel(self, email: str) -> pulumi.Output[str]:
         return gcp.monitoring.NotificationChannel(
@@ -68,7 +68,7 @@ class Budget(Component):
         self,
         budget: config.Budget,
         foundation: Foundation,
-        projects: Sequence[str],
+        parts: Sequence[Foundation],
         channels: Sequence[pulumi.Input[str]],
     ) -> None:
         super().__init__("budget", foundation)
@@ -84,31 +84,24 @@ class Budget(Component):
             ),
             pulumi.ResourceOptions(parent=self),
         )
-        resources = foundation.service("cloudresourcemanager")
         gcp.billing.Budget(
             "budget",
             gcp.billing.BudgetArgs(
                 billing_account=budget.billing_account,
                 display_name=f"{project}: {foundation.stack.name}",
                 budget_filter=gcp.billing.BudgetBudgetFilterArgs(
-                    # By number, as the API gives them back.
+                    # By number, as the API gives them back. A bucket knows its project's: to look
+                    # the project up, the provider also asks Cloud Billing, which is not enabled.
                     projects=[
-                        pulumi.Output.concat(
-                            "projects/",
-                            gcp.organizations.get_project_output(
-                                project_id=one,
-                                opts=pulumi.InvokeOutputOptions(
-                                    parent=self, depends_on=[resources]
-                                ),
-                            ).number,
-                        )
-                        for one in projects
+                        part.data.bucket.project_number.apply(lambda number: f"projects/{number}")
+                        for part in parts
                     ],
                     calendar_period="MONTH",
                 ),
                 amount=gcp.billing.BudgetAmountArgs(
+                    # No currency: Google refuses any but the billing account's own.
                     specified_amount=gcp.billing.BudgetAmountSpecifiedAmountArgs(
-                        currency_code="USD", units=str(budget.usd_per_month)
+                        units=str(budget.amount_per_month)
                     )
                 ),
                 threshold_rules=[

@@ -41,7 +41,7 @@ class Release(Component):
         foundation = self._foundation
         builder = foundation.identity("build", "builds the images of releases")
         foundation.models.grant("build", builder.member, READ, "releases/", "rollout/")
-        foundation.models.may_list("build", builder.member)
+        foundation.models.may_list(builder.member)
         foundation.may_use_images("build-push", builder, "writer")
         foundation.may_log("build", builder)
         return builder

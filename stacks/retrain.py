@@ -44,6 +44,7 @@ class Retrain(Component):
         self, runner: gcp.serviceaccount.Account, trainer: gcp.serviceaccount.Account
     ) -> list[pulumi.Resource]:
         foundation, stack = self._foundation, self._foundation.stack
+        foundation.models.may_list(runner.member)
         start = self._role(
             "machine-starter",
             "starts training machines and watches them",
@@ -80,7 +81,6 @@ class Retrain(Component):
             ),
             foundation.models.grant("workflow", runner.member, READ, "runs/"),
             foundation.models.grant("workflow", runner.member, WRITE, layout.run_lease()),
-            foundation.models.may_list("workflow", runner.member),
             foundation.may_log("workflow", runner),
         ]
 

@@ -21,5 +21,5 @@ class Scraper(Component):
             needs=foundation.service("secretmanager"),
         )
         foundation.data.grant("scraper", self.identity.member, WRITE, "tweets/", "collected/")
-        foundation.data.may_list("scraper", self.identity.member)
+        foundation.data.may_list(self.identity.member)
         self.register_outputs({})

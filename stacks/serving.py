@@ -1,7 +1,8 @@
 """The tweet APIs: a private Cloud Run service for each account that asks for one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import pulumi
 import pulumi_gcp as gcp
 
 from stacks import config, naming
@@ -21,22 +22,25 @@ class Serving(Component):
         self, served: Mapping[str, config.Serving], foundation: Foundation, images: Images
     ) -> None:
         super().__init__(foundation.named("serving"), foundation)
+        self._served = served
         self._foundation = foundation
+        self._images = images
         self._identity = foundation.identity("api", "answers requests for texts")
-        self._may = [
-            foundation.models.grant(
-                "api", self._identity.member, READ, "releases/", "rollout/live/"
-            ),
-            foundation.models.may_list("api", self._identity.member),
-        ]
-        for account, serving in served.items():
-            service = self._service(account, serving, images)
+        self._may_read = foundation.models.grant(
+            "api", self._identity.member, READ, "releases/", "rollout/live/"
+        )
+        foundation.models.may_list(self._identity.member)
+
+    def start(self, *needs: pulumi.Resource) -> None:
+        """Declare the services, after the grants to list: they look for a release at once."""
+        for account, serving in self._served.items():
+            service = self._service(account, serving, needs)
             if serving.public:
                 self._open_to_all(account, service)
         self.register_outputs({})
 
     def _service(
-        self, account: str, serving: config.Serving, images: Images
+        self, account: str, serving: config.Serving, needs: Sequence[pulumi.Resource]
     ) -> gcp.cloudrunv2.Service:
         """On the app base by digest: it loads the live release, which needs no rollout."""
         foundation = self._foundation
@@ -57,17 +61,15 @@ class Serving(Component):
                     scaling=gcp.cloudrunv2.ServiceTemplateScalingArgs(
                         min_instance_count=0, max_instance_count=serving.max_instances
                     ),
-                    containers=[self._container(account, images)],
+                    containers=[self._container(account)],
                 ),
             ),
-            self.child(foundation.service("run"), *self._may),
+            self.child(foundation.service("run"), self._may_read, *needs),
         )
 
-    def _container(
-        self, account: str, images: Images
-    ) -> gcp.cloudrunv2.ServiceTemplateContainerArgs:
+    def _container(self, account: str) -> gcp.cloudrunv2.ServiceTemplateContainerArgs:
         return gcp.cloudrunv2.ServiceTemplateContainerArgs(
-            image=images.app,
+            image=self._images.app,
             args=["serve"],
             envs=[
                 gcp.cloudrunv2.ServiceTemplateContainerEnvArgs(name="ACCOUNT", value=account),

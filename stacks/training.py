@@ -2,12 +2,14 @@
 
 import json
 import shlex
+from collections.abc import Mapping
 from importlib import resources
 
 import pulumi
 import pulumi_gcp as gcp
 import yaml
 
+from pipeline import layout
 from stacks import config, naming
 from stacks.bucket import READ, WRITE
 from stacks.component import Component
@@ -20,6 +22,11 @@ from stacks.retrain import Retrain
 # The machine ends by itself this long before it is stopped from outside: enough to start up before
 # and, afterwards, for the trainer to end in order and for its last words to be sent.
 MARGIN_SECONDS = 300
+# Container-Optimized OS of one long-term milestone: it gets fixes, and changes nothing else.
+# 129 is supported until 2028. Sources: https://cloud.google.com/container-optimized-os/docs/
+# release-notes and …/docs/concepts/versioning, as third parties repeated them, read 2026-11-30;
+# they name 133 as the next, since 2026-09.
+_OS = "projects/cos-cloud/global/images/family/cos-129-lts"
 
 
 class Training(Component):
@@ -33,30 +40,75 @@ class Training(Component):
         self._foundation = foundation
         self._trainer = foundation.identity("trainer", "trains models")
         self._network = Network(foundation, public_address=training.public_address)
-        needs = [*self._grants(), release]
+        self._needs = [*self._grants(), release]
         first, *fallbacks = training.hardware
-        template = self._template("trainer", first, images)
-        if training.run is not None:
-            names = naming.machines(foundation.stack.name, training.run, training.workers)
-            for share, name in zip(naming.shares(training.workers), names, strict=True):
-                self._machine(f"train-{training.run}{share}", name, template, needs)
+        self._first = self._template("trainer", first, images)
         if training.schedule is not None:
             further = [self._template(f"trainer-{h.name}", h, images) for h in fallbacks]
-            templates = [template, *further]
-            Retrain(training, training.schedule, foundation, self._trainer, templates, needs)
+            templates = [self._first, *further]
+            Retrain(training, training.schedule, foundation, self._trainer, templates, self._needs)
+
+    def start(self, *needs: pulumi.Resource) -> None:
+        """Declare the run by hand, after the grants to list: its machines list at once."""
+        training = self._training
+        if training.run is not None:
+            # Of this component: a machine is known to the engine only when it is made.
+            pulumi.log.info(self._if_there_is_none, self)
+            names = naming.machines(self._foundation.stack.name, training.run, training.workers)
+            machines = {
+                name: self._machine(
+                    f"train-{training.run}{share}", name, self._first, [*self._needs, *needs]
+                )
+                for share, name in zip(naming.shares(training.workers), names, strict=True)
+            }
+            self._note(training.run, machines)
         self.register_outputs({})
+
+    @property
+    def _if_there_is_none(self) -> str:
+        """What to do about a stock-out, in one line; the provider's own says that it is one."""
+        zone, *others = self._training.zones
+        return (
+            f"a run by hand tries {zone} alone; if that has no {self._training.machine_type} now"
+            " (ZONE_RESOURCE_POOL_EXHAUSTED), put another zone first in training.zones"
+            f"{f', such as {others[0]}' if others else ''}, and run `pulumi up` again"
+        )
+
+    def _note(self, run: str, machines: Mapping[str, gcp.compute.InstanceFromTemplate]) -> None:
+        """Write the run down for the watcher, which tells when its machines are left over.
+
+        It is written when they are there, and as little changed as they are.
+        """
+        gcp.storage.BucketObject(
+            # As its machine, so that `--target '**train-RUN'` finds both.
+            self.named(f"train-{run}"),
+            gcp.storage.BucketObjectArgs(
+                bucket=self._foundation.data.name,
+                name=layout.run_by_hand(run),
+                content_type="application/json",
+                content=json.dumps(
+                    {
+                        "run": run,
+                        "machines": [*machines],
+                        "zone": self._training.zones[0],
+                        "hours": self._training.hours,
+                    }
+                ),
+            ),
+            self.child(*machines.values(), ignore_changes=["*"]),
+        )
 
     def _grants(self) -> list[pulumi.Resource]:
         foundation, member = self._foundation, self._trainer.member
+        foundation.data.may_list(member)
+        foundation.models.may_list(member)
         return [
             # The posts as well: a bot never learns from what it wrote itself.
             foundation.data.grant("trainer", member, READ, "tweets/", "posts/"),
-            foundation.data.may_list("trainer", member),
             foundation.models.grant("trainer", member, READ, "base/"),
             foundation.models.grant(
                 "trainer", member, WRITE, "releases/", "rollout/live/", "runs/", "leases/"
             ),
-            foundation.models.may_list("trainer", member),
             foundation.may_use_images("trainer-pull", self._trainer, "reader"),
             foundation.may_log("trainer", self._trainer),
         ]
@@ -74,7 +126,7 @@ class Training(Component):
                     gcp.compute.InstanceTemplateDiskArgs(
                         boot=True,
                         auto_delete=True,
-                        source_image="projects/cos-cloud/global/images/family/cos-stable",
+                        source_image=_OS,
                         disk_size_gb=training.disk_gb,
                         disk_type="pd-balanced",
                     )
@@ -117,6 +169,9 @@ class Training(Component):
                     # has also what was said last, by Compute Engine itself.
                     "google-logging-enabled": "true",
                     "serial-port-logging-enable": "true",
+                    # Only who may log in by IAM does, and no key that the project has for others.
+                    "enable-oslogin": "TRUE",
+                    "block-project-ssh-keys": "true",
                 },
             ),
             # No explicit name: the new template stands before the old one goes.

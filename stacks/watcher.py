@@ -45,11 +45,19 @@ class Watcher(Component):
 
     def _grants(self, identity: gcp.serviceaccount.Account, release: Release) -> None:
         foundation, member = self._foundation, identity.member
-        foundation.data.grant("watcher", member, READ, layout.schedules(), "collected/", "posts/")
+        foundation.data.grant(
+            "watcher",
+            member,
+            READ,
+            layout.schedules(),
+            layout.runs_by_hand(),
+            "collected/",
+            "posts/",
+        )
         foundation.data.grant("watcher", member, WRITE, layout.watch_state())
-        foundation.data.may_list("watcher", member)
-        foundation.models.grant("watcher", member, READ, "rollout/")
-        foundation.models.may_list("watcher", member)
+        foundation.data.may_list(member)
+        foundation.models.grant("watcher", member, READ, "rollout/", "runs/")
+        foundation.models.may_list(member)
         foundation.may_use_images("watcher-tags", identity, "reader")
         gcp.pubsub.TopicIAMMember(
             self.named("watcher-publish"),

@@ -2,22 +2,28 @@
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import ClassVar
 
-from local.iam import ROLES, Grant
-from local.provider.kinds import Json, Kind
+from local.iam import FOLDERS, ROLES, Grant
+from local.provider.kinds import UNKNOWN, Json, Kind
 from local.resources import ResourceStore
-from local.services.world import GoogleError, World, section, short, unique_number
+from local.services.world import GoogleError, World, items, section, short, unique_number
 
 ACCOUNT = "gcp:serviceaccount/account:Account"
+_BUCKET_MEMBER = "gcp:storage/bucketIAMMember:BucketIAMMember"
+BUCKET_BINDING = "gcp:storage/bucketIAMBinding:BucketIAMBinding"
+MANAGED_FOLDER = "gcp:storage/managedFolder:ManagedFolder"
 CUSTOM_ROLE = "gcp:projects/iAMCustomRole:IAMCustomRole"
 
 # The full name of the resource that a grant is on, by the type of the grant.
 GRANTED_ON: Mapping[str, Callable[[Json], str]] = {
     "gcp:projects/iAMMember:IAMMember": lambda i: f"projects/{short(i['project'])}",
-    "gcp:storage/bucketIAMMember:BucketIAMMember": lambda i: (
-        f"projects/_/buckets/{short(i['bucket'])}"
+    _BUCKET_MEMBER: lambda i: f"projects/_/buckets/{short(i['bucket'])}",
+    "gcp:storage/managedFolderIamMember:ManagedFolderIamMember": lambda i: (
+        f"projects/_/buckets/{short(i['bucket'])}/managedFolders/{i['managedFolder']}"
     ),
+    BUCKET_BINDING: lambda i: f"projects/_/buckets/{short(i['bucket'])}",
     "gcp:serviceaccount/iAMMember:IAMMember": lambda i: str(i["serviceAccountId"]),
     "gcp:secretmanager/secretIamMember:SecretIamMember": lambda i: (
         f"projects/{i['project']}/secrets/{short(i['secretId'])}"
@@ -36,16 +42,25 @@ GRANTED_ON: Mapping[str, Callable[[Json], str]] = {
     ),
 }
 # Resources that have no resource of their own in a program, or are called otherwise in their id.
-_ALWAYS_THERE = re.compile(r"projects/[^/]+|projects/_/buckets/.*")
+_ALWAYS_THERE = re.compile(r"projects/[^/]+")
+_MEMBER = re.compile(
+    r"(serviceAccount|user|group|domain|project(Owner|Editor|Viewer)):.|all(Authenticated)?Users$"
+)
 
 
 def grants(resources: ResourceStore) -> dict[str, Grant]:
-    """All grants that are declared, by the id of what declares them."""
+    """All grants that are declared, by their full names."""
     return {
-        resource.id: grant_of(resource.type, resource.inputs)
+        _name(resource.inputs, grant): grant
         for resource in resources.all()
         if resource.type in GRANTED_ON
+        for grant in grants_of(resource.type, resource.inputs)
     }
+
+
+def _name(inputs: Json, grant: Grant) -> str:
+    title = section(inputs, "condition").get("title")
+    return "/".join([grant.resource, grant.role, grant.member, *filter(None, [title])])
 
 
 def custom_roles(resources: ResourceStore) -> dict[str, frozenset[str]]:
@@ -61,6 +76,7 @@ def kinds(world: World) -> dict[str, Kind]:
         ACCOUNT: Account(world),
         CUSTOM_ROLE: CustomRole(),
         **{token: Member(world, token) for token in GRANTED_ON},
+        BUCKET_BINDING: Binding(world, BUCKET_BINDING),
     }
 
 
@@ -75,14 +91,21 @@ def _account_name(project: str, email: str) -> str:
     return f"projects/{project}/serviceAccounts/{email}"
 
 
-def grant_of(token: str, inputs: Json) -> Grant:
-    """The grant that a resource of this type declares; ValueError for a strange condition."""
-    return Grant(
-        member=inputs["member"],
-        role=inputs["role"],
-        resource=GRANTED_ON[token](inputs),
-        condition=section(inputs, "condition").get("expression", ""),
-    )
+def grants_of(token: str, inputs: Json) -> list[Grant]:
+    """What a resource of this type grants; ValueError for a strange condition."""
+    return [
+        Grant(
+            member=member,
+            role=inputs["role"],
+            resource=GRANTED_ON[token](inputs),
+            condition=section(inputs, "condition").get("expression", ""),
+        )
+        for member in _members(inputs)
+    ]
+
+
+def _members(inputs: Json) -> list[str]:
+    return [inputs["member"]] if "member" in inputs else items(inputs, "members")
 
 
 class Account(Kind):
@@ -146,7 +169,7 @@ class Member(Kind):
 
     replace_on: ClassVar = frozenset(
         {
-            *("member", "role", "condition", "project", "location"),
+            *("member", "role", "condition", "project", "location", "managedFolder"),
             *("bucket", "serviceAccountId", "secretId", "repository", "topic", "name"),
         }
     )
@@ -159,18 +182,14 @@ class Member(Kind):
 
     def check(self, inputs: Json) -> list[tuple[str, str]]:
         """A member that cannot be, and a condition that is not understood here."""
-        wrong: list[tuple[str, str]] = []
-        if not re.match(
-            r"(serviceAccount|user|group|domain):.|all(Authenticated)?Users$", inputs["member"]
-        ):
-            wrong.append(
-                (
-                    "member",
-                    f"{inputs['member']!r} has no kind: write 'serviceAccount:{inputs['member']}'",
-                )
-            )
+        key = "member" if "member" in inputs else "members"
+        wrong = [
+            (key, f"{member!r} has no kind: write 'serviceAccount:{member}'")
+            for member in _members(inputs)
+            if not _MEMBER.match(member) and member != UNKNOWN
+        ]
         try:
-            grant_of(self._token, inputs)
+            grants_of(self._token, inputs)
         except ValueError as error:
             wrong.append(("condition", str(error)))
         return wrong
@@ -183,7 +202,15 @@ class Member(Kind):
     def create(self, name: str, inputs: Json) -> tuple[str, Json]:
         """Refused where account, role or resource are not there."""
         del name
-        grant = grant_of(self._token, inputs)
+        (grant,) = grants_of(self._token, inputs)
+        self._must_be_possible(grant)
+        return _name(inputs, grant), {}
+
+    def read(self, id: str, outputs: Json) -> Json | None:  # noqa: A002
+        """Gone where a binding has undone it."""
+        return outputs if self._world.resources.get(self._token, id) else None
+
+    def _must_be_possible(self, grant: Grant) -> None:
         if grant.member.startswith("serviceAccount:"):
             must_exist(self._world, grant.member.removeprefix("serviceAccount:"))
         if grant.role not in (known := {*ROLES, *custom_roles(self._world.resources)}):
@@ -193,14 +220,48 @@ class Member(Kind):
                 + (f"; did you mean {similar[0]!r}?" if similar else "")
             )
         self._must_be_there(grant.resource)
-        title = section(inputs, "condition").get("title")
-        return "/".join([grant.resource, grant.role, grant.member, *filter(None, [title])]), {}
 
     def _must_be_there(self, resource: str) -> None:
-        if resource.startswith("projects/_/buckets/"):
-            if not self._world.storage.exists(short(resource)):
-                raise GoogleError(f"the bucket {short(resource)} was not found")
+        bucket, is_folder, folder = resource.partition(FOLDERS)
+        if bucket.startswith("projects/_/buckets/"):
+            if not self._world.storage.exists(short(bucket)):
+                raise GoogleError(f"the bucket {short(bucket)} was not found")
+            if is_folder:
+                self._world.declared(MANAGED_FOLDER, f"{short(bucket)}/{folder}")
         elif not _ALWAYS_THERE.fullmatch(resource) and not any(
             held.id == resource for held in self._world.resources.all()
         ):
             raise GoogleError(f"{resource} was not found: declare it first")
+
+
+class Binding(Member):
+    """All members of one role on one bucket.
+
+    It is authoritative when it is set: what single members were given of the role is undone.
+    """
+
+    replace_on: ClassVar = frozenset({"bucket", "role", "condition"})
+
+    def create(self, name: str, inputs: Json) -> tuple[str, Json]:
+        """Its id is of bucket and role, as the provider's."""
+        del name
+        return f"b/{short(inputs['bucket'])}/{inputs['role']}", self._set(inputs)
+
+    def update(self, id: str, old_outputs: Json, inputs: Json) -> Json:  # noqa: A002
+        """The members as they are now."""
+        del id, old_outputs
+        return self._set(inputs)
+
+    def _set(self, inputs: Json) -> Json:
+        given = grants_of(self._token, inputs)
+        for grant in given:
+            self._must_be_possible(grant)
+        self._undo(replace(given[0], member=""))
+        return {}
+
+    def _undo(self, bound: Grant) -> None:
+        resources = self._world.resources
+        for held in resources.of_type(_BUCKET_MEMBER):
+            (grant,) = grants_of(held.type, held.inputs)
+            if replace(grant, member="") == bound:
+                resources.remove(held.type, held.id)

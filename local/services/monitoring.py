@@ -21,6 +21,9 @@ _LONGEST_LOG_FILTER = 20_000
 _MOST_CONDITIONS = 6
 # Seconds.
 _LONGEST_ABSENCE = 23 * 3600 + 30 * 60
+# Of the local cloud's billing account. Google refuses any other than the account's own.
+# Source: https://cloud.google.com/billing/docs/reference/budget/rest/v1/billingAccounts.budgets
+_CURRENCY = "EUR"
 _CONDITIONS = (
     "conditionAbsent",
     "conditionMatchedLog",
@@ -285,6 +288,14 @@ class Budget(Kind):
             for project in items(section(inputs, "budgetFilter"), "projects")
             if not re.fullmatch(r"projects/\d+", project)
         ]
+        currency = section(section(inputs, "amount"), "specifiedAmount").get("currencyCode")
+        if currency not in (None, _CURRENCY):
+            wrong.append(
+                (
+                    "amount.specifiedAmount.currencyCode",
+                    f"{currency!r} is not the billing account's {_CURRENCY!r}: leave it out",
+                )
+            )
         channels = items(section(inputs, "allUpdatesRule"), "monitoringNotificationChannels")
         if len(channels) > 5:
             wrong.append(("allUpdatesRule", f"{len(channels)} channels are more than 5"))

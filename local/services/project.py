@@ -18,13 +18,6 @@ def kinds() -> dict[str, Kind]:
 def invokes(world: World) -> dict[str, Callable[[Json], Json]]:
     """The functions that programs call, by token."""
     return {
-        "gcp:organizations/getProject:getProject": lambda args: {
-            "id": f"projects/{args.get('projectId') or world.project}",
-            "projectId": args.get("projectId") or world.project,
-            "name": args.get("projectId") or world.project,
-            "number": world.number,
-            "labels": {},
-        },
         "gcp:organizations/getClientConfig:getClientConfig": lambda args: {
             "id": f"projects/{world.project}",
             "project": args.get("project") or world.project,

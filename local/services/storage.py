@@ -13,6 +13,7 @@ import requests
 
 from local import iam
 from local.provider.kinds import Json, Kind
+from local.services.iam import MANAGED_FOLDER
 from local.services.pubsub import TOPIC, Messages, topic_name
 from local.services.world import GoogleError, World, items, section, short
 
@@ -25,7 +26,12 @@ _EVENTS = ("OBJECT_FINALIZE", "OBJECT_METADATA_UPDATE", "OBJECT_DELETE", "OBJECT
 
 def kinds(world: World) -> dict[str, Kind]:
     """The kinds of this module by type."""
-    return {BUCKET: Bucket(world), OBJECT: Object(world), NOTIFICATION: Notification(world)}
+    return {
+        BUCKET: Bucket(world),
+        MANAGED_FOLDER: ManagedFolder(world),
+        OBJECT: Object(world),
+        NOTIFICATION: Notification(world),
+    }
 
 
 class Bucket(Kind):
@@ -80,6 +86,50 @@ class Bucket(Kind):
                 )
             storage.clear_bucket(id)
         storage.delete_bucket(id)
+
+
+class ManagedFolder(Kind):
+    """A folder that can have an IAM policy of its own; its objects are there without it, too.
+
+    Source: https://cloud.google.com/storage/docs/managed-folders, and the provider's
+    resource_storage_managed_folder.go (2026-11).
+    """
+
+    replace_on: ClassVar = frozenset({"bucket", "name"})
+    physical_name: ClassVar = None
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def check(self, inputs: Json) -> list[tuple[str, str]]:
+        """A path of 15 folders at most, which ends with a slash."""
+        name = inputs["name"]
+        if not name.endswith("/"):
+            return [("name", f"{name!r} does not end with '/': write '{name}/'")]
+        folders = name.removesuffix("/").split("/")
+        if len(folders) > 15 or {"", ".", ".."} & {*folders}:
+            return [("name", f"{name!r} is not 1 to 15 folders, none of them '', '.' or '..'")]
+        return []
+
+    def create(self, name: str, inputs: Json) -> tuple[str, Json]:
+        """Refused in a bucket whose objects may have access lists of their own."""
+        del name
+        bucket = self._world.declared(BUCKET, short(inputs["bucket"]))
+        if not bucket.inputs.get("uniformBucketLevelAccess"):
+            raise GoogleError(
+                f"the bucket {bucket.id} has no uniform bucket-level access, which managed folders"
+                " need: set uniformBucketLevelAccess"
+            )
+        return f"{bucket.id}/{inputs['name']}", {}
+
+    def delete(self, id: str, outputs: Json) -> None:  # noqa: A002
+        """Refused where there are objects in it, unless declared otherwise; then these stay."""
+        bucket, _, folder = id.partition("/")
+        if not outputs.get("forceDestroy") and self._world.storage.holds(bucket, folder):
+            raise GoogleError(
+                f"the managed folder {folder} of {bucket} is not empty: delete its objects, or set"
+                " forceDestroy, which leaves them, and run `up` before it is removed"
+            )
 
 
 class Object(Kind):

@@ -13,6 +13,7 @@ from control_image.bundle import Wanted
 from control_image.watch import Image, Watcher, ask_again, overdue
 from pipeline import events, layout, release, slots
 from pipeline.errors import UserError
+from pipeline.runs import RunResult, write_result
 from pipeline.slots import Slot
 from pipeline.store import Store
 
@@ -65,7 +66,9 @@ class World:
         while self.now <= until:
             self.look()
             if lines := self.logged():
-                found[self.now] = [f"{line['account']} {line['event']}" for line in lines]
+                found[self.now] = [
+                    f"{line.get('account') or line['run']} {line['event']}" for line in lines
+                ]
             self.now += every
         return found
 
@@ -339,3 +342,71 @@ def test_a_state_that_is_none_is_an_error_that_names_the_object(world: World) ->
     world.put(world.data, layout.watch_state(), {"tasks": 3})
     with pytest.raises(UserError, match=r"watch/state\.json"):
         world.look()
+
+
+# Machines by hand.
+
+ONE, TWO = "train-prod-first-1of2", "train-prod-first-2of2"
+
+
+def by_hand(world: World, run: str = "first", machines: tuple[str, ...] = (ONE, TWO)) -> None:
+    """What the program writes while the stack file names a run."""
+    document = {"run": run, "machines": machines, "zone": "europe-west4-a", "hours": 4}
+    world.put(world.data, layout.run_by_hand(run), document)
+
+
+def removed(world: World, run: str = "first") -> None:
+    found = world.data.read(layout.run_by_hand(run))
+    assert found is not None
+    world.data.delete(found.name, generation=found.generation)
+
+
+def ended(world: World, machine: str) -> None:
+    result = RunResult(run=machine, started=world.now, finished=world.now, accounts={})
+    write_result(world.models, result)
+
+
+def test_machines_by_hand_that_ended_are_told_of_until_they_are_removed(world: World) -> None:
+    by_hand(world)
+    assert world.looks(every=HOUR, until=NOON + HOUR) == {}
+    ended(world, ONE)
+    assert world.looks(every=HOUR, until=NOON + 2 * HOUR) == {}
+    ended(world, TWO)
+    later = NOON + 3 * HOUR
+    told = {later: ["first machine_left"], later + HOUR: ["first machine_left"]}
+    assert world.looks(every=HOUR, until=later + HOUR) == told
+    removed(world)
+    assert world.looks(every=HOUR, until=later + 3 * HOUR) == {}
+
+
+def test_a_machine_by_hand_that_was_taken_away_is_told_of_when_its_hours_have_passed(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    by_hand(world)
+    ended(world, TWO)
+    # Four hours, and one to start in.
+    assert min(world.looks(every=HOUR, until=NOON + 6 * HOUR)) == NOON + 5 * HOUR
+    world.look()
+    said = capsys.readouterr().out
+    assert ONE in said
+    assert TWO not in said
+    assert "europe-west4-a" in said
+    assert "remove `run:`" in said
+
+
+def test_another_run_by_hand_has_its_own_hours(world: World) -> None:
+    by_hand(world)
+    assert world.looks(every=HOUR, until=NOON + 4 * HOUR) == {}
+    removed(world)
+    by_hand(world, "second", ("train-prod-second",))
+    assert world.looks(every=HOUR, until=NOON + 9 * HOUR) == {}
+    assert [*world.looks(every=HOUR, until=NOON + 10 * HOUR).values()] == [["second machine_left"]]
+
+
+def test_a_run_by_hand_that_cannot_be_read_does_not_hide_silent_accounts(world: World) -> None:
+    world.declare(post="0 * * * *")
+    world.look()
+    world.put(world.data, layout.run_by_hand("first"), {"run": 1})
+    world.now += 4 * HOUR
+    assert world.look() == 1
+    assert [line["event"] for line in world.logged()] == [events.SILENT]

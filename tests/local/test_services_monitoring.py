@@ -106,7 +106,7 @@ def test_a_dashboard_is_json_with_a_name_and_one_layout(declarer: Declarer) -> N
 
 
 def test_a_budget_names_projects_by_number(declarer: Declarer) -> None:
-    amount = {"specifiedAmount": {"currencyCode": "USD", "units": "50"}}
+    amount = {"specifiedAmount": {"units": "50"}}
 
     def budget(project: str) -> dict[str, Any]:
         return declarer.declare(
@@ -120,3 +120,19 @@ def test_a_budget_names_projects_by_number(declarer: Declarer) -> None:
     with pytest.raises(Refused, match="'projects/my-project' is not projects/<number>"):
         budget("projects/my-project")
     assert budget("projects/123456789012")["id"].startswith("billingAccounts/01ABCD-")
+
+
+def test_a_budget_in_another_currency_than_the_billing_accounts_is_refused(
+    declarer: Declarer,
+) -> None:
+    def budget(**more: str) -> dict[str, Any]:
+        return declarer.declare(
+            BUDGET,
+            "month",
+            billingAccount="01ABCD-23EF45-6789AB",
+            amount={"specifiedAmount": {"units": "50", **more}},
+        )
+
+    with pytest.raises(Refused, match=r"currencyCode: 'USD' is not 'EUR'.*leave it out"):
+        budget(currencyCode="USD")
+    budget()

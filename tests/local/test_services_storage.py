@@ -6,6 +6,9 @@ from local.cloud import Cloud
 from tests.local.declaring import (
     BUCKET,
     BUCKET_GRANT,
+    FOLDER,
+    FOLDER_GRANT,
+    LISTING,
     NOTIFICATION,
     OBJECT,
     TOPIC,
@@ -108,3 +111,96 @@ def test_a_grant_that_google_would_refuse_is_refused(
     grant = {"bucket": "data", "role": "roles/storage.objectViewer", "member": account["member"]}
     with pytest.raises(Refused, match=complaint):
         declarer.declare(BUCKET_GRANT, "reader", **{**grant, **changes})
+
+
+LIST, GET = "storage.objects.list", "storage.objects.get"
+LISTER = "roles/storage.legacyBucketReader"
+
+
+def test_a_folder_is_open_to_its_member_and_no_other_folder_is(
+    cloud: Cloud, declarer: Declarer
+) -> None:
+    declarer.bucket("data", uniformBucketLevelAccess=True)
+    anna = declarer.account("anna")["member"]
+    declarer.declare(FOLDER, "anna", bucket="data", name="posts/anna/")
+    declarer.declare(
+        FOLDER_GRANT,
+        "anna",
+        bucket="data",
+        managedFolder="posts/anna/",
+        role="roles/storage.objectUser",
+        member=anna,
+    )
+    may = cloud.world.policy.allows
+    objects = "projects/_/buckets/data/objects"
+    assert may(anna, GET, f"{objects}/posts/anna/slot.json")
+    assert not may(anna, GET, f"{objects}/posts/anna-2/slot.json")
+    assert not may(anna, GET, f"{objects}/tweets/anna/slot.json")
+    assert not may(anna, GET, "projects/_/buckets/data2/objects/posts/anna/slot.json")
+    assert not may(anna, LIST, "projects/_/buckets/data")
+
+
+@pytest.mark.parametrize(
+    ("bucket", "folder", "complaint"),
+    [
+        ({}, "posts/anna", "name: 'posts/anna' does not end with '/'"),
+        ({}, "posts//", "name: 'posts//' is not 1 to 15 folders"),
+        ({}, "f/" * 16, "is not 1 to 15 folders"),
+        ({"uniformBucketLevelAccess": False}, "posts/", "no uniform bucket-level access"),
+    ],
+)
+def test_a_folder_that_google_would_refuse_is_refused(
+    declarer: Declarer, bucket: dict[str, object], folder: str, complaint: str
+) -> None:
+    declarer.bucket("data", **{"uniformBucketLevelAccess": True, **bucket})
+    with pytest.raises(Refused, match=complaint):
+        declarer.declare(FOLDER, "folder", bucket="data", name=folder)
+
+
+def test_a_grant_on_a_folder_that_nobody_declared_is_refused(declarer: Declarer) -> None:
+    declarer.bucket("data", uniformBucketLevelAccess=True)
+    grant = {"bucket": "data", "managedFolder": "posts/", "role": "roles/storage.objectUser"}
+    with pytest.raises(Refused, match="data/posts/ was not found"):
+        declarer.declare(FOLDER_GRANT, "anna", **grant, member=declarer.account("anna")["member"])
+
+
+def test_a_folder_with_objects_goes_only_where_that_was_said_and_leaves_them(
+    cloud: Cloud, declarer: Declarer
+) -> None:
+    declarer.bucket("data", uniformBucketLevelAccess=True)
+    declarer.declare(FOLDER, "posts", bucket="data", name="posts/")
+    write(declarer, "posts/a", "text")
+    with pytest.raises(Refused, match="the managed folder posts/ of data is not empty"):
+        declarer.remove(FOLDER, "posts")
+    declarer.declare(FOLDER, "posts", bucket="data", name="posts/", forceDestroy=True)
+    declarer.remove(FOLDER, "posts")
+    assert cloud.world.storage.holds("data", "posts/")
+
+
+def test_a_binding_says_who_has_its_role_and_nobody_else_has_it(
+    cloud: Cloud, declarer: Declarer
+) -> None:
+    declarer.bucket("data")
+    anna, bert = (declarer.account(name)["member"] for name in ("anna", "bert"))
+    declarer.declare(BUCKET_GRANT, "bert", bucket="data", role=LISTER, member=bert)
+
+    def bind(*members: object) -> None:
+        given = ["projectViewer:test-project", *members]
+        declarer.declare(LISTING, "list", bucket="data", role=LISTER, members=given)
+
+    def who() -> list[object]:
+        may = cloud.world.policy.allows
+        return [one for one in (anna, bert) if may(str(one), LIST, "projects/_/buckets/data")]
+
+    assert who() == [bert]
+    bind(anna)
+    assert who() == [anna]
+    bind(anna, bert)
+    assert who() == [anna, bert]
+    with pytest.raises(Refused, match="members: 'anna@p' has no kind"):
+        bind("anna@p")
+    with pytest.raises(Refused, match=r"nobody@.* does not exist"):
+        bind("serviceAccount:nobody@test-project.iam.gserviceaccount.com")
+    assert declarer.read(BUCKET_GRANT, "bert") is None
+    declarer.remove(LISTING, "list")
+    assert who() == []

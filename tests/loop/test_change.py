@@ -55,7 +55,7 @@ def everything(values: Values) -> None:
     values["gpt2-bots:training"].update(run="once", schedule="0 2 * * 1")
     values["gpt2-bots:monitoring"] = {
         "emails": ["operator@example.com"],
-        "budget": {"billing_account": "01ABCD-23EF45-6789AB", "usd_per_month": 50},
+        "budget": {"billing_account": "01ABCD-23EF45-6789AB", "amount_per_month": 50},
     }
 
 

@@ -48,7 +48,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         lambda c: c["gpt2-bots:monitoring"].update(
             emails=["ops@example.com"],
             watch="45 5,17 * * *",
-            budget={"billing_account": "01ABCD-23EF45-6789AB", "usd_per_month": 50},
+            budget={"billing_account": "01ABCD-23EF45-6789AB", "amount_per_month": 50},
         )
     )
     try:

@@ -151,3 +151,29 @@ def test_what_a_refused_download_says_is_all_told_and_without_its_address() -> N
         raise Forbidden(
             f"GET http://127.0.0.1:9/b/b/o/o?alt=media: {body}: ('Request failed', 403)"
         )
+
+
+def test_a_persons_own_credentials_need_no_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `gcloud auth application-default login` leaves them, with a quota project of their own."""
+    credentials = tmp_path / "credentials.json"
+    credentials.write_text(
+        json.dumps(
+            {
+                "type": "authorized_user",
+                "client_id": "id",
+                "client_secret": "secret",
+                "refresh_token": "token",
+                "quota_project_id": "quota",
+            }
+        )
+    )
+    for name in ("GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT", "API_ENDPOINT_OVERRIDE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(credentials))
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    with pytest.raises(OSError, match="Project was not passed"):
+        storage.Client()
+    assert Store.open("bucket").bucket_name == "bucket"

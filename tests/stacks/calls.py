@@ -27,6 +27,7 @@ _SLOT = f"{{data}}/objects/{layout.slot(_ONE, '2026-11-23T09-00Z')}"
 _SCHEDULES = f"{{data}}/objects/{layout.schedules(_ONE)}"
 _COLLECTED = f"{{data}}/objects/{layout.collected(_ONE)}"
 _STATE = f"{{data}}/objects/{layout.watch_state()}"
+_BY_HAND = f"{{data}}/objects/{layout.run_by_hand('first')}"
 _HISTORY = f"{{data}}/objects/{layout.history(_ONE)}"
 _SPENT = f"{{data}}/objects/{layout.spent(_ONE)}"
 _BASE_MODEL = f"{{models}}/objects/{layout.base_model('124M')}model.ckpt.index"
@@ -63,6 +64,8 @@ _TABLE = [
     ("scheduler", "start the watcher", _RUN, "{watcher_job}"),
     ("watcher", "list the accounts", _LIST, "{data}"),
     ("watcher", "read an account's schedules", _GET, _SCHEDULES),
+    ("watcher", "read which run by hand stands in the stack file", _GET, _BY_HAND),
+    ("watcher", "see whether that run has ended", _GET, _RESULT),
     ("watcher", "see when collecting last ended well", _GET, _COLLECTED),
     ("watcher", "read what became of a slot", _GET, _SLOT),
     ("watcher", "read what it saw last", _GET, _STATE),
@@ -121,6 +124,8 @@ _TABLE = [
     ("api", "see that there is no release yet", _LIST, "{models}"),
     ("api", "read which release is live", _GET, _LIVE),
     ("api", "load the live release", _GET, _MANIFEST),
+    ("project's viewers", "list the objects", _LIST, "{data}"),
+    ("project's viewers", "list the objects", _LIST, "{models}"),
     ("storage agent", "tell of a pointer that changed", "pubsub.topics.publish", "{rollout}"),
     ("build", "see that there is no release yet", _LIST, "{models}"),
     ("build", "read which release is live", _GET, _LIVE),

@@ -10,6 +10,30 @@ from tests.stacks.granted import IDENTITY
 from tests.stacks.recorder import Recorder
 
 ACTS_AS = "roles/iam.serviceAccountUser"
+# Alert policies on log entries need it beside the policies' own role.
+# Source: https://cloud.google.com/logging/docs/alerting/log-based-alerts (2026-11)
+FILTERS_LOGS = "roles/logging.configWriter"
+# What an organisation may have forbidden, and the way out.
+# Source (2026-11):
+# https://cloud.google.com/resource-manager/docs/organization-policy/org-policy-constraints
+POLICIES = (
+    ("iam.allowedPolicyMemberDomains", "`serve.public: true` (`allUsers`)", "leave it out"),
+    ("run.allowedIngress", "`serve`, which is reached from the internet", "leave `serve` out"),
+    ("compute.vmExternalIpAccess", "`training.public_address: true`", "say `false`"),
+    (
+        "compute.restrictCloudNATUsage",
+        "`training.public_address: false`",
+        "have the subnetwork allowed, or say `true`",
+    ),
+    ("compute.trustedImageProjects", "training machines", "have `cos-cloud` allowed"),
+    ("gcp.resourceLocations", "all of it", "a `gcp:region` that is allowed"),
+    ("iam.disableServiceAccountCreation", "all of it", "an exception for the project"),
+    (
+        "storage.softDeletePolicySeconds",
+        "`keep.tweets_days`, `keep.models_days`",
+        "the days that it demands",
+    ),
+)
 # Each role makes the types that begin so; the first that fits is the one that counts. All on the
 # project, but for the budget's, which is on the billing account.
 ROLES: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -94,4 +118,17 @@ def document(declared: Recorder, name: Callable[[str], str]) -> Iterator[str]:
     users = dict.fromkeys(
         name(f"{who} ({', '.join(kinds)})") for who, kinds in acts_as(declared).items()
     )
+    yield f"| {FILTERS_LOGS} | AlertPolicy on log entries |"
     yield f"| {ACTS_AS} | acting as the accounts that resources run as: {'; '.join(users)} |"
+    yield ""
+    yield "## What an organisation may have forbidden"
+    yield ""
+    yield (
+        "No role helps against an organisation's policy: Google refuses what it forbids with a"
+        " line that names the constraint. These concern what the program declares:"
+    )
+    yield ""
+    yield "| constraint | meets | way out |"
+    yield "| --- | --- | --- |"
+    for constraint, meets, way_out in POLICIES:
+        yield f"| `constraints/{constraint}` | {meets} | {way_out} |"

@@ -86,7 +86,7 @@ def everything() -> Values:
         "emails": ["operator@example.com"],
         "channels": ["projects/example-bots-prod/notificationChannels/1234567890"],
         "watch": "*/10 * * * *",
-        "budget": {"billing_account": "01ABCD-23EF45-6789AB", "usd_per_month": 50},
+        "budget": {"billing_account": "01ABCD-23EF45-6789AB", "amount_per_month": 50},
     }
     values["gpt2-bots:throw_away"] = False
     return values

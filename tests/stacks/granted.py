@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from local.iam import ROLES, Grant, Policy
-from local.services.iam import CUSTOM_ROLE, GRANTED_ON, grant_of
+from local.services.iam import CUSTOM_ROLE, GRANTED_ON, grants_of
 from pipeline import layout
 from stacks import naming
 from tests.stacks.recorder import STORAGE_AGENT, Recorder, stack_values
@@ -36,7 +36,7 @@ def everything() -> dict[str, Any]:
         "gpt2-bots:training": {**training, "workers": 2},
         "gpt2-bots:monitoring": {
             "emails": ["operator@example.com"],
-            "budget": {"billing_account": "01ABCD-23EF45-6789AB", "usd_per_month": 50},
+            "budget": {"billing_account": "01ABCD-23EF45-6789AB", "amount_per_month": 50},
         },
     }
 
@@ -60,9 +60,10 @@ class Permissions:
         """What a program declared for a stack of one project."""
         project = declared.project
         grants = [
-            grant_of(r.type, {"project": project, **r.inputs})
+            grant
             for r in declared.resources
             if r.type in GRANTED_ON
+            for grant in grants_of(r.type, {"project": project, **r.inputs})
         ]
         roles = {
             f"projects/{project}/roles/{r.inputs['roleId']}": frozenset(r.inputs["permissions"])
@@ -72,14 +73,18 @@ class Permissions:
             r.name: f"serviceAccount:{r.inputs['accountId']}@{project}.iam.gserviceaccount.com"
             for r in declared.of(IDENTITY)
         }
-        agent = f"serviceAccount:{STORAGE_AGENT}"
+        # Google's own: the service that tells of objects, and who may look at the project.
+        members |= {
+            "storage agent": f"serviceAccount:{STORAGE_AGENT}",
+            "project's viewers": f"projectViewer:{project}",
+        }
         return cls(
             project,
             stack,
             region,
             tuple(grants),
             roles,
-            {**members, "storage agent": agent},
+            members,
         )
 
     def policy(self, *, but: Grant | None = None, instead: tuple[Grant, ...] = ()) -> Policy:

@@ -22,6 +22,9 @@ from tests.stacks.recorder import ROOT, Declared, Recorder, declare
 _ACCOUNT = "gcp:serviceaccount/account:Account"
 _BUCKET = "gcp:storage/bucket:Bucket"
 _BUCKET_GRANT = "gcp:storage/bucketIAMMember:BucketIAMMember"
+_LISTING = "gcp:storage/bucketIAMBinding:BucketIAMBinding"
+_FOLDER_GRANT = "gcp:storage/managedFolderIamMember:ManagedFolderIamMember"
+_RUN_SERVICE = "gcp:cloudrunv2/service:Service"
 _BUILD = "gcp:cloudbuild/trigger:Trigger"
 _INDEX = "docker-build:index:Index"
 _JOB = "gcp:cloudrunv2/job:Job"
@@ -189,6 +192,13 @@ MISTAKES: dict[str, Plant | InProgram | InStackFile] = {
     "a GPU beside a bundled one": put(
         _TEMPLATE, "guestAccelerators", [{"type": "nvidia-tesla-t4", "count": 1}]
     ),
+    "a machine for all keys of the project": put(
+        _TEMPLATE, "metadata.block-project-ssh-keys", _LEFT_OUT
+    ),
+    "a machine without OS Login": put(_TEMPLATE, "metadata.enable-oslogin", "FALSE"),
+    "a system that moves": put(
+        _TEMPLATE, "disks.0.sourceImage", "projects/cos-cloud/global/images/family/cos-stable"
+    ),
     "metadata that replaces the template's": put(_MACHINE, "metadata", {"run": "first"}),
     "a machine that deletes what Pulumi owns": put(
         _MACHINE, "scheduling.instanceTerminationAction", "DELETE"
@@ -217,10 +227,22 @@ MISTAKES: dict[str, Plant | InProgram | InStackFile] = {
     "a schedule before its grant": remove(_JOB_GRANT),
     "an API that is not enabled": remove(_SERVICE, "pubsub"),
     "an API that is not waited for": change(_SECRET, needs=frozenset()),
+    "a machine before it may list": change(_MACHINE, needs=frozenset()),
+    "a service before it may list": change(_RUN_SERVICE, needs=frozenset()),
     "a pointer before its build": change(_OBJECT, needs=frozenset()),
     # Grants.
     "a missing grant of a job": remove(_JOB_GRANT, "post"),
     "a missing grant of a bucket": remove(_BUCKET_GRANT, "scraper"),
+    "a missing grant of a folder": remove(_FOLDER_GRANT),
+    "a missing grant to list": remove(_LISTING, "data"),
+    "a folder of all accounts": put(_FOLDER_GRANT, "managedFolder", "posts/"),
+    "a role in the binding that is not its own": put(
+        _LISTING, "role", "roles/storage.objectViewer"
+    ),
+    "a binding that undoes Google's own": put(_LISTING, "members.0", "allUsers"),
+    "a second grant to list": put(
+        _BUCKET_GRANT, "role", "roles/storage.legacyBucketReader", "user"
+    ),
     "a missing grant of a secret": remove(_SECRET_GRANT, "x-bearer"),
     "a missing grant of the storage agent": remove(_TOPIC_GRANT),
     "a missing grant to write logs": remove(_LOG_GRANT),

@@ -21,8 +21,10 @@ import yaml
 from google.protobuf.json_format import MessageToDict
 from pulumi.runtime import mocks, settings
 
+from stacks.surroundings import ATTACHED
+
 ROOT = Path(__file__).parents[2]
-PROJECT_NUMBER = "123456789012"
+PROJECT_NUMBER = 123456789012
 STORAGE_AGENT = "service-1@gs-project-accounts.iam.gserviceaccount.com"
 # What providers compute; anything else that the program takes from a resource is one of its inputs.
 _COMPUTED = {
@@ -34,6 +36,7 @@ _COMPUTED = {
     "gcp:projects/iAMCustomRole:IAMCustomRole": lambda i, p: {
         "name": f"projects/{p}/roles/{i['roleId']}"
     },
+    "gcp:storage/bucket:Bucket": lambda i, p: {"projectNumber": PROJECT_NUMBER},
     "gcp:compute/instanceTemplate:InstanceTemplate": lambda i, p: {
         "selfLinkUnique": f"projects/{p}/global/instanceTemplates/t?uniqueId=1"
     },
@@ -113,8 +116,6 @@ class Recorder(mocks.Mocks):
         self.calls.append(args.token)
         if args.token == "gcp:storage/getProjectServiceAccount:getProjectServiceAccount":
             return {"emailAddress": STORAGE_AGENT}, []
-        if args.token == "gcp:organizations/getProject:getProject":
-            return {"number": PROJECT_NUMBER}, []
         raise AssertionError(f"no answer for {args.token}")
 
     def of(self, kind: str) -> list[Declared]:
@@ -171,7 +172,12 @@ def declare(stack: str, values: Mapping[str, Any], main: Path = ROOT / "__main__
     """Run the real `__main__.py`, or another program; what it raises comes out of here."""
     recorder = Recorder(str(values["gcp:project"]))
     config = {k: v if isinstance(v, str) else json.dumps(v) for k, v in values.items()}
-    environment = {"PULUMI_CONFIG": json.dumps(config), "PULUMI_ERROR_OUTPUT_STRING": "1"}
+    environment = {
+        "PULUMI_CONFIG": json.dumps(config),
+        "PULUMI_ERROR_OUTPUT_STRING": "1",
+        # The mocks are all three.
+        ATTACHED: "gcp:1,docker:1,docker-build:1",
+    }
 
     def program() -> None:
         runpy.run_path(str(main))

@@ -20,7 +20,8 @@ from local import apis
 from local.iam import ROLES
 from local.provider.schema import resource_type
 from local.provider.wire import MARKER
-from local.services.iam import CUSTOM_ROLE, GRANTED_ON, grant_of
+from local.services.iam import BUCKET_BINDING, CUSTOM_ROLE, GRANTED_ON, MANAGED_FOLDER, grants_of
+from stacks.bucket import LIST
 from tests.stacks.recorder import Declared, Recorder
 
 _SERVICE = "gcp:projects/service:Service"
@@ -66,6 +67,7 @@ _GRANTED_FIRST = {
     _SCHEDULE: ("gcp:cloudrunv2/jobIamMember:JobIamMember", "gcp:projects/iAMMember:IAMMember"),
     _MACHINE: "gcp:storage/bucketIAMMember:BucketIAMMember",
 }
+_LIST_AT_ONCE = (_MACHINE, "gcp:cloudrunv2/service:Service")
 _EVENTS = ("JSON_API_V1", ["OBJECT_FINALIZE"])
 _WITH_GPU = re.compile(r"(g2|a2|a3)-")
 
@@ -251,8 +253,15 @@ def _template(inputs: Any, scheduling: Any) -> Iterator[str]:
             yield "guestAccelerators: count 0 replaces the instance"
         if _WITH_GPU.match(inputs["machineType"]):
             yield f"guestAccelerators: {inputs['machineType']} has its own"
-    if not inputs.get("metadata", {}).get("user-data", "").startswith("#cloud-config\n"):
+    metadata = inputs.get("metadata", {})
+    if not metadata.get("user-data", "").startswith("#cloud-config\n"):
         yield "metadata.user-data: no cloud-config"
+    for key in ("block-project-ssh-keys", "enable-oslogin"):
+        if metadata.get(key, "").lower() != "true":
+            yield f"metadata.{key}: whoever has a key in the project may log in"
+    for disk in inputs["disks"]:
+        if not re.search(r"/family/cos-\d+-lts$", disk.get("sourceImage", "")):
+            yield f"disks: {disk.get('sourceImage')!r} is no long-term milestone, and moves"
 
 
 def deletable(declared: Recorder) -> Iterator[str]:
@@ -270,7 +279,7 @@ def names(declared: Recorder) -> Iterator[str]:
     """A physical name is one that Google takes, and unique in its project."""
     taken: Counter[tuple[str, ...]] = Counter()
     for resource, inputs in _all(declared):
-        if resource.type == _OBJECT:
+        if resource.type in (_OBJECT, MANAGED_FOLDER):
             taken[resource.type, inputs["bucket"], inputs["name"]] += 1
         if resource.type not in _NAMES:
             continue
@@ -343,6 +352,9 @@ def order(declared: Recorder) -> Iterator[str]:
             needed = "gcp:cloudbuild/trigger:Trigger"
         if needed and not any(kind.startswith(needed) for kind, _ in behind[resource.key]):
             yield f"{resource.name}: stands on no {needed}"
+        lists = resource.type in _LIST_AT_ONCE
+        if lists and not any(kind == BUCKET_BINDING for kind, _ in behind[resource.key]):
+            yield f"{resource.name}: lists before it may"
 
 
 def secrets(declared: Recorder) -> Iterator[str]:
@@ -384,19 +396,37 @@ def grants(declared: Recorder) -> Iterator[str]:
     custom = {role.inputs["roleId"] for role in declared.of(CUSTOM_ROLE)}
     made: Counter[Any] = Counter()
     for resource, inputs in _all(declared):
-        if re.search("(Iam|IAM)(Binding|Policy|AuditConfig)$", resource.type):
-            yield f"{resource.name}: would undo the grants of others; declare a member"
         if re.search("(Iam|IAM)Member$", resource.type):
             for fault in _member(inputs, custom):
                 yield f"{resource.name}: {fault}"
         if resource.type in GRANTED_ON:
             try:
-                made[resource.provider, grant_of(resource.type, {"project": "p", **inputs})] += 1
+                for grant in grants_of(resource.type, {"project": "p", **inputs}):
+                    made[resource.provider, grant] += 1
             except ValueError as error:
                 yield f"{resource.name}: condition: {error}"
     for (_, grant), times in made.items():
         if times > 1:
             yield f"{grant}: granted {times} times"
+
+
+def bindings(declared: Recorder) -> Iterator[str]:
+    """Nothing undoes the grants of others, but the one binding that lets all list who may."""
+    for resource, inputs in _all(declared):
+        if resource.type == BUCKET_BINDING and inputs["role"] == LIST:
+            for fault in _binding(inputs):
+                yield f"{resource.name}: {fault}"
+        elif re.search("(Iam|IAM)(Binding|Policy|AuditConfig)$", resource.type):
+            yield f"{resource.name}: would undo the grants of others; declare a member"
+
+
+def folders(declared: Recorder) -> Iterator[str]:
+    """A grant on a folder is on one that is declared."""
+    known = {(r.inputs["bucket"], r.inputs["name"]) for r in declared.of(MANAGED_FOLDER)}
+    for resource, inputs in _all(declared):
+        folder = inputs.get("managedFolder")
+        if folder is not None and (inputs["bucket"], folder) not in known:
+            yield f"{resource.name}: managedFolder: {folder!r} is not declared"
 
 
 def _member(inputs: Any, custom: set[str]) -> Iterator[str]:
@@ -406,8 +436,20 @@ def _member(inputs: Any, custom: set[str]) -> Iterator[str]:
     if not re.fullmatch(r"serviceAccount:[^@\s]+@[^@\s]+", member) and member != "allUsers":
         yield f"member: {member!r} is no service account"
     under = inputs.get("condition", {}).get("expression", "")
-    if role.startswith("roles/storage.object") and "/objects/" not in under:
+    folder = inputs.get("managedFolder", "")
+    if role.startswith("roles/storage.object") and "/objects/" not in under and not folder:
         yield f"condition: {role} on the whole bucket"
+    if role == LIST:
+        yield f"role: {role} of one member, which the binding undoes"
+
+
+def _binding(inputs: Any) -> Iterator[str]:
+    service_accounts = [m for m in inputs["members"] if not m.startswith("projectViewer:")]
+    for member in service_accounts:
+        if not re.fullmatch(r"serviceAccount:[^@\s]+@[^@\s]+", member):
+            yield f"members: {member!r} is no service account"
+    if len(service_accounts) == len(inputs["members"]):
+        yield "members: without the project's viewers, who have it of every new bucket"
 
 
 def images(declared: Recorder) -> Iterator[str]:
@@ -463,7 +505,7 @@ def notifications(declared: Recorder) -> Iterator[str]:
 # These go by what `types` has seen to.
 RULES = (
     texts, places, schedules, durations, targets, machines, deletable, names, replacements,
-    services, order, secrets, buckets, grants, images, builds, notifications,
+    services, order, secrets, buckets, grants, bindings, folders, images, builds, notifications,
 )  # fmt: skip
 
 

@@ -47,7 +47,7 @@ def test_the_order_of_accounts_means_nothing(full: dict[Any, Declared], examples
 
 
 # What the services share, which goes with the last account that answers requests.
-SHARED = {"serving", "api", "models-api-viewer", "models-api-list"}
+SHARED = {"serving", "api", "models-api-viewer"}
 
 
 @pytest.mark.parametrize("examples", EXAMPLES)

@@ -22,7 +22,7 @@ CHANNEL = "projects/example-bots-prod/notificationChannels/1234567890"
 EVERYTHING = {
     "emails": ["ops@example.com"],
     "channels": [CHANNEL],
-    "budget": {"billing_account": "01ABCD-23EF45-6789AB", "usd_per_month": 50},
+    "budget": {"billing_account": "01ABCD-23EF45-6789AB", "amount_per_month": 50},
 }
 
 
@@ -210,7 +210,7 @@ def test_without_anybody_to_tell_there_are_no_alerts() -> None:
     assert watcher.inputs["schedule"] == config.Monitoring().watch
 
 
-def test_adding_an_account_changes_no_more_than_the_names_in_two_alerts() -> None:
+def test_adding_an_account_changes_no_more_than_two_alerts_and_who_may_list() -> None:
     before = declare("prod", values())
     more = values()
     more["gpt2-bots:accounts"]["weather"] = {
@@ -221,7 +221,7 @@ def test_adding_an_account_changes_no_more_than_the_names_in_two_alerts() -> Non
     }
     after = {(r.type, r.name): r.inputs for r in declare("prod", more).resources}
     changed = {r.name for r in before.resources if after[r.type, r.name] != r.inputs}
-    assert changed == {"failed-executions", "scheduler-errors"}
+    assert changed == {"data-list", "failed-executions", "scheduler-errors"}
 
 
 def test_the_dashboard_is_of_metrics_that_there_are(declared: Recorder) -> None:
@@ -256,8 +256,20 @@ def test_a_budget_is_asked_for_on_the_projects_own_quota(declared: Recorder) -> 
     (provider,) = [p for p in declared.of("pulumi:providers:gcp") if p.name == "billing"]
     assert provider.inputs["userProjectOverride"] == "true"
     assert provider.inputs["billingProject"] == "example-bots-prod"
-    assert budget.inputs["amount"]["specifiedAmount"]["units"] == "50"
     assert budget.inputs["budgetFilter"]["projects"] == [f"projects/{PROJECT_NUMBER}"]
+    # To look a project up asks Cloud Billing, too, which nothing enables.
+    assert set(declared.calls) == {"gcp:storage/getProjectServiceAccount:getProjectServiceAccount"}
+
+
+def test_a_budget_is_in_the_currency_of_its_billing_account(declared: Recorder) -> None:
+    (budget,) = declared.of("gcp:billing/budget:Budget")
+    assert budget.inputs["amount"] == {"specifiedAmount": {"units": "50"}}
+
+
+def test_the_budgets_old_key_is_refused_and_the_new_one_named() -> None:
+    account = {"billing_account": "01ABCD-23EF45-6789AB"}
+    with pytest.raises(pulumi.RunError, match=r"unknown key; did you mean 'amount_per_month'\?"):
+        declare("prod", values(budget={**account, "usd_per_month": 50}))
 
 
 def test_one_budget_covers_all_projects_of_a_stack() -> None:

@@ -12,7 +12,7 @@ from pipeline import layout
 from tests.stacks import calls, deployer
 from tests.stacks.granted import ACCOUNTS, PROJECT, STACK, Permissions, everything
 from tests.stacks.permissions import DOCUMENT, document
-from tests.stacks.recorder import Recorder, declare
+from tests.stacks.recorder import ROOT, Recorder, declare
 
 ANNA, BERT = ACCOUNTS
 GET, CREATE = "storage.objects.get", "storage.objects.create"
@@ -49,6 +49,7 @@ SHARED = {
     "base model": f"models {layout.base_model('124M')}model",
     "run": f"models {layout.run_result('r')}",
     "run lease": f"models {layout.run_lease()}",
+    "run by hand": f"data {layout.run_by_hand('first')}",
     "what the watcher saw": f"data {layout.watch_state()}",
     "anything else of data": "data elsewhere/o",
     "anything else of models": "models elsewhere/o",
@@ -93,9 +94,10 @@ READERS = {
     "base": {"build", "watcher"},
     "lease": {"trainer"},
     "base model": {"trainer"},
-    "run": {"trainer", "workflow"},
+    "run": {"trainer", "watcher", "workflow"},
     "run lease": {"trainer", "workflow"},
     "what the watcher saw": {"watcher"},
+    "run by hand": {"watcher"},
     "anything else of data": set(),
     "anything else of models": set(),
     "what only begins alike": set(),
@@ -115,6 +117,7 @@ WRITERS = {
     "run": {"trainer"},
     "run lease": {"trainer", "workflow"},
     "what the watcher saw": {"watcher"},
+    "run by hand": set(),
     "anything else of data": set(),
     "anything else of models": set(),
     "what only begins alike": set(),
@@ -251,9 +254,25 @@ def test_every_resource_has_one_role_with_which_it_is_deployed(declared: Recorde
     assert {role for role, _ in deployer.ROLES} == {deployer.role_for(kind) for kind in kinds}
 
 
+def test_who_declares_an_alert_for_log_entries_is_told_of_the_role_for_their_filters(
+    declared: Recorder,
+) -> None:
+    policies = declared.of("gcp:monitoring/alertPolicy:AlertPolicy")
+    assert any("conditionMatchedLog" in str(policy.inputs) for policy in policies)
+    assert f"| {deployer.FILTERS_LOGS} |" in DOCUMENT.read_text()
+
+
+def test_an_organisations_policy_is_named_where_its_key_is_explained() -> None:
+    told = (ROOT / "docs/configuration.md").read_text()
+    permissions = DOCUMENT.read_text()
+    for policy in ("iam.allowedPolicyMemberDomains", "compute.vmExternalIpAccess"):
+        assert policy in told
+        assert policy in permissions
+
+
 def test_the_deployers_roles_are_google_s(shared_data) -> None:
     published = json.loads((shared_data / "gcp" / "roles.json").read_text())["names"]
-    for role in (*(role for role, _ in deployer.ROLES), deployer.ACTS_AS):
+    for role in (*(role for role, _ in deployer.ROLES), deployer.ACTS_AS, deployer.FILTERS_LOGS):
         assert role.removeprefix("roles/") in published
 
 

@@ -1,0 +1,115 @@
+"""What has to be there before the program declares anything: a cloud, a daemon, credentials.
+
+Providers would say it as well, but late and at length. `refresh` and `destroy` do not run the
+program, so there the providers' own words stand.
+"""
+
+import http.client
+import json
+import os
+import shutil
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import pulumi
+
+from pipeline.errors import UserError
+from stacks.config import Stack
+
+# How the engine is told to use providers that run already, such as the local cloud's.
+ATTACHED = "PULUMI_DEBUG_PROVIDERS"
+# Where pulumi-docker looks for a daemon if nobody tells it where.
+_SOCKETS = ("/var/run/docker.sock", "~/.docker/run/docker.sock")
+_PING_SECONDS = 10
+
+
+def check(stack: Stack, values: Mapping[str, str], *, preview: bool) -> None:
+    """Raise UserError for what is missing on this machine; a preview pushes no image.
+
+    Args:
+        stack: What is to be declared.
+        values: The engine's configuration, with the keys of Docker's providers.
+        preview: Whether nothing is made yet. Credentials that are missing are a warning then.
+    """
+    given = os.environ.get(ATTACHED, "").split(",")
+    attached = {provider.partition(":")[0] for provider in given}
+    if stack.emulator is not None and "gcp" not in attached:
+        raise UserError(
+            f"stack {stack.name!r} is of the local cloud (gpt2-bots:emulator), and this engine"
+            f" would go to Google: run `python -m local pulumi up --stack {stack.name}`"
+        )
+    if stack.images is None and "docker" not in attached:
+        _daemon_must_answer(values.get("docker:host") or os.environ.get("DOCKER_HOST"))
+    if (
+        stack.accounts
+        and "docker-build" not in attached
+        and "docker-build:registries" not in values
+    ):
+        missing = _missing_credentials(f"{stack.region}-docker.pkg.dev")
+        if missing and preview:
+            pulumi.log.warn(missing)
+        elif missing:
+            raise UserError(missing)
+
+
+def _daemon_must_answer(host: str | None) -> None:
+    hosts = [host] if host else [f"unix://{Path(name).expanduser()}" for name in _SOCKETS]
+    if not any(map(_answers, hosts)):
+        raise UserError(
+            f"no Docker daemon answers at {' or '.join(hosts)}, and the program images are built"
+            " here: start Docker, or give gpt2-bots:images by digest, with which none is needed"
+        )
+
+
+def _answers(host: str) -> bool:
+    scheme, _, place = host.partition("://")
+    secure = os.environ.get("DOCKER_TLS_VERIFY")
+    if scheme not in ("unix", "tcp", "http") or (secure and scheme != "unix"):
+        return True  # Over SSH or TLS the provider has to find out itself.
+    connection = http.client.HTTPConnection("docker", timeout=_PING_SECONDS)
+    try:
+        if scheme == "unix":
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.settimeout(_PING_SECONDS)
+            connection.sock.connect(place)
+        else:
+            connection = http.client.HTTPConnection(place, timeout=_PING_SECONDS)
+        connection.request("GET", "/_ping")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _missing_credentials(registry: str) -> str:
+    """What to do where Docker's settings name nobody as whom to push; empty where they do.
+
+    Source: https://docs.docker.com/reference/cli/docker/login/ (2026-11): a login leaves an entry
+    under `auths`, and a helper of one registry stands under `credHelpers`.
+    """
+    file = Path(os.environ.get("DOCKER_CONFIG") or "~/.docker").expanduser() / "config.json"
+    settings = _settings(file)
+    helpers, logins = settings.get("credHelpers"), settings.get("auths")
+    mend = f"run `gcloud auth configure-docker {registry}`, or `docker login {registry}`"
+    if isinstance(helpers, dict) and registry in helpers:
+        helper = f"docker-credential-{helpers[registry]}"
+        if shutil.which(helper):
+            return ""
+        return f"{file}: {helper}, which has the credentials for {registry}, is not on PATH: {mend}"
+    if isinstance(logins, dict) and {registry, f"https://{registry}"} & {*logins}:
+        return ""
+    return (
+        f"no credentials for {registry} in {file}, and each account's first `:live` is pushed there"
+        f" (with gpt2-bots:images, too): {mend}"
+    )
+
+
+def _settings(file: Path) -> dict[str, Any]:
+    try:
+        found: object = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}

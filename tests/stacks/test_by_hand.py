@@ -1,0 +1,58 @@
+"""A training run by hand: what is declared beside its machines, and what a person is told."""
+
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from control_image.by_hand import Run
+from pipeline import layout
+from tests.stacks.recorder import declare, stack_values
+
+MACHINE = "gcp:compute/instanceFromTemplate:InstanceFromTemplate"
+OBJECT = "gcp:storage/bucketObject:BucketObject"
+
+
+def dev(**training: Any) -> dict[str, Any]:
+    values = stack_values("dev")
+    values["gpt2-bots:training"] |= training
+    return values
+
+
+def test_the_watcher_finds_the_machines_that_are_declared_and_their_hours() -> None:
+    declared = declare("dev", dev(run="2026-11-23", workers=2, hours=3))
+    note = declared.one(OBJECT, "train-2026-11-23")
+    assert note.inputs["bucket"] == layout.data_bucket("example-bots-dev", "dev")
+    assert note.inputs["name"] == layout.run_by_hand("2026-11-23")
+    written = Run.model_validate(json.loads(note.inputs["content"]["value"]), extra="forbid")
+    machines = declared.of(MACHINE)
+    assert written.machines == [machine.inputs["name"] for machine in machines]
+    assert {written.zone} == {machine.inputs["zone"] for machine in machines}
+    assert (written.run, written.hours) == ("2026-11-23", 3)
+
+
+def test_without_a_run_nothing_is_written_down() -> None:
+    assert not [o for o in declare("dev", dev()).of(OBJECT) if "by-hand" in o.inputs["name"]]
+
+
+def test_whoever_meets_a_stock_out_has_been_told_of_the_zone_and_the_mend(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    declare("dev", dev())
+    assert "ZONE_RESOURCE_POOL_EXHAUSTED" not in caplog.text
+    zones = ["europe-west4-c", "europe-west4-a"]
+    declare("dev", dev(run="2026-11-23", workers=2, zones=zones))
+    (line,) = [r.getMessage() for r in caplog.records if "EXHAUSTED" in r.getMessage()]
+    assert "tries europe-west4-c alone" in line
+    assert "such as europe-west4-a" in line
+    assert "training.zones" in line
+    assert "\n" not in line
+
+
+def test_what_is_written_down_is_what_was_made_whatever_becomes_of_the_stack_file() -> None:
+    declared = declare("dev", dev(run="2026-11-23", workers=2))
+    note = declared.one(OBJECT, "train-2026-11-23")
+    assert note.ignore_changes == ("*",)
+    assert {machine.key for machine in declared.of(MACHINE)} <= note.needs

@@ -158,8 +158,8 @@ def _judge(
         "look for copies", lambda: copying([text.text for text in samples], training)
     )
     usable = valid(samples)
-    tokens = sum(len(model.vocabulary.encode(text.text)) for text in samples) / len(samples)
-    print(f"{usable:.0%} of samples valid, {copied:.0%} copies, {tokens:.0f} tokens each")
+    length = sum(len(text.text) for text in samples) / len(samples)
+    print(f"{usable:.0%} of samples valid, {copied:.0%} copies, {length:.0f} characters each")
 
 
 def main() -> None:

@@ -38,9 +38,10 @@ class Judging:
         world.remount()
         self.world, self.scratch = world, scratch
         self._vocabulary = (world.base / "encoder.json").read_bytes()
-        for account in grammar.VOICES:
-            self._pipe(account).unlink()
-            os.mkfifo(self._pipe(account))
+        self._pipes = {account: self._vocabulary_of_live(account) for account in grammar.VOICES}
+        for pipe in self._pipes.values():
+            pipe.unlink()
+            os.mkfifo(pipe)
         self.process = world.start("second", SETTINGS, {"TMPDIR": str(scratch)})
         until.enter_context(self.process)
         until.callback(self.kill)
@@ -62,10 +63,10 @@ class Judging:
 
     def go_on(self, account: str) -> None:
         """Let its judging go on, once it is being judged."""
-        self._pipe(account).write_bytes(self._vocabulary)
+        self._pipes[account].write_bytes(self._vocabulary)
 
     def end(self) -> RunResult:
-        _, errors = self.process.communicate(timeout=120)
+        _, errors = self.process.communicate(timeout=LONGEST)
         assert errors == ""
         assert list(self.scratch.iterdir()) == []
         result = read_result(self.world.models, "second")
@@ -79,6 +80,8 @@ class Judging:
         for number in processes_of(self.scratch):
             with suppress(ProcessLookupError):
                 os.kill(number, signal.SIGKILL)
+        for pipe in self._pipes.values():  # who waits for a reader waits no longer
+            os.close(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK))
 
     def turn_of(self, account: str) -> int:
         """The process of the account's turn."""
@@ -89,7 +92,7 @@ class Judging:
         ]
         return turn
 
-    def _pipe(self, account: str) -> Path:
+    def _vocabulary_of_live(self, account: str) -> Path:
         live = self.world.live(account)
         assert live
         return self.world.mount / layout.release(account, live) / "model/encoder.json"

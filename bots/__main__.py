@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bots import credentials, releases, show
+from bots import base, credentials, releases, show
 from bots.cloud import Cloud
 from bots.imports import import_archive
 from bots.status import gather
@@ -37,6 +37,9 @@ examples:
 
   the bearer token with which all timelines are read:
     bots credentials --bearer --stack prod < token.txt
+
+  the model that training starts from; without this the first training run downloads it:
+    bots base 124M --stack prod
 
   which releases there are, and another one live; the image follows by itself in some minutes:
     bots releases keeper --stack prod
@@ -92,6 +95,9 @@ def _parser() -> argparse.ArgumentParser:
     whose.add_argument("account", metavar="ACCOUNT", nargs="?", help="the four keys of an account")
     whose.add_argument("--bearer", action="store_true", help="the token that reads all timelines")
 
+    brought = command("base", _base, "bring a model that OpenAI publishes into the models bucket")
+    brought.add_argument("model", metavar="MODEL", help="124M, 355M, 774M or 1558M")
+
     listed = command("releases", _releases, "list an account's models, the newest first")
     listed.add_argument("account", metavar="ACCOUNT")
 
@@ -130,6 +136,14 @@ def _credentials(cloud: Cloud, asked: argparse.Namespace) -> None:
     for part in parts:
         part.add_secret_version(secret, value)
     print(f"{secret} has a new version; programs take it from their next start on")
+
+
+def _base(cloud: Cloud, asked: argparse.Namespace) -> None:
+    stores = [part.models for part in cloud.parts()]
+    buckets = base.bring(stores, asked.model)
+    for store in stores:
+        state = "now" if store.bucket_name in buckets else "already"
+        print(f"gs://{store.bucket_name} has {asked.model} {state}")
 
 
 def _releases(cloud: Cloud, asked: argparse.Namespace) -> None:

@@ -114,6 +114,23 @@ def base_model(name: str) -> str:
     return f"base/{name}/"
 
 
+BASE_MODEL_FILES = (
+    "checkpoint",
+    "encoder.json",
+    "hparams.json",
+    "model.ckpt.data-00000-of-00001",
+    "model.ckpt.index",
+    "model.ckpt.meta",
+    "vocab.bpe",
+)
+"""The files of a base model in gpt-2-simple's layout, and of a release's checkpoint."""
+
+
+def base_manifest(name: str) -> str:
+    """What was published of a base model; written last, by who brought it to the bucket."""
+    return f"{base_model(name)}manifest.json"
+
+
 def releases(account: str) -> str:
     """The prefix of an account's releases."""
     return f"releases/{account}/"
@@ -153,7 +170,22 @@ def account_of(pointer: str) -> str | None:
 
 def run_result(run: str) -> str:
     """How a training run ended; a run that has one never trains again."""
-    return f"runs/{run}/result.json"
+    return f"{runs()}{run}/result.json"
+
+
+def runs() -> str:
+    """The prefix of all that is written of training runs."""
+    return "runs/"
+
+
+def run_accounts(run: str) -> str:
+    """The accounts that a scheduled run trains; a run by hand has none and trains all."""
+    return f"{runs()}{run}/accounts.json"
+
+
+def run_verdict(run: str) -> str:
+    """How a scheduled run ended as a whole; one that has a verdict is over."""
+    return f"{runs()}{run}/verdict.json"
 
 
 def run_lease() -> str:

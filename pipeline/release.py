@@ -15,6 +15,9 @@ from pipeline.errors import UserError
 from pipeline.settings import Settings
 from pipeline.store import Changed, Store
 
+# The file of a release that holds the ids of the tweets that it was trained and scored on.
+DATASET = "dataset.json"
+
 Tag = Annotated[str, Field(pattern=r"^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}$")]
 
 

@@ -1,7 +1,7 @@
-"""How a training run ended, for each account: the document that marks the run as done."""
+"""Training runs: what a scheduled one is to do, and how each machine's part and the whole ended."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -36,21 +36,72 @@ class RunResult(BaseModel):
     accounts: dict[str, Outcome]
 
 
+class RunAccounts(BaseModel):
+    """What a scheduled run trains; written once, before its first machine is made.
+
+    `deadline` is when its machines are deleted at the latest.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    accounts: list[str]
+    deadline: datetime
+
+
+class RunVerdict(BaseModel):
+    """How a scheduled run ended as a whole; it succeeded if there are no problems."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ended: datetime
+    problems: list[str]
+
+
+_T = TypeVar("_T", bound=BaseModel)
+
+
 def read_result(store: Store, run: str) -> RunResult | None:
-    """How the run ended; None while it has not."""
-    found = store.read(layout.run_result(run))
-    if found is None:
-        return None
-    try:
-        return RunResult.model_validate_json(found.data)
-    except ValidationError as error:
-        raise UserError(
-            f"object {found.name} is no result of a run: {error.errors()[0]['msg']}; "
-            "restore its last version"
-        ) from error
+    """How a machine's part of a run ended; None while it has not."""
+    return _read(store, layout.run_result(run), RunResult)
 
 
 def write_result(store: Store, result: RunResult) -> None:
     """Raises Changed if the run has a result already."""
-    data = result.model_dump_json().encode()
-    store.write(layout.run_result(result.run), data, generation=0)
+    _write(store, layout.run_result(result.run), result)
+
+
+def read_accounts(store: Store, run: str) -> RunAccounts | None:
+    """What a scheduled run trains; None for a run by hand, which trains all accounts."""
+    return _read(store, layout.run_accounts(run), RunAccounts)
+
+
+def write_accounts(store: Store, run: str, accounts: RunAccounts) -> None:
+    """Raises Changed if the run has begun already."""
+    _write(store, layout.run_accounts(run), accounts)
+
+
+def read_verdict(store: Store, run: str) -> RunVerdict | None:
+    """How a scheduled run ended; None while it has not."""
+    return _read(store, layout.run_verdict(run), RunVerdict)
+
+
+def write_verdict(store: Store, run: str, verdict: RunVerdict) -> None:
+    """Raises Changed if the run has a verdict already."""
+    _write(store, layout.run_verdict(run), verdict)
+
+
+def _read(store: Store, name: str, model: type[_T]) -> _T | None:
+    found = store.read(name)
+    if found is None:
+        return None
+    try:
+        return model.model_validate_json(found.data)
+    except ValidationError as error:
+        raise UserError(
+            f"object {name} is not of a training run: {error.errors()[0]['msg']}; "
+            "restore its last version"
+        ) from error
+
+
+def _write(store: Store, name: str, document: BaseModel) -> None:
+    store.write(name, document.model_dump_json().encode(), generation=0)

@@ -6,6 +6,8 @@ import pulumi_gcp as gcp
 from stacks.component import Component
 
 READ = "roles/storage.objectViewer"
+# Creating, and never overwriting.
+CREATE = "roles/storage.objectCreator"
 # Reading, creating, overwriting (which needs delete) and deleting.
 WRITE = "roles/storage.objectUser"
 # Of a bucket: its metadata, and the names of its objects, which hold nothing private.

@@ -11,7 +11,7 @@ import yaml
 
 from pipeline import layout
 from stacks import config, naming
-from stacks.bucket import READ, WRITE
+from stacks.bucket import CREATE, READ, WRITE
 from stacks.component import Component
 from stacks.foundation import Foundation
 from stacks.images import Images
@@ -106,6 +106,8 @@ class Training(Component):
             # The posts as well: a bot never learns from what it wrote itself.
             foundation.data.grant("trainer", member, READ, "tweets/", "posts/"),
             foundation.models.grant("trainer", member, READ, "base/"),
+            # What OpenAI publishes, by the first run that needs it.
+            foundation.models.grant("trainer", member, CREATE, "base/"),
             foundation.models.grant(
                 "trainer", member, WRITE, "releases/", "rollout/live/", "runs/", "leases/"
             ),
@@ -182,6 +184,8 @@ class Training(Component):
         return user_data(
             image=image,
             registry_host=self._foundation.registry.host,
+            models=models,
+            base_model=self._training.settings.base_model,
             container={
                 "DATA_BUCKET": data,
                 "MODELS_BUCKET": models,
@@ -229,18 +233,35 @@ class Training(Component):
 
 
 def user_data(
-    *, image: str, registry_host: str, container: dict[str, str], gpu: bool, seconds: int
+    *,
+    image: str,
+    registry_host: str,
+    models: str,
+    base_model: str,
+    container: dict[str, str],
+    gpu: bool,
+    seconds: int,
 ) -> str:
     """The cloud-config of a training machine.
 
     Args:
         image: The trainer.
         registry_host: Where that is pulled from.
+        models: The bucket with the run's result and the base model.
+        base_model: The name of the model that an account's first training starts from.
         container: The trainer's environment.
         gpu: Whether the machine has one, and needs its driver.
         seconds: After which Compute Engine stops or deletes the machine.
     """
-    machine = {"IMAGE": image, "REGISTRY_HOST": registry_host, "GPU": "1" if gpu else ""}
+    machine = {
+        "IMAGE": image,
+        "REGISTRY_HOST": registry_host,
+        "GPU": "1" if gpu else "",
+        "MODELS_BUCKET": models,
+        "RESULT": layout.run_result("MACHINE"),
+        "BASE": layout.base_model(base_model),
+        "BASE_FILES": " ".join(layout.BASE_MODEL_FILES),
+    }
     files = {
         "/etc/systemd/system/trainer.service": _script("trainer.service"),
         "/etc/systemd/system/trainer.service.d/limit.conf": (

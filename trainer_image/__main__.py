@@ -1,7 +1,4 @@
-"""`python -m trainer_image train MACHINE`: trains the accounts of one of a run's machines, once.
-
-`python -m trainer_image finished MACHINE` ends with status 0 if it has a result, else with 1.
-"""
+"""`python -m trainer_image train MACHINE`: trains the accounts of one of a run's machines, once."""
 
 import argparse
 import os
@@ -13,9 +10,9 @@ from pipeline.errors import UserError
 from pipeline.log import log
 from pipeline.runs import read_result
 from pipeline.store import Store
+from pipeline.worker import Worker
 from trainer_image import interrupt, run
 from trainer_image.config import Config
-from trainer_image.worker import Worker
 
 
 def main() -> int:
@@ -27,8 +24,6 @@ def main() -> int:
         config = Config.from_environment(os.environ)
         models = Store.open(config.models_bucket)
         result = read_result(models, worker.machine)
-        if arguments.verb == "finished":
-            return 0 if result else 1
         if result:
             log(
                 "NOTICE",
@@ -49,7 +44,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m trainer_image", description=__doc__)
-    parser.add_argument("verb", choices=["train", "finished"])
+    parser.add_argument("verb", choices=["train"])
     parser.add_argument("machine", help="RUN, or RUN-<number>of<workers> where machines share it")
     return parser.parse_args()
 

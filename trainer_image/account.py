@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline import corpus, history, layout, novelty, release
+from pipeline import corpus, layout, news, novelty, release
 from pipeline.clock import Clock
 from pipeline.errors import UserError
 from pipeline.log import log
@@ -28,13 +28,12 @@ SAMPLES = 200
 # sample tweets, held-out loss 1.39 went up to 1.43 and ended at 1.40; at a quarter, at 1.35.
 WARM_RATE = 0.25
 LOG_EVERY = 1.0  # seconds
-DATASET = "dataset.json"
 
 Live = tuple[LivePointer, int]
 
 
 class Trainer:
-    """Trains accounts of one run; `scratch` is a folder on the local disk, for base models too."""
+    """Trains accounts of one run; `scratch` is a folder on the local disk."""
 
     def __init__(
         self, config: Config, run: str, data: Store, models: Store, scratch: Path, clock: Clock
@@ -49,18 +48,10 @@ class Trainer:
         if made := self._made_before(account):
             return self._go_live(made, live)
 
-        tweets = corpus.without(
-            corpus.corpus(corpus.read(self.data, account)), history.texts(self.data, account)
-        )
-        held_out = [tweet for tweet in tweets if corpus.held_out(tweet.id)]
-        if reason := gate.too_few(len(tweets), len(held_out), settings):
-            return Outcome(outcome="refused", reason=reason)
-        before = live and release.read_manifest(self.models, account, live[0].release)
-        if before:
-            new = len({tweet.id for tweet in tweets} - self._trained_on(before))
-            if reason := gate.nothing_new(new, settings, before.settings):
-                return Outcome(outcome="skipped", reason=reason)
-        return self._go_live(self._make(account, tweets, before, lease), live)
+        found = news.look(self.data, self.models, account, live and live[0], settings)
+        if found.refusal:
+            return found.refusal
+        return self._go_live(self._make(account, found.tweets, found.before, lease), live)
 
     def _make(
         self, account: str, tweets: list[Tweet], before: Manifest | None, lease: Lease
@@ -80,7 +71,6 @@ class Trainer:
                 Job(
                     settings=_gentler(settings) if warm else settings,
                     start=self._start(warm),
-                    downloads=self.scratch,
                     require_gpu=self.config.require_gpu,
                     train=[tweet.text for tweet in train],
                     held_out=[tweet.text for tweet in held_out],
@@ -114,7 +104,7 @@ class Trainer:
 
         # The release
         training.save(made / "model" / novelty.FILE)
-        _write_dataset(made / DATASET, train, held_out)
+        _write_dataset(made / release.DATASET, train, held_out)
         digest = corpus.digest(tweets)
         created = self.clock()
         manifest = Manifest(
@@ -150,20 +140,12 @@ class Trainer:
         releases = release.list_releases(self.models, account)
         return next((made for made in releases if made.run == self.run), None)
 
-    def _trained_on(self, before: Manifest) -> set[str]:
-        name = layout.release(before.account, before.tag) + DATASET
-        found = self.models.read(name)
-        if found is None:
-            raise UserError(f"object {name} is missing: restore its last version")
-        dataset: dict[str, list[str]] = json.loads(found.data)
-        return {*dataset["train"], *dataset["held_out"]}
-
-    def _start(self, warm: Manifest | None) -> Path | None:
+    def _start(self, warm: Manifest | None) -> Path:
         if warm:
             return self._mounted(warm) / "checkpoint"
-        config = self.config
-        return base_model.find(
-            config.models_mount, config.models_bucket, config.settings.base_model
+        config, name = self.config, self.config.settings.base_model
+        return base_model.find(name, config.base_models, config.models_mount) or base_model.bring(
+            self.models, name, config.base_models / name, self.run, self.clock
         )
 
     def _mounted(self, made: Manifest) -> Path:

@@ -1,56 +1,61 @@
 """Where a training starts from: a base model in gpt-2-simple's layout, known to be whole."""
 
 import json
-import shutil
-import signal
+import time
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from pipeline import layout
+from pipeline import layout, published
+from pipeline.clock import Clock
 from pipeline.errors import UserError
+from pipeline.log import log
+from pipeline.store import Store
 from pipeline.tokens import Vocabulary
+from trainer_image import lease
 from trainer_image.convert import read_weights
 
-# What OpenAI publishes and gpt-2-simple downloads.
-PUBLISHED = frozenset({"124M", "355M", "774M", "1558M"})
-_DOWNLOAD_SECONDS = 1800
+_LOOK_AGAIN = 5.0  # seconds
 
 
-def find(mount: Path, bucket: str, name: str) -> Path | None:
-    """The model's folder in the mounted bucket; None for one to download; else UserError."""
-    folder = mount / layout.base_model(name)
-    if folder.is_dir():
-        return folder
-    if name in PUBLISHED:
-        return None
-    raise UserError(
-        f"base_model {name}: there is no gs://{bucket}/{layout.base_model(name)} and OpenAI "
-        f"publishes only {', '.join(sorted(PUBLISHED))}; upload it there in gpt-2-simple's layout"
-    )
+def find(name: str, ahead: Path, mount: Path) -> Path | None:
+    """The model's folder: as the machine fetched it ahead, else in the mounted bucket, else None.
+
+    A folder of the bucket to which another machine still uploads counts as none.
+    """
+    for folder in (ahead / name, mount / layout.base_model(name)):
+        if all((folder / file).is_file() for file in layout.BASE_MODEL_FILES):
+            return folder
+    return None
 
 
-def download(parent: Path, name: str) -> Path:
-    """`parent/name`, downloaded by gpt-2-simple unless it is there; needs TensorFlow."""
-    folder = parent / name
-    if folder.is_dir():
-        return folder
-    arriving = parent / "arriving"
-    shutil.rmtree(arriving, ignore_errors=True)
-    gpt2: Any = import_module("gpt_2_simple.gpt_2")
-    signal.signal(signal.SIGALRM, _too_slow)  # gpt-2-simple sets no time limit
-    signal.alarm(_DOWNLOAD_SECONDS)
-    try:
-        gpt2.download_gpt2(model_dir=str(arriving), model_name=name)
-        check(arriving / name)
-    except (OSError, KeyError) as error:  # requests' errors are OSErrors; KeyError: no length sent
-        raise UserError(
-            f"base_model {name} cannot be downloaded ({_first_line(error)}): run it again, or "
-            f"upload it to {layout.base_model(name)} of the models bucket"
-        ) from error
-    finally:
-        signal.alarm(0)
-    (arriving / name).rename(folder)
+def bring(
+    models: Store,
+    name: str,
+    folder: Path,
+    run: str,
+    clock: Clock,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Path:
+    """`folder`, with a model that OpenAI publishes; of many machines one downloads it, for all.
+
+    Raises UserError if there is no such model, or if it cannot be had.
+    """
+    published.check_name(name)
+    while not published.kept(models, name):
+        try:
+            with lease.held(models, f"base-{name}", run, clock):
+                if published.kept(models, name):
+                    break
+                log("INFO", f"base model {name}: downloading it from OpenAI, once")
+                published.download(name, folder)
+                published.keep(models, name, folder)
+                return folder
+        except lease.Busy as error:
+            log("INFO", f"base model {name}: {error}")
+            sleep(_LOOK_AGAIN)
+    published.restore(models, name, folder)
     return folder
 
 
@@ -72,10 +77,6 @@ def check(folder: Path) -> None:
         raise UserError(
             f"model {folder} is damaged or not in gpt-2-simple's layout: {_first_line(error)}"
         ) from error
-
-
-def _too_slow(*_: object) -> None:
-    raise TimeoutError(f"not there after {_DOWNLOAD_SECONDS} seconds")
 
 
 def _first_line(error: Exception) -> str:

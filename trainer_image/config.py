@@ -13,7 +13,8 @@ from pipeline.settings import Settings
 class Config(BaseModel):
     """The environment.
 
-    `models_mount` is the models bucket as a read-only folder, `max_run_seconds` the time after
+    `models_mount` has what the trainer reads of the models bucket, read-only; `base_models` the
+    base model as the machine fetched it ahead, and room for it. `max_run_seconds` is the time after
     which the machine is stopped from outside, `keep_releases` how many releases of an account
     pruning leaves whole beside those in use.
     """
@@ -23,6 +24,7 @@ class Config(BaseModel):
     data_bucket: str
     models_bucket: str
     models_mount: Path = Path("/mnt/models")
+    base_models: Path = Path("/tmp/base")  # noqa: S108 - the machine's disk, the trainer's alone
     settings: Json[Settings]
     require_gpu: bool = False
     max_run_seconds: PositiveInt

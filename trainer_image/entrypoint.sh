@@ -1,7 +1,12 @@
 #!/bin/sh
-# Mounts the models bucket for reading, then becomes the trainer.
+# Mounts what the trainer reads of the models bucket, then becomes the trainer.
 set -eu
 export MODELS_MOUNT="${MODELS_MOUNT:-/mnt/models}"
-mkdir -p "$MODELS_MOUNT"
-gcsfuse --implicit-dirs -o ro "$MODELS_BUCKET" "$MODELS_MOUNT" >&2
+# A prefix each: gcsfuse looks every parent up as an object, and for a name that no grant covers
+# Cloud Storage answers 403. The bucket has no hierarchical namespace; gcsfuse need not ask.
+for prefix in base releases; do
+    mkdir -p "$MODELS_MOUNT/$prefix"
+    gcsfuse --implicit-dirs --enable-hns=false --only-dir "$prefix" -o ro \
+        "$MODELS_BUCKET" "$MODELS_MOUNT/$prefix" >&2
+done
 exec python -m trainer_image "$@"

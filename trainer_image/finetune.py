@@ -20,6 +20,7 @@ from pipeline.settings import Settings
 from pipeline.tokens import Vocabulary
 from trainer_image import base_model
 from trainer_image.convert import VOCABULARY_FILES, convert, read_weights
+from trainer_image.driver import require_gpu
 from trainer_image.evaluate import between_ends
 from trainer_image.job import ANSWER, JOB, RELEASE, Answer, Job
 from trainer_image.score import held_out_curve
@@ -31,22 +32,12 @@ def main(folder: Path) -> None:
     job = Job.model_validate_json(Path(JOB).read_text())
     if job.require_gpu:
         require_gpu()
-    start = job.start or base_model.download(job.downloads, job.settings.base_model)
+    start = job.start
     base_model.check(start)
     tweets = encode(Vocabulary(start), job.train)
     session, checkpoints = train(tweets, start, job.settings)
     answer = keep_best(session, checkpoints, start, job.held_out)
     Path(ANSWER).write_text(answer.model_dump_json())
-
-
-def require_gpu() -> None:
-    """Raise UserError if TensorFlow sees no GPU: it would train on the processor, for days."""
-    tf: Any = import_module("tensorflow")
-    if not tf.config.list_physical_devices("GPU"):
-        raise UserError(
-            "TensorFlow sees no GPU: is the driver installed and /dev/nvidia0 given to the "
-            "container? Nothing was trained"
-        )
 
 
 def encode(vocabulary: Vocabulary, texts: Sequence[str]) -> Path:

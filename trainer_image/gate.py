@@ -1,9 +1,7 @@
-"""Whether to train at all, and whether what was trained may go live: pure decisions.
+"""Whether what was trained may go live: pure decisions.
 
 Each returns why not, in one line, or None.
 """
-
-from pipeline.settings import Settings
 
 # Two evaluations of equal models differ by less; repeated, it adds up to little.
 LOSS_TOLERANCE = 0.02
@@ -12,24 +10,6 @@ LOSS_TOLERANCE = 0.02
 MEMORISED_MORE = 0.25
 # The app draws a batch for each post and drops what it cannot use.
 VALID_AT_LEAST = 0.5
-
-
-def too_few(tweets: int, held_out: int, settings: Settings) -> str | None:
-    """Whether a corpus is too small to train on and to judge by."""
-    if tweets < settings.min_tweets:
-        return f"{tweets} tweets, min_tweets asks for {settings.min_tweets}: collect more"
-    if held_out == 0:
-        return f"none of the {tweets} tweets falls into the held-out tenth: collect more"
-    return None
-
-
-def nothing_new(new: int, settings: Settings, live_settings: Settings) -> str | None:
-    """Whether training again would only repeat the live release."""
-    if new < settings.min_new_tweets and settings == live_settings:
-        return (
-            f"{new} new tweets since the live release, min_new_tweets is {settings.min_new_tweets}"
-        )
-    return None
 
 
 def worse(held_out_loss: float, live: float | None) -> str | None:

@@ -10,13 +10,12 @@ JOB, ANSWER, RELEASE = "job.json", "answer.json", "release"
 
 
 class Job(BaseModel):
-    """`start` is a model in gpt-2-simple's layout; None: download the base below `downloads`."""
+    """`start` is a model in gpt-2-simple's layout."""
 
     model_config = ConfigDict(frozen=True)
 
     settings: Settings
-    start: Path | None
-    downloads: Path
+    start: Path
     require_gpu: bool
     train: list[str]
     held_out: list[str]

@@ -5,14 +5,14 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from pipeline import layout
+from pipeline import news, run_lease
 from pipeline.clock import Clock
 from pipeline.log import log
-from pipeline.runs import Outcome, RunResult, write_result
+from pipeline.runs import Outcome, RunResult, read_accounts, write_result
 from pipeline.store import Changed, Store
-from trainer_image import run_lease, turn
+from pipeline.worker import Worker
+from trainer_image import turn
 from trainer_image.config import Config
-from trainer_image.worker import Worker
 
 
 def train(config: Config, worker: Worker, models: Store, clock: Clock) -> RunResult:
@@ -22,7 +22,7 @@ def train(config: Config, worker: Worker, models: Store, clock: Clock) -> RunRes
     so that this machine trains nothing later either.
     """
     started = clock()
-    accounts = worker.share(_accounts(models))
+    accounts = worker.share(_accounts(models, worker.run))
 
     def finish(outcomes: dict[str, Outcome]) -> RunResult:
         result = RunResult(run=worker.machine, started=started, finished=clock(), accounts=outcomes)
@@ -62,8 +62,9 @@ def _train_all(machine: str, accounts: list[str]) -> dict[str, Outcome]:
     return {account: outcomes[account] for account in accounts}
 
 
-def _accounts(models: Store) -> list[str]:
-    """Those that the Pulumi program declares: each has a base pointer, which it alone writes."""
-    prefix = layout.base_pointer("").removesuffix(".json")
-    names = models.names(prefix)
-    return [name.removeprefix(prefix).removesuffix(".json") for name in names]
+def _accounts(models: Store, run: str) -> list[str]:
+    """The declared accounts; of them those that the run was made for, if it tells."""
+    declared, chosen = news.accounts(models), read_accounts(models, run)
+    if chosen is None:
+        return declared
+    return [account for account in declared if account in chosen.accounts]

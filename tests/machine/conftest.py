@@ -72,6 +72,8 @@ class VM:
         return training.user_data(
             image=self.image,
             registry_host=HOST,
+            models=self.models.bucket_name,
+            base_model=self.settings["base_model"],
             container={
                 "DATA_BUCKET": self.data.bucket_name,
                 "MODELS_BUCKET": self.models.bucket_name,
@@ -171,14 +173,19 @@ def vm(
 
 @pytest.fixture
 def metadata() -> Iterator[str]:
-    """Stands in for the metadata server: the machine's name, and nothing else."""
+    """Stands in for the metadata server: the machine's name and a token, and nothing else."""
+    instance = "/computeMetadata/v1/instance"
+    answers = {
+        f"{instance}/name": NAME,
+        f"{instance}/service-accounts/default/token": '{"access_token": "t", "expires_in": 3599}',
+    }
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            known = self.path == "/computeMetadata/v1/instance/name"
-            self.send_response(200 if known else 404)
+            answer = answers.get(self.path)
+            self.send_response(404 if answer is None else 200)
             self.end_headers()
-            self.wfile.write(NAME.encode() if known else b"")
+            self.wfile.write((answer or "").encode())
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass

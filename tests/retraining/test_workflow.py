@@ -13,12 +13,11 @@ from datetime import timedelta
 import pytest
 import yaml
 
-from pipeline import layout
+from pipeline import layout, run_lease
+from pipeline.worker import Worker
 from tests.retraining.compute import Machine, Refusal
 from tests.retraining.conftest import START, ZONES, World, source, templates
 from tests.retraining.emulator import Clock, steps
-from trainer_image import run_lease
-from trainer_image.worker import Worker
 
 STOCK_OUT = Refusal(
     "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS",

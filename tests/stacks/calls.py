@@ -82,6 +82,7 @@ _TABLE = [
     ("trainer", "leave out what the bot posted itself", _GET, _HISTORY),
     ("trainer", "list accounts and releases", _LIST, "{models}"),
     ("trainer", "read the base model", _GET, _BASE_MODEL),
+    ("trainer", "bring the base model", _CREATE, _BASE_MODEL),
     ("trainer", "read earlier releases", _GET, _MANIFEST),
     ("trainer", "upload a release", _CREATE, _MANIFEST),
     ("trainer", "mark a release as pruned", _DELETE, _MANIFEST),

@@ -81,6 +81,10 @@ def test_objects_are_written_by_these_and_nobody_else(granted: Permissions) -> N
     assert written == WRITERS
 
 
+def test_a_base_model_is_brought_once_and_never_replaced(granted: Permissions) -> None:
+    assert who_may(granted, SHARED["base model"], DELETE, UPDATE) == set()
+
+
 POSTER = f"{ANNA}-post"
 READERS = {
     "tweets": {"scraper", "trainer"},
@@ -113,7 +117,7 @@ WRITERS = {
     "live": {"trainer"},
     "base": set(),
     "lease": {"trainer"},
-    "base model": set(),
+    "base model": {"trainer"},
     "run": {"trainer"},
     "run lease": {"trainer", "workflow"},
     "what the watcher saw": {"watcher"},

@@ -143,7 +143,11 @@ def test_user_data_is_cloud_config_that_names_the_trainer_by_digest(declared: Re
         text = template.inputs["metadata"]["user-data"]
         assert text.startswith("#cloud-config\n")
         files = {f["path"]: f["content"] for f in yaml.safe_load(text)["write_files"]}
-        assert "@sha256:" in files["/etc/trainer/machine.env"]
+        machine = files["/etc/trainer/machine.env"]
+        assert "@sha256:" in machine
+        # By which the machine asks whether its run is finished, and fetches the base model.
+        assert "RESULT=runs/MACHINE/result.json\n" in machine
+        assert re.search(r"^BASE=base/\w+/$", machine, re.MULTILINE)
         assert "ExecStopPost" in files["/etc/systemd/system/trainer.service"]
 
 

@@ -77,6 +77,7 @@ class World:
             "DATA_BUCKET": self.data.bucket_name,
             "MODELS_BUCKET": self.models.bucket_name,
             "MODELS_MOUNT": str(self.mount),
+            "BASE_MODELS": str(self.mount / "ahead"),
             "SETTINGS": json.dumps(settings),
             "REQUIRE_GPU": "",
             "MAX_RUN_SECONDS": "3600",

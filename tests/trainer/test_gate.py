@@ -1,25 +1,4 @@
-from pipeline.settings import Settings
 from trainer_image import gate
-
-SETTINGS = Settings(min_tweets=100, min_new_tweets=20)
-
-
-def test_too_few_tweets_are_not_trained_on():
-    assert gate.too_few(100, 10, SETTINGS) is None
-    assert "99 tweets, min_tweets asks for 100" in str(gate.too_few(99, 10, SETTINGS))
-
-
-def test_a_corpus_without_held_out_tweets_is_not_trained_on():
-    assert "held-out" in str(gate.too_few(100, 0, SETTINGS))
-
-
-def test_too_few_new_tweets_are_skipped():
-    assert "19 new tweets" in str(gate.nothing_new(19, SETTINGS, SETTINGS))
-    assert gate.nothing_new(20, SETTINGS, SETTINGS) is None
-
-
-def test_other_settings_are_something_new():
-    assert gate.nothing_new(0, SETTINGS, Settings(min_tweets=100, steps=7)) is None
 
 
 def test_the_first_release_has_nothing_to_be_worse_than():

@@ -17,10 +17,10 @@ import pytest
 from local.samples import grammar
 from local.samples.grammar import VOICES
 from pipeline import layout, release
-from pipeline.runs import read_result
+from pipeline.runs import RunAccounts, read_result, write_accounts
 from trainer_image.lease import Lease
 
-from .conftest import FAST, NONE, REAL, ROOT, Finished, Trained, World, processes_of
+from .conftest import FAST, NONE, REAL, Finished, Trained, World, processes_of
 
 TWEETS = grammar.tweets("keeper", 60)
 
@@ -78,7 +78,7 @@ def test_a_run_beside_another_trains_nothing_says_so_and_is_finished(
     world.declare("keeper")
     world.collect("keeper", TWEETS)
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
-    lease = json.dumps({"run": "other", "expires": tomorrow, "by": "workflow"}).encode()
+    lease = json.dumps({"run": "other", "expires": tomorrow, "by": "schedule"}).encode()
     generation = world.models.write(layout.run_lease(), lease, generation=0)
     finished = world.train("mine", FAST, without_tensorflow)
     assert finished.status == 1
@@ -94,15 +94,15 @@ def test_a_run_beside_another_trains_nothing_says_so_and_is_finished(
     assert world.models.names("releases/") == []
 
 
-def test_a_run_is_finished_once_it_has_a_result(world: World):
-    def status() -> int:
-        command = [sys.executable, "-m", "trainer_image", "finished", "first"]
-        environment = world.environment(FAST)
-        return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
-
-    assert status() == 1
-    world.train("first")
-    assert status() == 0
+def test_a_run_that_was_made_for_some_accounts_trains_those_alone_on_all_its_machines(
+    world: World, without_tensorflow: dict[str, str]
+):
+    world.declare("a", "b", "c", "d")
+    chosen = RunAccounts(accounts=["d", "b", "gone"], deadline=datetime(2026, 11, 24, tzinfo=UTC))
+    write_accounts(world.models, "some", chosen)
+    trained = [set(world.train(f"some-{n}of2", FAST, without_tensorflow).accounts) for n in (1, 2)]
+    assert trained == [{"b"}, {"d"}]
+    assert set(world.train("all", FAST, without_tensorflow).accounts) == {"a", "b", "c", "d"}
 
 
 def test_one_accounts_failure_never_stops_the_others(
@@ -142,9 +142,8 @@ def test_a_base_model_that_is_nowhere_is_named(world: World, without_tensorflow:
     world.collect("keeper", TWEETS)
     finished = world.train("first", FAST | {"base_model": "huge"}, without_tensorflow)
     assert finished["keeper"].outcome == "failed"
-    assert finished["keeper"].reason.startswith(
-        f"base_model huge: there is no gs://{world.models.bucket_name}/base/huge/"
-    )
+    assert finished["keeper"].reason.startswith("base model 'huge': OpenAI publishes 124M")
+    assert "base/huge/" in finished["keeper"].reason
 
 
 def test_a_mistake_in_the_environment_is_one_line(world: World):
@@ -300,7 +299,8 @@ def test_a_base_model_that_arrived_in_part_is_named(one_account: World):
 def test_a_download_that_fails_is_one_line(one_account: World):
     nobody_listens = "http://127.0.0.1:9"
     reason = failure(one_account, FAST | {"base_model": "124M"}, {"HTTPS_PROXY": nobody_listens})
-    assert reason.startswith("base_model 124M cannot be downloaded")
+    assert "/124M/checkpoint cannot be downloaded: no good answer" in reason
+    assert one_account.models.names("base/") == []
 
 
 POISON = """

@@ -1,10 +1,12 @@
 #!/opt/venv/bin/python -E
 """Stands in for gcsfuse: fills a folder with a copy of a bucket's objects, read-only.
 
-`gcsfuse [flags] -o ro BUCKET DIR`, read by the identity of the place, so grants hold; an
-object that may not be read is left out. It needs what mounting needs: a privileged container. It
-cannot show writing, objects that appear after the mount, the cost of reading, or a bucket that is
-larger than the machine's memory.
+`gcsfuse [flags] -o ro BUCKET DIR`, read by the identity of the place, so grants hold. As the real
+one does it looks each parent up as an object, where only "not found" lets it go on; but it does so
+at once, and a refusal fails the mount, where the real one fails the access. It needs what mounting
+needs: a privileged container. It cannot show writing, objects that appear after the mount, the cost
+of reading, or a bucket that is larger than the machine's memory. tests/real/test_gcsfuse.py holds
+it and the real one to the same.
 """
 
 import argparse
@@ -42,7 +44,6 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 def fill(bucket: str, prefix: str, folder: Path) -> int:
     """Copies the objects below the prefix; returns their number."""
-    from google.api_core.exceptions import Forbidden
     from google.cloud import storage  # pyright: ignore[reportMissingTypeStubs]
 
     client: Any = storage.Client()
@@ -50,23 +51,21 @@ def fill(bucket: str, prefix: str, folder: Path) -> int:
     for blob in client.list_blobs(bucket, prefix=prefix):
         below = blob.name.removeprefix(prefix)
         target = folder / below
+        for parent in reversed(Path(below).parents[:-1]):
+            if not (folder / parent).is_dir():
+                client.bucket(bucket).blob(f"{prefix}{parent}").exists()
+                (folder / parent).mkdir()
         if below.endswith("/") or not below:
-            target.mkdir(parents=True, exist_ok=True)
+            target.mkdir(exist_ok=True)
             continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            blob.download_to_filename(str(target))
-            count += 1
-        except Forbidden as error:
-            target.unlink(missing_ok=True)
-            why = " ".join(str(error).split())
-            print(f"gcsfuse: gs://{bucket}/{blob.name} is left out: {why}", file=sys.stderr)
+        blob.download_to_filename(str(target))
+        count += 1
     return count
 
 
 def main(arguments: list[str]) -> int:
     """Mounts and returns; with --foreground it stays."""
-    from google.api_core.exceptions import GoogleAPICallError
+    from google.api_core.exceptions import Forbidden, GoogleAPICallError
     from google.auth.exceptions import GoogleAuthError
 
     options = parse(arguments)
@@ -84,6 +83,9 @@ def main(arguments: list[str]) -> int:
     prefix = f"{options.only_dir.strip('/')}/" if options.only_dir.strip("/") else ""
     try:
         count = fill(options.bucket, prefix, options.folder)
+    except Forbidden as error:
+        print(f"gcsfuse: Permission denied: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
     except (GoogleAPICallError, GoogleAuthError) as error:
         print(f"gcsfuse: {' '.join(str(error).split())}", file=sys.stderr)
         return 1

@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 
-from pipeline import layout
+from pipeline import layout, run_lease
+from pipeline.run_lease import Refused
 from pipeline.runs import Outcome, RunResult, read_result, write_result
 from pipeline.store import Changed, Object, Store
-from trainer_image import run_lease
-from trainer_image.run_lease import Refused
-from trainer_image.worker import Worker
+from pipeline.worker import Worker
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -88,7 +87,7 @@ def test_a_machine_takes_the_lease_for_its_longest_run_and_ends_it():
 
 def test_another_run_is_refused_in_one_line_that_says_until_when():
     store = Memory()
-    store.write(LEASE, terms("other", "workflow", HOUR), generation=0)
+    store.write(LEASE, terms("other", "schedule", HOUR), generation=0)
     before = found(store)
     message = r"^run other has leases/run\.json until 2026-11-23 13:00 UTC: run mine trains nothing"
     with pytest.raises(Refused, match=message), held(store, "mine"):
@@ -96,7 +95,7 @@ def test_another_run_is_refused_in_one_line_that_says_until_when():
     assert found(store) == before
 
 
-@pytest.mark.parametrize("by", ["workflow", "machine"])
+@pytest.mark.parametrize("by", ["schedule", "workflow", "machine"])
 def test_a_lease_that_has_expired_is_taken(by: str):
     store = Memory()
     store.write(LEASE, terms("other", by, timedelta(seconds=-1)), generation=0)
@@ -104,9 +103,9 @@ def test_a_lease_that_has_expired_is_taken(by: str):
         assert (found(store) or {})["run"] == "mine"
 
 
-def test_what_the_workflow_took_for_the_run_is_left_to_it():
+def test_what_the_schedule_took_for_the_run_is_left_to_it():
     store = Memory()
-    store.write(LEASE, terms("mine", "workflow", HOUR), generation=0)
+    store.write(LEASE, terms("mine", "schedule", HOUR), generation=0)
     before = store.objects[LEASE]
     with held(store, "mine"):
         assert store.objects[LEASE] == before
@@ -150,7 +149,7 @@ def test_a_lease_that_another_run_took_meanwhile_is_left_alone():
     store = Memory()
     with held(store, "mine"):
         there = store.objects[LEASE]
-        store.write(LEASE, terms("other", "workflow", HOUR), generation=there.generation)
+        store.write(LEASE, terms("other", "schedule", HOUR), generation=there.generation)
     assert (found(store) or {})["run"] == "other"
 
 

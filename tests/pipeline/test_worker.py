@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import UserError
-from trainer_image.worker import Worker
+from pipeline.worker import Worker
 
 NAMES = st.lists(st.text("abcdefgh-", min_size=1), unique=True)
 

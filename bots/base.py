@@ -1,0 +1,21 @@
+"""Brings a base model that OpenAI publishes into a stack's buckets: machines then find it there."""
+
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from pipeline import published
+from pipeline.store import Store
+
+
+def bring(stores: Iterable[Store], name: str) -> list[str]:
+    """Put the model where it is missing, downloaded once; return the names of those buckets."""
+    published.check_name(name)
+    missing = [store for store in stores if not published.kept(store, name)]
+    if missing:
+        with tempfile.TemporaryDirectory(prefix="base-") as scratch:
+            folder = Path(scratch, name)
+            published.download(name, folder)
+            for store in missing:
+                published.keep(store, name, folder)
+    return [store.bucket_name for store in missing]

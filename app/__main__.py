@@ -53,6 +53,8 @@ class ServeSettings(Environment):
     account: str = Field(alias="ACCOUNT", min_length=1)
     models_bucket: str = Field(alias="MODELS_BUCKET", min_length=1)
     port: int = Field(alias="PORT", default=8080, ge=0, le=65535)
+    # Run wants all addresses; the local cloud says that its own are enough.
+    address: str = Field(alias="LISTEN", default="")
 
 
 def main() -> int:
@@ -122,7 +124,7 @@ def serve() -> int:
     """Answer requests for texts until told to stop."""
     settings = ServeSettings.read()
     live = Live(settings.account, Store.open(settings.models_bucket), clock.now)
-    return run(Server(settings.port, live))
+    return run(Server(settings.port, live, settings.address))
 
 
 def self_test() -> int:

@@ -147,10 +147,10 @@ class Server(ThreadingHTTPServer):
     # Stopping waits for the requests under way.
     daemon_threads = False
 
-    def __init__(self, port: int, live: Live) -> None:
-        """Listen on a port of all addresses, as Run wants it; raises UserError."""
+    def __init__(self, port: int, live: Live, address: str = "") -> None:
+        """Listen on a port of an address, empty for all, as Run wants it; raises UserError."""
         try:
-            super().__init__(("", port), _Handler)
+            super().__init__((address, port), _Handler)
         except OSError as error:
             raise UserError(f"PORT {port} cannot be listened on: {error.strerror}") from None
         self.live = live

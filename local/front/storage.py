@@ -16,7 +16,7 @@ from typing import Any
 from local.front.classify import Call, classify
 from local.front.refusal import Refused
 from local.front.upstream import BLOCK, Upstream
-from local.iam import Denied, Policy
+from local.iam import ALL_USERS, Denied, Policy
 from local.storage import ALIAS
 from local.web import Request, Response
 from pipeline.clock import Clock
@@ -52,7 +52,7 @@ class Storage:
     def classify(self, request: Request, body: bytes) -> Call:
         """The call that a request makes; Refused if it is none that is known."""
         begun = {key: upload.begun for key, upload in self._uploads.items()}
-        return classify(request.method, request.path, request.query, body, begun)
+        return classify(request, body, begun)
 
     def answer(
         self, call: Call, member: str, request: Request, body: bytes | None, upstream: Upstream
@@ -79,7 +79,7 @@ class Storage:
             # That a bucket does not exist is no secret: bucket names are one space for all.
             if not upstream.has_bucket(call.bucket):
                 raise Refused(404, "notFound", "The specified bucket does not exist.") from None
-            raise _forbidden(denied) from denied
+            raise _forbidden(denied, member) from denied
 
     def _check_conditions(self, call: Call, member: str, method: str, upstream: Upstream) -> None:
         """The preconditions of a call, of which fake-gcs-server ignores most."""
@@ -96,21 +96,21 @@ class Storage:
     def _forward(
         self, call: Call, member: str, request: Request, body: bytes | None, upstream: Upstream
     ) -> Response:
-        target = f"{request.path}?{request.query}" if request.query else request.path
-        headers = {
-            key: value
-            for key, value in request.headers.items()
-            # An answer that is compressed could not be rewritten.
-            if key.lower() not in _HOP_BY_HOP
-            and (call.operation == "get" or key.lower() != "accept-encoding")
-        }
-        with_body = request.body if body is None else body or None
-        answer = upstream.ask(request.method, target, with_body, headers)
+        method, target, sent, headers = call.forwarded(request)
+        if call.operation == "continue-upload":
+            with_body = request.body if body is None else body
+        else:
+            with_body = sent or None
+        answer = upstream.ask(method, target, with_body, headers)
         if answer.status == 404 and call.name and not self._lists(member, call):
             answer.read()
             # Who may not list is not told that an object is absent.
             self._refuse_absent(call, member)
         response = _rewritten(answer, request.base)
+        if response.status == 200 and call.operation in ("delete", "update"):
+            # fake-gcs-server answers with an object in a form of its own.
+            changed = call.operation == "update" and upstream.metadata(call.bucket, call.name)
+            return Response.json(200, changed) if changed else Response(204)
         if call.operation == "start-upload" and response.status == 200:
             self._uploads[_upload_id(response)] = _Upload(call, [])
         elif upload := self._uploads.get(call.upload):
@@ -141,7 +141,7 @@ class Storage:
         try:
             self._policy.require(member, permission, call.resource)
         except Denied as denied:
-            raise _forbidden(denied) from denied
+            raise _forbidden(denied, member) from denied
 
     def _refuse_absent(self, call: Call, member: str) -> None:
         bucket = f"projects/_/buckets/{call.bucket}"
@@ -149,11 +149,13 @@ class Storage:
             self._policy.require(member, "storage.objects.list", bucket)
         except Denied as denied:
             message = f"{denied} (or {call.resource} does not exist)"
-            raise Refused(403, "forbidden", message) from denied
+            raise _forbidden(message, member) from denied
 
 
-def _forbidden(denied: Denied) -> Refused:
-    return Refused(403, "forbidden", str(denied))
+def _forbidden(reason: object, member: str) -> Refused:
+    if member == ALL_USERS:
+        return Refused(401, "required", f"Anonymous caller: {reason}")
+    return Refused(403, "forbidden", str(reason))
 
 
 def _compare(call: Call, held: dict[str, Any], method: str) -> None:

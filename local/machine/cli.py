@@ -70,7 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("target")
     command = _verb(verbs.add_parser("inspect"), _inspect, values="-f/--format")
     command.add_argument("images", nargs="+")
-    _verb(verbs.add_parser("images"), _list, switches="-q/--quiet")
+    command = _verb(verbs.add_parser("images"), _list, switches="-q/--quiet")
+    command.add_argument("image", nargs="?")
     command = _verb(verbs.add_parser("rmi"), _remove, switches="-f/--force")
     command.add_argument("images", nargs="+")
     command = _verb(
@@ -243,7 +244,10 @@ def _local(images: Images, name: str) -> str:
 
 
 def _list(options: argparse.Namespace) -> None:
+    asked = options.image and Reference.parse(options.image)
     for reference, digest in _store().local.all():
+        if asked and reference != asked:
+            continue
         print(digest if options.quiet else f"{reference.repository} {reference.version} {digest}")
 
 
@@ -294,7 +298,9 @@ def template(text: str, value: Any) -> str:
             return str(_field(found, words[1:]))
         if function not in {"", "json"} or len(words) > 1:
             raise UserError(f"template {match[0]}: only .Field, index and json are stood in for")
-        return json.dumps(found) if function == "json" else str(found)
+        if function == "json":
+            return json.dumps(found, separators=(",", ":"))
+        return f"[{' '.join(map(str, found))}]" if isinstance(found, list) else str(found)  # pyright: ignore[reportUnknownArgumentType]
 
     return re.sub(r"\{\{\s*(.*?)\s*\}\}", made, text)
 

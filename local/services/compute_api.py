@@ -1,7 +1,7 @@
 """Compute Engine's REST API, as far as a workflow uses it: machines inserted, watched and deleted.
 
-Every zone has a machine, and every operation is done at once: it cannot show stock-outs and quotas,
-which tests/retraining plays, nor how long Google takes.
+Stands in for compute.googleapis.com. Every zone has a machine, and every operation is done at once:
+it cannot show stock-outs and quotas, which tests/retraining plays, nor how long Google takes.
 Source: https://cloud.google.com/compute/docs/reference/rest/v1/instances
 """
 

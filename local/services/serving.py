@@ -3,8 +3,8 @@
 Stands in for Cloud Run. It starts an instance at the first request and keeps it until the service
 is changed or deleted or the cloud stops, and tells who asks by any bearer token of the local
 cloud's. It cannot show that Run tries a revision when it deploys it, scaling and concurrency,
-liveness probes, limits of memory, nor that callers need identity tokens. As Run's contract wants
-it, the process listens on all addresses of this machine, where nobody asks who is calling.
+liveness probes, limits of memory, nor that callers need identity tokens. Run's contract wants a
+process on all addresses, where nobody asks who is calling: LISTEN asks it to be on loopback alone.
 """
 
 import contextlib
@@ -241,8 +241,10 @@ class Services:
         for _ in range(_STARTS):
             port = _free_port()
             revision_name = f"{name}-{int(service.outputs.get('generation', '1')):05}"
-            env = revision.env | dict(
-                zip(_RESERVED, (str(port), name, revision_name, name), strict=True)
+            env = (
+                revision.env
+                | {"LISTEN": "127.0.0.1"}
+                | dict(zip(_RESERVED, (str(port), name, revision_name, name), strict=True))
             )
             process = world.processes.start(
                 lambda env=env: world.machine.run(

@@ -158,6 +158,8 @@ def suspended(parameter: str, value: str) -> dict[str, Any]:
 def protected(parameter: str, value: str) -> dict[str, Any]:
     """A user who shows their posts to followers alone."""
     detail = f"Sorry, you are not authorized to see the user with {parameter}"
-    return _user_error(
+    problem = _user_error(
         parameter, value, "Authorization Error", detail, "not-authorized-for-resource"
     )
+    problem["errors"][0]["section"] = "data"
+    return problem

@@ -19,7 +19,6 @@ from typing import Any, Self
 from urllib.parse import urlencode
 
 import pytest
-from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -32,6 +31,7 @@ from app.serve import MOST_BYTES, MOST_PREFIX, Server
 from pipeline.novelty import NoveltyIndex
 from pipeline.store import Store
 from tests.app.releases import point, publish
+from tests.conftest import CloudStorage
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
@@ -118,14 +118,10 @@ def serving(
 
 
 @pytest.fixture(scope="module")
-def api(gcs_url: str, model_folder: Path) -> Iterator[Api]:
+def api(gcs: CloudStorage, model_folder: Path) -> Iterator[Api]:
     """Serves the tiny model; nothing that a test does to it lasts."""
-    client = storage.Client(
-        project="test",
-        credentials=AnonymousCredentials(),
-        client_options={"api_endpoint": gcs_url},
-    )
-    store = Store(client.create_bucket("test-serve-shared"), patience=5)
+    client = gcs.client()
+    store = Store(gcs.new_bucket(client), patience=5)
     publish(store, FIRST, model_folder)
     point(store, FIRST)
     with serving(store) as api:
@@ -551,6 +547,22 @@ def test_an_idle_server_stops_on_sigterm_with_0(environment: dict[str, str]) -> 
         assert "listening" in process.line()
         process.terminate()
         assert process.status() == 0
+
+
+@pytest.mark.parametrize(
+    ("told", "address"), [({}, "00000000"), ({"LISTEN": "127.0.0.1"}, "0100007F")]
+)
+def test_it_listens_on_all_addresses_unless_it_is_told_one(
+    environment: dict[str, str], told: dict[str, str], address: str
+) -> None:
+    with Process(environment | told) as process:
+        process.line()
+        port = int(process.line().rpartition(" ")[2])
+        sockets = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        listening = {local for _, local, _, state, *_ in sockets if state == "0A"}
+        assert {place for place in listening if place.endswith(f":{port:04X}")} == {
+            f"{address}:{port:04X}"
+        }
 
 
 @pytest.mark.parametrize(

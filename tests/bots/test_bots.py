@@ -332,6 +332,18 @@ def test_promotion_and_rollback_move_the_live_pointer(operator: Operator) -> Non
     ]
 
 
+def test_a_rollback_to_a_release_that_is_gone_is_refused(operator: Operator) -> None:
+    old, new = operator.release("keeper", 21), operator.release("keeper", 22)
+    for tag in (old, new):
+        operator.does("promote", "keeper", tag)
+    manifest = layout.manifest("keeper", old)
+    held = operator.models.read(manifest)
+    assert held is not None
+    operator.models.delete(manifest, generation=held.generation)
+    assert old in operator.fails("rollback", "keeper")
+    assert operator.live == new
+
+
 def test_only_a_release_that_exists_and_passed_can_be_promoted(operator: Operator) -> None:
     refused = operator.release("keeper", 20, gate="refused")
     assert "worse than the live one" in operator.fails("promote", "keeper", refused)

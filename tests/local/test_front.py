@@ -1,6 +1,7 @@
 """The local cloud's front door: who calls, what they may do, and what they are told."""
 
 import concurrent.futures
+import http.client
 import io
 import json
 import os
@@ -8,6 +9,9 @@ import socket
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
+from unittest.mock import ANY
+from urllib.parse import quote, urlsplit
 
 import pytest
 import requests
@@ -20,9 +24,16 @@ from local.front import Fault, Front
 from local.iam import OPERATOR, Grant, Policy
 from local.secrets import Secrets
 from local.storage import StorageServer
+from local.web import Response
+from local.x import XServer
 from pipeline.errors import UserError
 from pipeline.store import Changed, Store
 
+CONTRACTS = {
+    "local/front/metadata.py": "google-auth, Google's own client",
+    "local/front/secretmanager.py": "Google's discovery documents, at every call",
+    "local/front/storage.py": "Google's discovery documents, at every call",
+}
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 BUCKET = "projects/_/buckets/bkt"
 SECRET = "projects/p/secrets/keys"
@@ -38,7 +49,7 @@ def under(prefix):
 
 
 GRANTS = [
-    Grant(iam.member(account(name)), role, resource, condition)
+    Grant(iam.member(account(name)) if name else iam.ALL_USERS, role, resource, condition)
     for name, role, resource, condition in (
         ("user", "roles/storage.objectUser", BUCKET, ""),
         ("user-of-a", "roles/storage.objectUser", BUCKET, under("a/")),
@@ -48,6 +59,7 @@ GRANTS = [
         ("reader-of-a", "roles/storage.objectViewer", BUCKET, under("a/")),
         ("reader-of-a", "projects/p/roles/lister", BUCKET, ""),
         ("accessor", "roles/secretmanager.secretAccessor", SECRET, ""),
+        ("", "roles/storage.objectViewer", BUCKET, under("public/")),
         ("adder", "roles/secretmanager.secretVersionAdder", SECRET, ""),
     )
 ]
@@ -94,13 +106,11 @@ class Cloud:
 
     def ask(self, method, path, name, headers=None, **options):
         authorization = {"Authorization": f"Bearer {self.front.token(account(name))}"}
-        return requests.request(
-            method,
-            self.front.url + path,
-            headers={**authorization, **(headers or {})},
-            timeout=10,
-            **options,
-        )
+        headers = {**authorization, **(headers or {})}
+        request = requests.Request(method, self.front.url, headers, **options).prepare()
+        request.url = self.front.url + path  # as it is, where requests would make `..` vanish
+        with requests.Session() as session:
+            return session.send(request, timeout=10)
 
     def close(self):
         for client in self._clients.values():
@@ -171,10 +181,72 @@ def test_the_metadata_server_tells_each_execution_its_own_values_and_no_other_s(
 
 
 def test_without_credentials_or_with_made_up_ones_nobody_is_let_in(cloud):
-    url = f"{cloud.front.url}/storage/v1/b/bkt/o"
-    assert requests.get(url, timeout=10).status_code == 401
-    headers = {"Authorization": "Bearer made-up"}
-    assert requests.get(url, headers=headers, timeout=10).status_code == 401
+    for path in ("/storage/v1/b/bkt/o", f"/v1/{SECRET}/versions/latest:access"):
+        url = f"{cloud.front.url}{path}"
+        assert requests.get(url, timeout=10).status_code == 401
+        headers = {"Authorization": "Bearer made-up"}
+        assert requests.get(url, headers=headers, timeout=10).status_code == 401
+
+
+def test_without_credentials_one_may_do_what_all_users_may(cloud):
+    cloud.bucket("operator").blob("public/1").upload_from_string("one")
+    url = f"{cloud.front.url}/storage/v1/b/bkt/o/public%2F1"
+    assert requests.get(url, params={"alt": "media"}, timeout=10).content == b"one"
+    assert requests.delete(url, timeout=10).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("headers", "refused"),
+    [
+        ({"Host": "127.0.0.1"}, False),
+        ({"Host": "localhost:1234"}, False),
+        ({"Host": "[::1]:80"}, False),
+        ({"Host": "127.0.0.1", "Origin": "http://localhost:9080"}, False),
+        ({"Host": "rebound.example.com"}, True),
+        ({"Host": "127.0.0.1.example.com:9080"}, True),
+        ({"Host": "127.0.0.1@example.com"}, True),
+        ({"Host": "[::1"}, True),
+        ({"Host": ""}, True),
+        ({}, True),
+        ({"Host": "127.0.0.1", "Origin": "https://example.com"}, True),
+        ({"Host": "127.0.0.1", "Origin": "null"}, True),
+    ],
+)
+def test_no_page_of_the_web_reaches_a_server_of_this_machine(cloud, tmp_path, headers, refused):
+    x = XServer(tmp_path / "x", lambda: NOW)
+    x.start()
+    try:
+        for server, path in (
+            (cloud.front.url, "/local/up"),
+            (cloud.front.url, "/as/operator/"),
+            (cloud.front.url, "/run/service/"),
+            (x.url, "/"),
+            (x.url, "/2/users/me"),
+        ):
+            address = urlsplit(server)
+            connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=10)
+            connection.putrequest("GET", path, skip_host=True)
+            for name, value in headers.items():
+                connection.putheader(name, value)
+            connection.endheaders()
+            answer = connection.getresponse()
+            told = b"this address answers as" in answer.read() or "Host" not in headers
+            assert (answer.status == 403 and told) == refused, path
+            connection.close()
+    finally:
+        x.stop()
+
+
+def test_the_local_servers_listen_on_loopback_only(cloud, tmp_path):
+    x = XServer(tmp_path / "x", lambda: NOW)
+    x.start()
+    ports = {cloud.front.port, urlsplit(x.url).port}
+    found = [line.split()[1:4:2] for table in ("tcp", "tcp6")
+             for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]]  # fmt: skip
+    x.stop()
+    listening = {(place.partition(":")[0], int(place.partition(":")[2], 16))
+                 for place, state in found if state == "0A"}  # fmt: skip
+    assert {place for place in listening if place[1] in ports} == {("0100007F", p) for p in ports}
 
 
 # What they may do
@@ -234,22 +306,188 @@ def test_a_bucket_that_is_not_declared_is_not_found_whoever_asks(cloud):
 
 
 @pytest.mark.parametrize(
-    ("method", "path"),
+    ("method", "path", "body"),
     [
-        ("POST", "/batch/storage/v1"),
-        ("PUT", "/_internal/config"),
-        ("POST", "/storage/v1/b"),
-        ("DELETE", "/storage/v1/b/bkt"),
-        ("PUT", "/bkt/o"),
-        ("GET", "/bkt/o"),
-        ("POST", "/storage/v1/b/bkt/o/a/compose"),
-        ("GET", "/v1/projects/p/secrets"),
+        ("POST", "/storage/v1/b?project=p", {"name": "other"}),
+        ("DELETE", "/storage/v1/b/bkt", None),
+        ("POST", "/storage/v1/b/bkt/o/a/compose", {"sourceObjects": [{"name": "b"}]}),
+        ("GET", "/storage/v1/b/bkt/o?versions=true", None),
+        ("GET", "/storage/v1/b/bkt/o?matchGlob=a*", None),
+        ("GET", "/v1/projects/p/secrets", None),
     ],
 )
-def test_what_is_not_known_is_refused_and_never_passed_on(cloud, method, path):
-    answer = cloud.ask(method, path, "user")
+def test_what_google_knows_and_this_cloud_does_not_is_refused(cloud, method, path, body):
+    answer = cloud.ask(method, path, "user", json=body)
     assert answer.status_code == 501
-    assert f"{method} {path}" in answer.json()["error"]["message"]
+    assert "the local cloud does not know" in answer.json()["error"]["message"]
+
+
+def test_a_parameter_that_asks_for_nothing_is_taken(cloud):
+    cloud.bucket("operator").blob("a/1").upload_from_string("one")
+    path = "/storage/v1/b/bkt/o?versions=false&matchGlob=&prefix=a/&startOffset=&pageToken="
+    listed = cloud.ask("GET", path, "user").json()
+    assert [item["name"] for item in listed["items"]] == ["a/1"]
+
+
+@pytest.mark.parametrize("header", ["If-Match", "X-Goog-If-Generation-Match", "Content-Encoding"])
+def test_a_header_that_would_change_the_call_is_refused(cloud, header):
+    headers = {header: "0"}
+    assert cloud.ask("DELETE", "/storage/v1/b/bkt/o/a", "user", headers).status_code == 501
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "misfit"),
+    [
+        ("POST", "/batch/storage/v1", None, "no API of Google's has POST /batch/storage/v1"),
+        ("PUT", "/_internal/config", None, "no API of Google's has PUT /_internal/config"),
+        ("GET", "/bkt/o", None, "no API of Google's has GET /bkt/o"),
+        ("HEAD", "/storage/v1/b/bkt/o/a", None, "no API of Google's has HEAD"),
+        ("GET", "/storage/v1/b/bkt/o?generation=7", None, "there is no parameter 'generation'"),
+        ("GET", "/storage/v1/b/bkt/o?maxResults=x", None, "'maxResults' is 'x', and no uint32"),
+        ("GET", "/storage/v1/b/bkt/o?prefix=a&prefix=b", None, "'prefix' is given 2 times"),
+        ("GET", "/storage/v1/b/bkt/o?projection=all", None, "none of full, noAcl"),
+        ("GET", "/storage/v1/b/bkt/o?alt=media", None, "it has no media to download"),
+        ("GET", "/storage/v1/b/bkt/o/a", {"x": 1}, "it has no request body"),
+        ("PATCH", "/storage/v1/b/bkt/o/a", {"owner": []}, "owner is [], and no object"),
+        ("PATCH", "/storage/v1/b/bkt/o/a", {"size": "big"}, "size is 'big', and no uint64"),
+        ("PATCH", "/storage/v1/b/bkt/o/a", {"colour": "red"}, "Object has no field 'colour'"),
+        ("POST", "/storage/v1/b?project=p", {}, "name is missing"),
+        ("POST", "/storage/v1/b", {"name": "b"}, "parameter 'project' is missing"),
+        ("POST", f"/v1/{SECRET}:addVersion", {"payload": {"data": 1}}, "data is 1, and no string"),
+        ("POST", f"/v1/{SECRET}:disable", None, "no API of Google's has POST"),
+    ],
+)
+def test_a_call_that_google_s_documents_do_not_have_is_refused_and_fails_its_test(
+    cloud, misfits, method, path, body, misfit
+):
+    answer = cloud.ask(method, path, "user", json=body)
+    assert answer.status_code in (400, 404)
+    (told,) = misfits.take()
+    assert misfit in told
+    assert method == "HEAD" or misfit in answer.json()["error"]["message"]
+
+
+def test_an_answer_that_google_s_documents_do_not_have_is_none(cloud, misfits):
+    response = Response.json(200, {"messageIds": [1]})
+    cloud.front.serve("/v1/projects/p/topics/t:publish", lambda *_: response)
+    answer = cloud.ask("POST", "/v1/projects/p/topics/t:publish", "user", json={})
+    assert answer.status_code == 501
+    assert misfits.take() == [
+        "pubsub.projects.topics.publish answers: messageIds[0] is 1, and no string"
+    ]
+
+
+def test_a_part_of_an_answer_is_no_more_than_was_asked_for(cloud):
+    bucket = cloud.bucket("user")
+    for name in ("a/1", "a/2"):
+        bucket.blob(name).upload_from_string("one", content_type="text/x")
+    path = "/storage/v1/b/bkt/o"
+    fields = "items(name,contentType),nextPageToken"
+    assert cloud.ask("GET", f"{path}?fields={fields}&maxResults=1", "user").json() == {
+        "items": [{"name": "a/1", "contentType": "text/x"}],
+        "nextPageToken": ANY,
+    }
+    assert cloud.ask("GET", f"{path}/a%2F1?fields=name", "user").json() == {"name": "a/1"}
+    first = {"items": [{"name": "a/1"}, {"name": "a/2"}]}
+    assert cloud.ask("GET", f"{path}?fields=items/name", "user").json() == first
+
+
+# One request is one call
+
+
+ODD = [
+    "a/../c/there",
+    "a/./1",
+    "a//1",
+    "/a",
+    "..",
+    ".",
+    "a/..",
+    "a/b\0",
+    "a/b\r\nc",
+    "a/" + 1024 * "x",
+]
+MULTIPART = "multipart/related; boundary=x"
+
+
+def multipart(metadata):
+    parts = f"--x\r\nContent-Type: application/json\r\n\r\n{metadata}\r\n"
+    return f"{parts}--x\r\nContent-Type: text/plain\r\n\r\nhi\r\n--x--\r\n"
+
+
+def objects(cloud):
+    return {blob.name: blob.download_as_bytes() for blob in cloud.bucket("operator").list_blobs()}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_name_that_the_host_would_take_for_another_place_is_refused_in_every_call(cloud, name):
+    cloud.bucket("operator").blob("c/there").upload_from_string("there")
+    quoted = quote(name, safe="")
+    upload = "/upload/storage/v1/b/bkt/o?uploadType="
+    given = json.dumps({"name": name})
+    related = {"Content-Type": MULTIPART}
+    answers = [
+        cloud.ask("GET", f"/storage/v1/b/bkt/o/{quoted}?alt=media", "user-of-a"),
+        cloud.ask("GET", f"/storage/v1/b/bkt/o?prefix={quoted}%2F..%2F", "user"),
+        cloud.ask("DELETE", f"/storage/v1/b/bkt/o/{quoted}", "user-of-a"),
+        cloud.ask("PATCH", f"/storage/v1/b/bkt/o/{quoted}", "user-of-a", json={}),
+        cloud.ask("POST", f"{upload}media&name={quoted}", "user-of-a", data="hi"),
+        cloud.ask("POST", f"{upload}multipart", "user-of-a", related, data=multipart(given)),
+        cloud.ask("POST", f"{upload}resumable", "user-of-a", data=given),
+    ]
+    assert [answer.status_code for answer in answers] == [400] * 7
+    assert objects(cloud) == {"c/there": b"there"}
+
+
+@pytest.mark.parametrize("bucket", ["..", ".", "a..b", "bkt%2Fo%2Fc", "bkt%2F..", "%2e%2e", "B"])
+def test_a_bucket_that_is_no_name_is_refused(cloud, bucket):
+    answer = cloud.ask("GET", f"/storage/v1/b/{bucket}/o/a", "user")
+    assert answer.status_code == 400
+    assert "bucket" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("query", "metadata", "misfits_expected"),
+    [
+        ("uploadType=media&name=c%2F1&name=a%2F1", None, 1),
+        ("uploadType=media&NAME=c%2F1&name=a%2F1", None, 1),
+        ("uploadType=multipart", '{"name": "a/1", "NAME": "c/1"}', 1),
+        ("uploadType=multipart", '{"name": "c/1", "name": "a/1"}', 1),
+        ("uploadType=multipart", '{"name": "a/1", "bucKet": "other"}', 1),
+        ("uploadType=multipart&name=a%2F1", '{"name": "c/1"}', 0),
+        ("uploadType=multipart", '{"name": "a/1", "bucket": "other"}', 0),
+        ("uploadType=resumable&name=a%2F1", '{"name": "c/1"}', 0),
+        ("uploadType=resumable", '{"name": "a/1", "Name": "c/1"}', 1),
+    ],
+)
+def test_an_upload_has_one_name_and_no_other(cloud, misfits, query, metadata, misfits_expected):
+    headers = {"Content-Type": MULTIPART} if "multipart" in query else {}
+    body = multipart(metadata) if "multipart" in query else metadata
+    path = f"/upload/storage/v1/b/bkt/o?{query}"
+    assert cloud.ask("POST", path, "user-of-a", headers, data=body).status_code == 400
+    assert len(misfits.take()) == misfits_expected
+    assert objects(cloud) == {}
+
+
+def test_a_change_keeps_to_the_object_of_its_address(cloud):
+    for name in ("a/1", "c/1"):
+        cloud.bucket("operator").blob(name).upload_from_string(name)
+    path = "/storage/v1/b/bkt/o/a%2F1"
+    for changed in ({"name": "c/1"}, {"bucket": "other"}):
+        assert cloud.ask("PATCH", path, "user", json=changed).status_code == 400
+    assert cloud.ask("PATCH", path, "user", json={"name": "a/1"}).status_code == 200
+
+
+def test_an_upload_that_was_begun_goes_on_for_its_own_object_only(cloud):
+    start = cloud.ask("POST", "/upload/storage/v1/b/bkt/o?uploadType=resumable&name=a%2F1", "user")
+    session = start.headers["Location"].removeprefix(cloud.front.url)
+    other_name = session.replace("a%2F1", "c%2F1").replace("a/1", "c/1")
+    if "name=" not in session:
+        other_name = f"{session}&name=c%2F1"
+    for path in (other_name, session.replace("/b/bkt/", "/b/other/")):
+        assert cloud.ask("PUT", path, "user", data=b"x").status_code == 400
+    assert cloud.ask("PUT", session, "user-of-a", data=b"x").status_code == 200
+    assert objects(cloud) == {"a/1": b"x"}
 
 
 # Preconditions, which the server behind mostly ignores
@@ -391,17 +629,24 @@ def test_a_secret_is_added_to_by_who_may_add_and_read_by_who_may_access(cloud):
     assert cloud.ask("POST", add, "adder", json=version).json()["name"] == f"{SECRET}/versions/1"
     answer = cloud.ask("GET", access, "accessor").json()
     assert answer == {"name": f"{SECRET}/versions/1", "payload": {"data": "c2VjcmV0"}}
-    for method, path, name in (("POST", add, "accessor"), ("GET", access, "adder")):
-        refused = cloud.ask(method, path, name, json=version)
+    for method, path, name, body in (
+        ("POST", add, "accessor", version),
+        ("GET", access, "adder", None),
+    ):
+        refused = cloud.ask(method, path, name, json=body)
         assert refused.status_code == 403
         assert account(name) in refused.json()["error"]["message"]
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b'{"payload": {}}', b'{"payload": {"data": "-"}}'])
-def test_a_version_that_is_none_is_refused(cloud, body):
+@pytest.mark.parametrize(
+    ("body", "misfits_expected"),
+    [(b"", 0), (b'{"payload": {}}', 0), (b"[]", 1), (b'{"payload": {"data": "-"}}', 1)],
+)
+def test_a_version_that_is_none_is_refused(cloud, misfits, body, misfits_expected):
     cloud.secrets.create("keys")
     answer = cloud.ask("POST", f"/v1/{SECRET}:addVersion", "adder", data=body)
     assert answer.status_code == 400
+    assert len(misfits.take()) == misfits_expected
 
 
 def test_a_secret_of_another_project_is_no_more_than_one_that_one_may_not_see(cloud):
@@ -467,7 +712,7 @@ def test_a_server_that_was_restarted_between_two_calls_is_not_noticed(cloud, ser
 def test_a_client_that_goes_away_in_mid_upload_leaves_nothing_behind(cloud):
     token = cloud.front.token(account("user"))
     head = (
-        "POST /upload/storage/v1/b/bkt/o?uploadType=media&name=a/1 HTTP/1.1\r\nHost: x\r\n"
+        "POST /upload/storage/v1/b/bkt/o?uploadType=media&name=a/1 HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         f"Authorization: Bearer {token}\r\nContent-Length: 1000000\r\n\r\n"
     )
     with socket.create_connection(("127.0.0.1", cloud.front.port)) as connection:

@@ -19,6 +19,11 @@ from local.machine.standins import curl
 from local.machine.vm import parse
 from pipeline.errors import UserError
 
+CONTRACTS = {
+    "local/machine/standins/poweroff": "poweroff(8) and systemd(1), as documented",
+    "local/machine/standins/shutdown": "shutdown(8), as documented",
+}
+
 # For what takes a second where the processor is free; reached only by what hangs.
 PATIENCE = 240
 HOST = "europe-west4-docker.pkg.dev"

@@ -10,8 +10,13 @@ import requests
 
 from local.cloud import Cloud
 from local.iam import OPERATOR
+from tests.conftest import Misfits
 from tests.local.conftest import Clouds
 from tests.local.declaring import INSTANCE, PROJECT_GRANT, TEMPLATE, Declarer, Refused
+
+CONTRACTS = {
+    "local/services/compute_api.py": "Google's discovery documents, at every call",
+}
 
 POWER_OFF = """#cloud-config
 runcmd:
@@ -256,9 +261,10 @@ def test_a_template_that_is_not_there_is_not_found(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize("body", ["", "{", "[]", "{}"])
-def test_an_insert_without_a_name_is_refused(cloud: Cloud, body: str) -> None:
+def test_an_insert_without_a_name_is_refused(cloud: Cloud, misfits: Misfits, body: str) -> None:
     assert ask(cloud, "POST", "instances", OPERATOR, data=body).status_code == 400
+    assert len(misfits.take()) == 1
 
 
 def test_other_calls_of_compute_are_refused_as_unknown(cloud: Cloud) -> None:
-    assert ask(cloud, "PATCH", "instances/train-1", OPERATOR).status_code == 501
+    assert ask(cloud, "POST", "instances/train-1/reset", OPERATOR).status_code == 501

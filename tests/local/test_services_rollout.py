@@ -7,6 +7,7 @@ import requests
 
 from local.cloud import Cloud
 from local.iam import OPERATOR
+from tests.conftest import Misfits
 from tests.local.declaring import (
     PROJECT,
     TOPIC,
@@ -53,16 +54,19 @@ def test_a_message_reaches_the_listeners_of_a_topic_from_who_may_publish(
     assert len(sent.json()["messageIds"]) == 1
 
 
-def test_what_is_no_message_is_refused(cloud: Cloud, watcher: dict[str, Any]) -> None:
-    for body in (
-        None,
-        {},
-        {"messages": [{}]},
-        {"messages": [{"data": "not base64"}]},
-        {"messages": "text"},
-        {"messages": [{"attributes": "text"}]},
+def test_what_is_no_message_is_refused(
+    cloud: Cloud, watcher: dict[str, Any], misfits: Misfits
+) -> None:
+    for body, expected in (
+        (None, 0),
+        ({}, 0),
+        ({"messages": [{}]}, 0),
+        ({"messages": [{"data": "not base64"}]}, 1),
+        ({"messages": "text"}, 1),
+        ({"messages": [{"attributes": "text"}]}, 1),
     ):
         assert call(cloud, "POST", PUBLISH, OPERATOR, body).status_code == 400, body
+        assert len(misfits.take()) == expected, body
 
 
 def test_a_topic_that_is_not_declared_is_not_found(cloud: Cloud, watcher: dict[str, Any]) -> None:

@@ -14,6 +14,8 @@ from local.iam import OPERATOR
 from tests.local.conftest import Clouds, processes_of
 from tests.local.declaring import SERVICE, SERVICE_GRANT, Declarer, Refused
 
+CONTRACTS = {"local/services/serving.py": "Run's container contract, as documented"}
+
 # Answers with what it was asked and what it is.
 ECHO = """
 import json, os, signal, sys
@@ -33,6 +35,7 @@ class Handler(BaseHTTPRequestHandler):
         said = {
             "method": self.command, "path": self.path, "body": body, "process": PROCESS,
             "what": os.environ.get("WHAT"), "service": os.environ["K_SERVICE"],
+            "listen": os.environ["LISTEN"],
             "arguments": sys.argv[1:], "authorization": self.headers.get("Authorization"),
             "kind": self.headers.get("Content-Type"),
             "email": getattr(credentials, "service_account_email", None),
@@ -108,6 +111,7 @@ def test_the_declared_image_answers_with_its_arguments_and_environment(
         {"x": 1},
     )
     assert (said["what"], said["service"], said["arguments"]) == ("one", "echo", ["serve"])
+    assert said["listen"] == "127.0.0.1"  # what listens elsewhere asks nobody who is calling
     assert said["kind"] == "application/json"
     assert said["authorization"] is None  # the caller's token is not the container's business
     absent = operator.ask("echo/absent")

@@ -4,13 +4,11 @@ import json
 import os
 import signal
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from pipeline.runs import RunResult, read_result
 from pipeline.store import Store
 from pipeline.tweets import Tweet, to_jsonl
 from stacks import training
+from tests.conftest import CloudStorage
 from tests.stacks.recorder import ROOT
 
 HOST = "europe-west4-docker.pkg.dev"
@@ -148,8 +147,7 @@ class VM:
 def vm(
     sandbox: Machine,
     bucket_factory: Callable[[], storage.Bucket],
-    gcs_environment: Mapping[str, str],
-    metadata: str,
+    gcs: CloudStorage,
     tmp_path: Path,
 ) -> VM:
     """A machine for an account with enough tweets, and the tiny base model in the bucket."""
@@ -167,36 +165,10 @@ def vm(
         for n, text in enumerate(grammar.tweets("keeper", 60))
     ]
     data.write(f"{layout.segments('keeper')}1000.jsonl", to_jsonl(tweets), generation=0)
-    network = {**gcs_environment, "GCE_METADATA_HOST": metadata}
+    email = "trainer@test.iam.gserviceaccount.com"
+    network = gcs.front.identity(NAME, email, {"instance/name": NAME})
+    del network["REGISTRY_ENDPOINT_OVERRIDE"]  # no registry answers there
     return VM(sandbox, data, models, tmp_path, network)
-
-
-@pytest.fixture
-def metadata() -> Iterator[str]:
-    """Stands in for the metadata server: the machine's name and a token, and nothing else."""
-    instance = "/computeMetadata/v1/instance"
-    answers = {
-        f"{instance}/name": NAME,
-        f"{instance}/service-accounts/default/token": '{"access_token": "t", "expires_in": 3599}',
-    }
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            answer = answers.get(self.path)
-            self.send_response(404 if answer is None else 200)
-            self.end_headers()
-            self.wfile.write((answer or "").encode())
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 def files(user_data: str) -> dict[str, str]:

@@ -25,6 +25,7 @@ from pipeline import layout
 from tests.stacks.granted import PROJECT, STACK, Permissions, everything
 from tests.stacks.recorder import ROOT, declare
 
+CONTRACTS = {"local/machine/standins/gcsfuse.py": "gcsfuse, in the lane of real tools"}
 pytestmark = pytest.mark.real
 
 BUCKET = layout.models_bucket(PROJECT, STACK)

@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from local import discovery
 from tests.retraining.emulator import TOKEN
 
 Json = dict[str, Any]
@@ -140,7 +141,8 @@ def serving(compute: Compute) -> Iterator[Compute]:
 
         def serve(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
-            body = json.loads(self.rfile.read(length) or b"{}")
+            self.body = self.rfile.read(length)
+            body = json.loads(self.body or b"{}")
             split = urlsplit(self.path)
             query = {key: values[0] for key, values in parse_qs(split.query).items()}
             if self.headers.get("Authorization") != f"Bearer {TOKEN}":
@@ -160,6 +162,9 @@ def serving(compute: Compute) -> Iterator[Compute]:
 
         def reply(self, status: int, document: Json) -> None:
             data = json.dumps(document).encode()
+            target = f"/compute/v1/projects/p{self.path}"
+            if self.path.startswith("/zones/"):
+                discovery.check(self.command, target, self.body, status, data)
             self.send_response(status)
             self.send_header("Content-Type", "application/json; charset=UTF-8")
             self.send_header("Content-Length", str(len(data)))

@@ -14,6 +14,7 @@ from google.cloud import storage
 from pipeline import layout
 from pipeline.runs import Outcome, RunResult, write_result
 from pipeline.store import Store
+from tests.conftest import CloudStorage
 from tests.retraining.compute import Compute, Machine, serving
 from tests.retraining.emulator import Clock, Failed, execute
 from tests.stacks.recorder import Recorder, declare, stack_values
@@ -116,11 +117,11 @@ class World:
 
 
 @pytest.fixture
-def world(gcs_url: str, bucket_factory: Callable[[], storage.Bucket]) -> Iterator[World]:
+def world(gcs: CloudStorage, bucket_factory: Callable[[], storage.Bucket]) -> Iterator[World]:
     """Zones that have machines, which train and power themselves off; nothing is held."""
     clock = Clock(START)
     with serving(Compute(templates())) as compute:
-        world = World(compute, Store(bucket_factory(), patience=5), clock, gcs_url)
+        world = World(compute, Store(bucket_factory(), patience=5), clock, gcs.server.upstream)
         compute.life = world.finishes(keeper="live", baker="skipped")
         clock.on_sleep = compute.time_passed
         yield world

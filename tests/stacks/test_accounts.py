@@ -71,3 +71,11 @@ def test_removing_accounts_renames_nothing_and_changes_none_of_the_others(
         assert all(any(n in name for n in [*removed, of_a_project]) for _, name in gone)
 
     often(check, examples)
+
+
+def test_a_job_that_fails_is_tried_once_more_and_no_oftener(full: dict[Any, Declared]) -> None:
+    """What an outage stops, the next tick does; each further try could only cost."""
+    jobs = [r for r in full.values() if r.type == "gcp:cloudrunv2/job:Job"]
+    ours = [job for job in jobs if job.inputs["name"].endswith(("-collect", "-post"))]
+    assert len(ours) > len(NAMES)
+    assert {job.inputs["template"]["template"]["maxRetries"] for job in ours} == {1}

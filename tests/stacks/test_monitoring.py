@@ -66,6 +66,14 @@ def test_the_page_on_monitoring_says_of_every_alert_what_to_do() -> None:
     assert page.count("### ") == len(ALERTS)
 
 
+def test_a_machine_past_its_hard_limit_is_told_of_within_half_an_hour(declared: Recorder) -> None:
+    (policy,) = (policy for policy in declared.of(POLICY) if policy.name == "old-machine")
+    (condition,) = policy.inputs["conditions"]
+    given = values()["gpt2-bots:training"]
+    limit = config.Training.model_validate(given).hours * 3600
+    assert 0 < condition["conditionThreshold"]["thresholdValue"] - limit <= 30 * 60
+
+
 def test_every_policy_is_one_that_cloud_monitoring_takes(declared: Recorder) -> None:
     for policy in declared.of(POLICY):
         assert list(Policy._complaints(None, dict(policy.inputs))) == [], policy.name  # type: ignore[arg-type]

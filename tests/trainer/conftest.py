@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage
 
 from local.samples import base, grammar
 from pipeline import layout, release
@@ -22,6 +19,7 @@ from pipeline.release import Manifest
 from pipeline.runs import Outcome, RunResult, read_result
 from pipeline.store import Store
 from pipeline.tweets import Tweet, to_jsonl
+from tests.conftest import CloudStorage
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -171,22 +169,15 @@ def base_model() -> Path:
 
 @pytest.fixture(scope="session")
 def make_world(
-    gcs_url: str, base_model: Path, tmp_path_factory: pytest.TempPathFactory
+    gcs: CloudStorage, base_model: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[], World]]:
-    client = storage.Client(
-        project="test",
-        credentials=AnonymousCredentials(),
-        client_options={"api_endpoint": gcs_url},
-    )
+    client = gcs.client()
 
     def make() -> World:
         mount = tmp_path_factory.mktemp("mount")
         shutil.copytree(base_model, mount / layout.base_model("tiny"))
-        data, models = (
-            Store(client.create_bucket(f"{kind}-{uuid.uuid4().hex[:20]}"), patience=5)
-            for kind in ("data", "models")
-        )
-        cloud = {"STORAGE_EMULATOR_HOST": gcs_url, "GOOGLE_CLOUD_PROJECT": "test"}
+        data, models = (Store(gcs.new_bucket(client), patience=5) for _ in range(2))
+        cloud = {"STORAGE_EMULATOR_HOST": gcs.url, "GOOGLE_CLOUD_PROJECT": "test"}
         return World(data, models, mount, base_model, cloud)
 
     yield make

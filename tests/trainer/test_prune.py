@@ -6,13 +6,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from google.cloud import storage
-from google.oauth2.credentials import Credentials
 
 from bots import releases
-from local.front import Front
-from local.iam import OPERATOR, Policy
-from local.secrets import Secrets
 from pipeline import layout, release
 from pipeline.errors import UserError
 from pipeline.release import Manifest
@@ -463,32 +458,9 @@ def test_a_training_prunes_the_account_even_when_it_has_nothing_to_train(
     release.read_whole(models, "keeper", first)
 
 
-@pytest.fixture
-def cloud_storage(store: Store, gcs_url: str, tmp_path: Path) -> Iterator[Store]:
-    """The bucket behind the local cloud's front, which holds callers to their preconditions."""
-    front = Front(
-        0,
-        gcs_url,
-        Policy(list, dict),
-        "test",
-        lambda: NOW,
-        lambda *_: None,
-        Secrets(tmp_path / "secrets"),
-    )
-    front.start()
-    client = storage.Client(
-        "test",
-        Credentials(front.token(OPERATOR)),  # pyright: ignore[reportUnknownArgumentType]
-        client_options={"api_endpoint": front.url},
-    )
-    yield Store(client.bucket(store.bucket_name), patience=5)
-    client.close()
-    front.stop()
-
-
 @pytest.mark.parametrize("double", [False, True])
-def test_the_bucket_of_these_tests_answers_as_a_real_server(double: bool, cloud_storage: Store):
-    tested = Steps(Bucket()) if double else cloud_storage
+def test_the_bucket_of_these_tests_answers_as_a_real_server(double: bool, store: Store):
+    tested = Steps(Bucket()) if double else store
     said: list[object] = []
 
     def tries(call: Callable[[], object]) -> None:

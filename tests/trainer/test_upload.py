@@ -16,7 +16,10 @@ from trainer_image import account
 from trainer_image.account import Trainer
 from trainer_image.config import Config
 
-from .test_release import FIRST, a_manifest
+from .test_release import FIRST, NOON, SECOND, THIRD, a_manifest, put
+
+# Made live by somebody else.
+ZEROTH = release.tag(NOON, "fedcba9876")
 
 
 @pytest.fixture
@@ -70,3 +73,24 @@ def test_storage_killed_in_mid_upload_leaves_no_release_and_the_next_try_complet
     assert release.list_releases(models, "keeper") == []
     trainer._upload(manifest, folder)
     assert release.list_releases(models, "keeper") == [manifest]
+
+
+def test_a_run_that_is_taken_up_again_moves_no_pointer_that_was_moved_meanwhile(
+    models: Store, tmp_path: Path
+):
+    """Nor one that stands where there was none when its release was compared."""
+    config = Config.from_environment(
+        {"DATA_BUCKET": "d", "MODELS_BUCKET": "m", "SETTINGS": "{}", "MAX_RUN_SECONDS": "60"}
+    )
+    trainer = Trainer(config, "first", models, models, tmp_path, lambda: NOON)
+    for tag, compared_with in ((SECOND, None), (THIRD, FIRST)):
+        put(models, a_manifest(SECOND).model_copy(update={"tag": tag}))
+        made = a_manifest(tag).model_copy(update={"compared_with": compared_with})
+        live = release.read_live(models, "keeper")
+        generation = live[1] if live else 0
+        release.move_live(models, "keeper", ZEROTH, "operator", generation, NOON)
+        outcome = trainer._go_live(made, release.read_live(models, "keeper"))
+        assert outcome.outcome == "passed"
+        found = release.read_live(models, "keeper")
+        assert found is not None
+        assert found[0].release == ZEROTH

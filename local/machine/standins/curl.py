@@ -10,6 +10,7 @@ host has no curl, the plain requests that scripts make are made here: -s -S -f -
 import argparse
 import os
 import re
+import socket
 import sys
 import time
 import urllib.error
@@ -20,9 +21,10 @@ REAL = "/opt/machine/host/usr/bin/curl"
 METADATA = re.compile(
     r"^(?:http://)?(?:metadata\.google\.internal|metadata|169\.254\.169\.254)(?=/)"
 )
-# Statuses after which curl tries again; 0 is no answer.
-RETRIED = {0, 408, 429, 500, 502, 503, 504}
 STORAGE = re.compile(r"^https://storage\.googleapis\.com(?=/)")
+
+# What --retry tries again, beside what took too long. Source: curl(1)
+PASSING = {408, 429, 500, 502, 503, 504}
 
 
 def main(arguments: list[str]) -> int:
@@ -59,39 +61,60 @@ def fetch(arguments: list[str]) -> int:
         parser.add_argument(*name.split(), type=float)
     parser.add_argument("url")
     options = parser.parse_args(arguments)
-    lines = [sys.stdin.readline().strip() if h == "@-" else h for h in options.header]
-    headers = dict(re.split(r":\s*", line, maxsplit=1) for line in lines)
-    data = options.data.encode() if options.data else None
-    request = urllib.request.Request(  # noqa: S310 - as the script says
-        options.url, data=data, headers=headers, method=options.request
-    )
-    code, body = _attempt(request, options.max_time or 60)
+    request = _request(options)
+    opener = urllib.request.build_opener(*([] if options.location else [_Stay]))
+    status, code, body = _attempt(opener, request, options.max_time or 60)
     for _ in range(options.retry):
-        if code not in RETRIED:
+        if status != 28 and code not in PASSING:
             break
         time.sleep(options.retry_delay or 1)
-        code, body = _attempt(request, options.max_time or 60)
-    status = 7 if code == 0 else 22 if code >= 400 and options.fail else 0
-    if status and not (options.silent and not options.show_error):
-        print(f"curl: ({status}) {options.url}", file=sys.stderr)
-    elif options.output:
-        Path(options.output).write_bytes(body)
-    else:
-        sys.stdout.buffer.write(body)
-    if options.write_out:
-        sys.stdout.write(options.write_out.replace("%{http_code}", f"{code:03}"))
+        status, code, body = _attempt(opener, request, options.max_time or 60)
+    if options.fail and code >= 400:
+        status = 22
+    _tell(options, status, code, body)
     return status
 
 
-def _attempt(request: urllib.request.Request, timeout: float) -> tuple[int, bytes]:
-    """The HTTP status, 0 where there is no answer, and the body."""
+def _tell(options: argparse.Namespace, status: int, code: int, body: bytes) -> None:
+    if status and not (options.silent and not options.show_error):
+        print(f"curl: ({status}) {options.url}", file=sys.stderr)
+    elif options.output and not status:
+        Path(options.output).write_bytes(body)
+    elif not status:
+        sys.stdout.buffer.write(body)
+    if options.write_out:
+        sys.stdout.write(options.write_out.replace("%{http_code}", f"{code:03}"))
+
+
+def _request(options: argparse.Namespace) -> urllib.request.Request:
+    lines = [sys.stdin.readline().strip() if h == "@-" else h for h in options.header]
+    headers = dict(re.split(r":\s*", line, maxsplit=1) for line in lines)
+    data = options.data.encode() if options.data else None
+    return urllib.request.Request(  # noqa: S310 - as the script says
+        options.url, data=data, headers=headers, method=options.request
+    )
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect."""
+
+    def redirect_request(self, *_: object, **__: object) -> None:
+        """There is no further request."""
+
+
+def _attempt(
+    opener: urllib.request.OpenerDirector, request: urllib.request.Request, timeout: float
+) -> tuple[int, int, bytes]:
+    """Curl's status, HTTP's, and the body."""
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310
-            return answer.status, answer.read()
+        with opener.open(request, timeout=timeout) as answer:
+            return 0, answer.status, answer.read()
     except urllib.error.HTTPError as error:
-        return error.code, error.read()
-    except OSError:
-        return 0, b""
+        return 0, error.code, error.read()
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        known = ((socket.gaierror, 6), (TimeoutError, 28), (OSError, 7))
+        return next(status for kind, status in known if isinstance(reason, kind)), 0, b""
 
 
 if __name__ == "__main__":

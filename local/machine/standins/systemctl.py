@@ -92,7 +92,8 @@ class Unit:
         for text in self.values.get(key, []):
             prefix = re.match(r"[-@:+!]*", text)
             assert prefix
-            line = [expand(word, environment) for word in shlex.split(text[prefix.end() :])]
+            words = shlex.split(text[prefix.end() :])
+            line = [part for word in words for part in expand(word, environment)]
             try:
                 process = subprocess.Popen(
                     line, env=environment, cwd=self.last("WorkingDirectory", "/"),
@@ -144,14 +145,20 @@ class Unit:
         return 0 if result == "success" else 1
 
 
-def expand(word: str, environment: dict[str, str]) -> str:
-    """The unit's own `$NAME` and `${NAME}`, `$$` and `%%`; no shell is involved."""
+def expand(word: str, environment: dict[str, str]) -> list[str]:
+    """The unit's own `$NAME`, which is a word by itself, `${NAME}`, `$$` and `%%`; no shell.
+
+    Source: systemd.service(5), "COMMAND LINES".
+    """
+    word = word.replace("%%", "%")
+    if re.match(r"\$[^{$]", word):
+        return shlex.split(environment.get(word[1:], ""))
     found = re.sub(
-        r"\$\$|\$(\w+)|\$\{(\w+)\}",
-        lambda m: "$" if m[0] == "$$" else environment.get(m[1] or m[2], ""),
+        r"\$\$|\$\{([A-Za-z_]\w*)\}",
+        lambda m: "$" if m[0] == "$$" else environment.get(m[1], ""),
         word,
     )
-    return found.replace("%%", "%")
+    return [found]
 
 
 def power_off() -> None:

@@ -1,0 +1,130 @@
+"""What X answers, as it was recorded by others, and what its stand-in answers to the same."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import requests
+from requests_oauthlib import OAuth1
+
+from local.x import XServer
+from local.x.auth import HOST
+from local.x.faults import Kind
+
+CONTRACTS = {"local/x/api.py": "recorded answers of X"}
+
+NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
+# What tells clients apart; all else is data.
+WORDS = ("detail", "message", "parameter", "reason", "resource_type", "section", "title", "type")
+
+
+class X:
+    """The stand-in, with a user of every kind."""
+
+    def __init__(self, folder: Path) -> None:
+        self.server = XServer(folder, lambda: NOW, wall_clock=lambda: datetime.now(UTC))
+        self.server.start()
+        tweets = [(f"tweet {n}", NOW - timedelta(hours=n + 1)) for n in range(20)]
+        self.server.add_user("keeper", tweets)
+        self.server.add_user("hidden", protected=True)
+        self.ids = {handle: self.get(f"users/by/username/{handle}").json()["data"]["id"]
+                    for handle in ("keeper", "hidden")}  # fmt: skip
+        self.keys = self.server.issue_keys("keeper")
+
+    def get(self, path: str, bearer: str | None = None) -> requests.Response:
+        headers = {"Authorization": f"Bearer {bearer or self.server.bearer()}"}
+        return requests.get(f"{self.server.url}/2/{path}", headers=headers, timeout=10)
+
+    def timeline(self, handle: str) -> requests.Response:
+        return self.get(f"users/{self.ids[handle]}/tweets?max_results=5")
+
+    def post(self, text: str, **changed: str) -> requests.Response:
+        keys = {**self.keys, **changed}
+        auth = OAuth1(
+            keys["api_key"], keys["api_secret"], keys["access_token"], keys["access_token_secret"]
+        )
+        request = requests.Request(
+            "POST", f"{HOST}/2/tweets", json={"text": text}, auth=auth
+        ).prepare()
+        request.url = f"{self.server.url}/2/tweets"  # signed for X, as the programs do
+        with requests.Session() as session:
+            return session.send(request, timeout=10)
+
+    def twice(self) -> requests.Response:
+        self.post("once")
+        return self.post("once")
+
+    def suspended(self) -> requests.Response:
+        self.server.add_user("keeper", suspended=True)
+        return self.post("hello")
+
+    def suspended_timeline(self) -> requests.Response:
+        self.server.add_user("keeper", suspended=True)
+        return self.timeline("keeper")
+
+    def suspended_user(self) -> requests.Response:
+        self.server.add_user("keeper", suspended=True)
+        return self.get("users/by/username/keeper")
+
+    def failing(self, kind: Kind) -> requests.Response:
+        self.server.fail_next(kind)
+        return self.timeline("keeper")
+
+
+@pytest.fixture
+def x(tmp_path: Path) -> Iterator[X]:
+    x = X(tmp_path)
+    yield x
+    x.server.stop()
+
+
+ANSWERS: dict[str, Callable[[X], requests.Response]] = {
+    "01-user-by-username-ok": lambda x: x.get("users/by/username/keeper"),
+    "02-users-tweets-page1-recorded": lambda x: x.timeline("keeper"),
+    "20-user-not-found-200": lambda x: x.get("users/by/username/nobody"),
+    "21-user-suspended-200": X.suspended_user,
+    "22-timeline-protected-200": lambda x: x.timeline("hidden"),
+    "23-timeline-suspended-200": X.suspended_timeline,
+    "25-bad-username-400": lambda x: x.get("users/by/username/much-too-long-for-one"),
+    "30-unauthorized-401": lambda x: x.get("users/by/username/keeper", "made-up"),
+    "31-unauthorized-post-401": lambda x: x.post("hello", access_token="1-made-up"),
+    "34-duplicate-403": X.twice,
+    "35-not-permitted-403": lambda x: x.failing("403"),
+    "36-text-too-long-400": lambda x: x.post("x" * 281),
+    "37-suspended-poster-403": X.suspended,
+    "40-credits-depleted-402": lambda x: x.failing("402"),
+    "42-rate-limit-429-with-reset": lambda x: x.failing("429"),
+    "44-usage-cap-429": lambda x: x.failing("usage-cap"),
+    "60-create-tweet-doc": lambda x: x.post("hello"),
+}
+
+
+def form(status: int, headers: Mapping[str, str], body: Any) -> tuple[Any, ...]:
+    """What a client goes by: status, media type, limits, and the form and words of the body."""
+    lowered = {key.lower() for key in headers}
+    kind = next((v for k, v in headers.items() if k.lower() == "content-type"), "application/json")
+    limits = lowered & {"x-rate-limit-reset"} if status == 429 else set[str]()
+    return status, kind.split(";")[0].replace("problem+", ""), sorted(limits), form_of(body)
+
+
+def form_of(value: Any, name: str = "") -> Any:
+    if isinstance(value, dict):
+        return {k: form_of(v, k) for k, v in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list):
+        return form_of(value[0], name), "…"
+    if isinstance(value, str) and name in WORDS:
+        return re.sub(r"\[[^]]*\](?!\{)", "[…]", value)
+    return type(value).__name__
+
+
+@pytest.mark.parametrize("recorded", ANSWERS)
+def test_the_stand_in_answers_as_x_was_recorded_to(x: X, shared_data: Path, recorded: str):
+    given = json.loads((shared_data / "x-api" / f"{recorded}.json").read_text())
+    answer = ANSWERS[recorded](x)
+    assert form(answer.status_code, answer.headers, answer.json()) == form(
+        given["status"], given["headers"], given["body"]
+    )

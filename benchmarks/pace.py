@@ -60,6 +60,7 @@ class Pace:
 
     seconds: float = 0
     work: float = 0
+    # Seconds under each of them.
     locks: dict[str, float] = field(default_factory=dict[str, float])
 
     @property

@@ -20,7 +20,6 @@ _BY_MODULE = {
     "secretmanager": "secretmanager",
     "serviceaccount": "iam",
     "storage": "storage",
-    "workflows": "workflows",
 }
 _BY_TOKEN = {
     "gcp:organizations/getClientConfig:getClientConfig": None,

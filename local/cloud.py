@@ -39,7 +39,6 @@ from local.services.pubsub import Messages
 from local.services.scheduler import Fired, Scheduler
 from local.services.serving import Services
 from local.services.storage import Notifier
-from local.services.workflows import WorkflowExecutions
 from local.services.world import World, short
 from local.storage import StorageServer
 from local.web import Request, Response
@@ -101,9 +100,7 @@ class Cloud:
             network=self.network,
         )
         self.executions = Executions(self.world)
-        self.scheduler = Scheduler(
-            self.world, self.executions, WorkflowExecutions(self.world, self.executions)
-        )
+        self.scheduler = Scheduler(self.world, self.executions)
         self.builds = Builds(self.world, self._report)
         self.instances = Instances(self.world)
         self.services = Services(self.world, self.front.url)

@@ -66,7 +66,6 @@ ROLES: Mapping[str, frozenset[str]] = {
         "roles/storage.objectCreator": {"storage.objects.create"},
         "roles/storage.objectUser": _OBJECTS_READ | _OBJECTS_WRITE,
         "roles/storage.objectViewer": _OBJECTS_READ,
-        "roles/workflows.invoker": {"workflows.executions.create"},
     }.items()
 }
 

@@ -178,6 +178,13 @@ def runs() -> str:
     return "runs/"
 
 
+def shares(workers: int) -> list[str]:
+    """What is added to a run's name for each of its machines: nothing where one is alone."""
+    if workers == 1:
+        return [""]
+    return [f"-{worker}of{workers}" for worker in range(1, workers + 1)]
+
+
 def run_accounts(run: str) -> str:
     """The accounts that a scheduled run trains; a run by hand has none and trains all."""
     return f"{runs()}{run}/accounts.json"

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipeline import layout
 from pipeline.errors import UserError
 
 _MACHINE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -42,7 +43,7 @@ class Worker:
         """The names of all machines of the run."""
         if self.workers == 1:
             return [self.machine]
-        return [f"{self.run}-{number}of{self.workers}" for number in range(1, self.workers + 1)]
+        return [self.run + share for share in layout.shares(self.workers)]
 
     def share(self, accounts: Sequence[str]) -> list[str]:
         """Those of the sorted accounts that this worker trains: together all, none twice."""

@@ -1,7 +1,7 @@
 """What people are told of: one alert for each thing that goes wrong by itself, and what to do then.
 
 Several stacks may share a project, and the name of one may begin with another's. So filters name
-this stack's jobs, bucket, trigger and workflow one by one, or its label: never a prefix. That an
+this stack's jobs, bucket and trigger one by one, or its label: never a prefix. That an
 account's jobs stand in them is the one thing that adding an account changes outside of it.
 """
 
@@ -111,10 +111,10 @@ ALERTS = {
         " the disk at least. Remove `run:` from `training:` and run `pulumi up`. A machine that"
         " left no result tells why in its log, in Cloud Logging; name another run to try again.",
     ),
-    "failed-workflow": Alert(
+    "failed-training": Alert(
         "scheduled training failed",
         "ERROR",
-        "The workflow's last execution names the reason: no zone had a machine (add zones or"
+        "The last line of the job's log names the reason: no zone had a machine (add zones or"
         " `training.fallbacks`, or ask for quota), the machine powered off without a result (its"
         " log is in Cloud Logging), or it ran into its limit. Accounts keep their live release;"
         " the next run of the schedule tries again.",
@@ -123,7 +123,7 @@ ALERTS = {
 
 
 def jobs(stack: Stack) -> list[str]:
-    """The names of all Run jobs of a stack, which its schedules bear too."""
+    """The names of the Run jobs that every stack has, which their schedules bear too."""
     return [
         *(
             naming.job(stack.name, name, what)
@@ -161,16 +161,6 @@ def old_machine(stack: str) -> str:
         ' AND metric.type = "compute.googleapis.com/instance/uptime_total"'
         ' AND metadata.user_labels.program = "gpt2-bots"'
         f' AND metadata.user_labels.stack = "{stack}"'
-    )
-
-
-def failed_workflow(workflow: str) -> str:
-    """Metric filter for failed executions of one workflow."""
-    return (
-        'resource.type = "workflows.googleapis.com/Workflow"'
-        ' AND metric.type = "workflows.googleapis.com/finished_execution_count"'
-        ' AND metric.labels.status = "FAILED"'
-        f' AND resource.labels.workflow_id = "{workflow}"'
     )
 
 
@@ -237,11 +227,11 @@ class Alerts(Component):
         self._logged("failed-builds", release.trigger.trigger_id.apply(failed_builds))
         training = stack.training
         if training is not None and training.schedule is not None:
-            workflow = naming.workflow(stack.name, "retrain")
+            retrain = naming.retrain(stack.name)
             self._counted(
-                "failed-workflow", failed_workflow(workflow), by="resource.label.workflow_id"
+                "failed-training", *failed_executions([retrain]), by="resource.label.job_name"
             )
-            names.append(workflow)
+            names.append(retrain)
         self._logged("scheduler-errors", scheduler_errors(names))
         if training is not None:
             self._old_machine(training.hours * 3600 + _GOING)

@@ -4,6 +4,7 @@ Names that the images or the operator need as well stand in `pipeline.layout`; t
 program's own.
 """
 
+from pipeline import layout
 from pipeline.layout import fit
 
 # What no account may be called: packages of the repository, and identities that all accounts share.
@@ -47,21 +48,14 @@ def machine(stack: str, run: str) -> str:
 
 def machines(stack: str, run: str, workers: int) -> list[str]:
     """The VMs that share a run; its name can be read from each of theirs."""
-    added = shares(workers)
+    added = layout.shares(workers)
     name = fit(machine(stack, run), 63 - max(map(len, added)))
     return [name + share for share in added]
 
 
-def shares(workers: int) -> list[str]:
-    """What is added to a run's name for each of its VMs: nothing where one is alone."""
-    if workers == 1:
-        return [""]
-    return [f"-{worker}of{workers}" for worker in range(1, workers + 1)]
-
-
-def workflow(stack: str, role: str) -> str:
-    """Workflow names have at most 64 characters; the schedule takes its own from it."""
-    return fit(f"{stack}-{role}", 63)
+def retrain(stack: str) -> str:
+    """The job of scheduled training. Cannot clash with an account's: see `watcher`."""
+    return fit(f"{stack}-retrain", 63)
 
 
 def network(stack: str) -> str:
@@ -69,6 +63,9 @@ def network(stack: str) -> str:
     return fit(f"{stack}-training", 63)
 
 
-def custom_role(stack: str, role: str) -> str:
-    """Custom role ids have at most 64 letters, digits, underscores and periods."""
-    return fit(f"{stack}-{role}", 64).replace("-", "_")
+def custom_role(stack: str, role: str, holder: str) -> str:
+    """Custom role ids have at most 64 letters, digits, underscores and periods.
+
+    `holder` is the unique id of the service account that has the role: 21 digits.
+    """
+    return fit(f"{stack}-{role}", 63 - len(holder)).replace("-", "_") + f"_{holder}"

@@ -1,8 +1,7 @@
-"""Training on a schedule: a workflow makes the machines, waits for them, and deletes them."""
+"""Training on a schedule: a job makes the machines, waits for them, and deletes them."""
 
-import base64
+import json
 from collections.abc import Sequence
-from importlib import resources
 
 import pulumi
 import pulumi_gcp as gcp
@@ -12,9 +11,15 @@ from stacks import config, naming
 from stacks.bucket import READ, WRITE
 from stacks.component import Component
 from stacks.foundation import Foundation
+from stacks.images import Images
+from stacks.job import Schedule, ScheduledJob
 
 # For finding a zone that has a machine, beyond the hours that a machine may run.
 _SEARCH_SECONDS = 1800
+# For what comes before and after: looking for news, and deleting machines. The job may take 168
+# hours, and a machine at most 72.
+# Source: https://docs.cloud.google.com/run/docs/configuring/task-timeout
+_AROUND_SECONDS = 3600
 
 
 class Retrain(Component):
@@ -28,6 +33,7 @@ class Retrain(Component):
         training: config.Training,
         schedule: str,
         foundation: Foundation,
+        images: Images,
         trainer: gcp.serviceaccount.Account,
         templates: Sequence[gcp.compute.InstanceTemplate],
         needs: Sequence[pulumi.Resource],
@@ -35,23 +41,50 @@ class Retrain(Component):
         super().__init__(foundation.named("retrain"), foundation)
         self._training = training
         self._foundation = foundation
-        runner = foundation.identity("workflow", "creates and deletes the machines that train")
-        workflow = self._workflow(runner, [*self._grants(runner, trainer), *needs])
-        self._run_on(schedule, workflow, templates)
+        identity = foundation.identity("retrain", "creates and deletes the machines that train")
+        seconds = training.hours * 3600 + _SEARCH_SECONDS
+        ScheduledJob(
+            self.named("retrain"),
+            self,
+            foundation,
+            physical_name=naming.retrain(foundation.stack.name),
+            image=images.control,
+            args=["retrain"],
+            runs_as=identity,
+            env={
+                "DATA_BUCKET": foundation.data.name,
+                "MODELS_BUCKET": foundation.models.name,
+                "SETTINGS": json.dumps(training.settings.model_dump()),
+                "PROJECT": foundation.stack.project,
+                "RUNS": naming.runs(foundation.stack.name),
+                "ZONES": json.dumps(training.zones),
+                "TEMPLATES": pulumi.Output.json_dumps([template.id for template in templates]),
+                "WORKERS": str(training.workers),
+                "SECONDS": str(seconds),
+            },
+            secrets={},
+            schedule=Schedule(schedule, training.time_zone),
+            timeout=seconds + _AROUND_SECONDS,
+            memory="512Mi",
+            needs=[*self._grants(identity, trainer), *needs],
+        )
         self.register_outputs({})
 
     def _grants(
-        self, runner: gcp.serviceaccount.Account, trainer: gcp.serviceaccount.Account
+        self, identity: gcp.serviceaccount.Account, trainer: gcp.serviceaccount.Account
     ) -> list[pulumi.Resource]:
-        foundation, stack = self._foundation, self._foundation.stack
-        foundation.models.may_list(runner.member)
+        foundation, stack, member = self._foundation, self._foundation.stack, identity.member
+        foundation.data.may_list(member)
+        foundation.models.may_list(member)
         start = self._role(
+            identity,
             "machine-starter",
             "starts training machines and watches them",
             "compute.disks.create",
             "compute.instanceTemplates.useReadOnly",
             "compute.instances.create",
             "compute.instances.get",
+            "compute.instances.list",
             "compute.instances.setLabels",
             "compute.instances.setMetadata",
             "compute.instances.setServiceAccount",
@@ -60,36 +93,44 @@ class Retrain(Component):
             "compute.zoneOperations.get",
         )
         delete = self._role(
-            "machine-deleter", "deletes training machines", "compute.instances.delete"
+            identity, "machine-deleter", "deletes training machines", "compute.instances.delete"
         )
         machines = [
             f"projects/{stack.project}/zones/{zone}/instances/{naming.runs(stack.name)}"
             for zone in self._training.zones
         ]
         return [
-            self._project_grant("workflow-start", start.name, runner.member),
-            self._project_grant("workflow-delete", delete.name, runner.member, *machines),
+            self._project_grant("retrain-start", start.name, member),
+            self._project_grant("retrain-delete", delete.name, member, *machines),
             # Whoever makes a machine acts as the account that it runs as.
             gcp.serviceaccount.IAMMember(
-                self.named("workflow-trainer"),
+                self.named("retrain-trainer"),
                 gcp.serviceaccount.IAMMemberArgs(
                     service_account_id=trainer.name,
                     role="roles/iam.serviceAccountUser",
-                    member=runner.member,
+                    member=member,
                 ),
                 self.child(),
             ),
-            foundation.models.grant("workflow", runner.member, READ, "runs/"),
-            foundation.models.grant("workflow", runner.member, WRITE, layout.run_lease()),
-            foundation.may_log("workflow", runner),
+            # Whether there is enough news is known from what was collected, posted and released.
+            foundation.data.grant("retrain", member, READ, "tweets/", "posts/"),
+            foundation.models.grant("retrain", member, READ, "rollout/", "releases/"),
+            foundation.models.grant("retrain", member, WRITE, layout.runs(), layout.run_lease()),
         ]
 
-    def _role(self, role: str, what_for: str, *permissions: str) -> gcp.projects.IAMCustomRole:
+    def _role(
+        self, holder: gcp.serviceaccount.Account, role: str, what_for: str, *permissions: str
+    ) -> gcp.projects.IAMCustomRole:
+        """A role for one identity, which gives its id a part that no earlier role had.
+
+        Google blocks the id of a deleted role for up to 37 days.
+        Source: https://docs.cloud.google.com/iam/docs/creating-custom-roles#deleting-custom-role
+        """
         stack = self._foundation.stack.name
         return gcp.projects.IAMCustomRole(
             self.named(role),
             gcp.projects.IAMCustomRoleArgs(
-                role_id=naming.custom_role(stack, role),
+                role_id=holder.unique_id.apply(lambda id_: naming.custom_role(stack, role, id_)),
                 title=f"{stack}: {what_for}",
                 permissions=list(permissions),
             ),
@@ -115,78 +156,3 @@ class Retrain(Component):
             ),
             self.child(self._foundation.service("cloudresourcemanager")),
         )
-
-    def _workflow(
-        self, runner: gcp.serviceaccount.Account, needs: list[pulumi.Resource]
-    ) -> gcp.workflows.Workflow:
-        foundation = self._foundation
-        return gcp.workflows.Workflow(
-            self.named("retrain"),
-            gcp.workflows.WorkflowArgs(
-                name=naming.workflow(foundation.stack.name, "retrain"),
-                region=foundation.stack.region,
-                description="Trains all accounts on machines that exist only meanwhile",
-                service_account=runner.id,
-                source_contents=resources.files("stacks.scripts")
-                .joinpath("retrain.yaml")
-                .read_text(),
-                deletion_protection=False,
-                call_log_level="LOG_ERRORS_ONLY",
-            ),
-            self.child(foundation.service("workflows"), *needs),
-        )
-
-    def _run_on(
-        self,
-        schedule: str,
-        workflow: gcp.workflows.Workflow,
-        templates: Sequence[gcp.compute.InstanceTemplate],
-    ) -> None:
-        foundation = self._foundation
-        grant = self._project_grant(
-            "scheduler-retrain", "roles/workflows.invoker", foundation.scheduler.member
-        )
-        request = pulumi.Output.json_dumps(
-            {"argument": pulumi.Output.json_dumps(self._argument(templates))}
-        )
-        gcp.cloudscheduler.Job(
-            self.named("retrain"),
-            gcp.cloudscheduler.JobArgs(
-                name=workflow.name,
-                region=foundation.stack.region,
-                schedule=schedule,
-                time_zone=self._training.time_zone,
-                attempt_deadline="60s",
-                retry_config=gcp.cloudscheduler.JobRetryConfigArgs(retry_count=3),
-                http_target=gcp.cloudscheduler.JobHttpTargetArgs(
-                    http_method="POST",
-                    uri=pulumi.Output.concat(
-                        "https://workflowexecutions.googleapis.com/v1/", workflow.id, "/executions"
-                    ),
-                    headers={"Content-Type": "application/json"},
-                    body=request.apply(lambda text: base64.b64encode(text.encode()).decode()),
-                    oauth_token=gcp.cloudscheduler.JobHttpTargetOauthTokenArgs(
-                        service_account_email=foundation.scheduler.email
-                    ),
-                ),
-            ),
-            self.child(
-                foundation.service("cloudscheduler"),
-                foundation.service("workflowexecutions"),
-                grant,
-            ),
-        )
-
-    def _argument(self, templates: Sequence[gcp.compute.InstanceTemplate]) -> dict[str, object]:
-        """What stacks/scripts/retrain.yaml takes."""
-        stack, training = self._foundation.stack, self._training
-        return {
-            "compute": f"https://compute.googleapis.com/compute/v1/projects/{stack.project}",
-            "storage": "https://storage.googleapis.com",
-            "bucket": self._foundation.models.name,
-            "name": naming.runs(stack.name),
-            "workers": naming.shares(training.workers),
-            "zones": list(training.zones),
-            "templates": [template.id for template in templates],
-            "seconds": training.hours * 3600 + _SEARCH_SECONDS,
-        }

@@ -46,7 +46,15 @@ class Training(Component):
         if training.schedule is not None:
             further = [self._template(f"trainer-{h.name}", h, images) for h in fallbacks]
             templates = [self._first, *further]
-            Retrain(training, training.schedule, foundation, self._trainer, templates, self._needs)
+            Retrain(
+                training,
+                training.schedule,
+                foundation,
+                images,
+                self._trainer,
+                templates,
+                self._needs,
+            )
 
     def start(self, *needs: pulumi.Resource) -> None:
         """Declare the run by hand, after the grants to list: its machines list at once."""
@@ -59,7 +67,7 @@ class Training(Component):
                 name: self._machine(
                     f"train-{training.run}{share}", name, self._first, [*self._needs, *needs]
                 )
-                for share, name in zip(naming.shares(training.workers), names, strict=True)
+                for share, name in zip(layout.shares(training.workers), names, strict=True)
             }
             self._note(training.run, machines)
         self.register_outputs({})

@@ -103,6 +103,7 @@ class Front:
         server = f"127.0.0.1:{self.port}/as/{name}"
         return {
             "API_ENDPOINT_OVERRIDE": self.url,
+            "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE": f"{self.url}/",
             "CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB": f"{self.url}/",
             "CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER": f"{self.url}/",
             "GCE_METADATA_HOST": server,

@@ -18,7 +18,6 @@ from local.services import (
     secretmanager,
     serving,
     storage,
-    workflows,
 )
 from local.services.instances import Instances
 from local.services.scheduler import Scheduler
@@ -41,7 +40,6 @@ def kinds(
         **serving.kinds(world, services),
         **scheduler.kinds(world, ticker),
         **cloudbuild.kinds(world),
-        **workflows.kinds(world),
         **compute.kinds(world, instances),
         **network.kinds(world),
         **docker.kinds(world),

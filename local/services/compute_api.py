@@ -1,7 +1,7 @@
-"""Compute Engine's REST API, as far as a workflow uses it: machines inserted, watched and deleted.
+"""Compute Engine's REST API as scheduled training uses it: machines inserted, watched, deleted.
 
 Stands in for compute.googleapis.com. Every zone has a machine, and every operation is done at once:
-it cannot show stock-outs and quotas, which tests/retraining plays, nor how long Google takes.
+it cannot show stock-outs and quotas, which tests/control plays, nor how long Google takes.
 Source: https://cloud.google.com/compute/docs/reference/rest/v1/instances
 """
 
@@ -19,8 +19,10 @@ from local.services.instances import Instance, Instances
 from local.services.world import GoogleError, World, items, section
 from local.web import Request, Response
 
-PATH = r"/compute/v1/(projects/[^/]+/zones/[^/]+)/(instances|operations)(?:/([^/]+))?"
-"""The zone's full name, the collection, and the name of one of it."""
+PATH = (
+    r"/compute/v1/(projects/[^/]+/(?:zones/[^/]+|aggregated))/(instances|operations)(?:/([^/]+))?"
+)
+"""The zone's full name or that of all together, the collection, and the name of one of it."""
 
 
 class Compute:
@@ -36,6 +38,10 @@ class Compute:
         zone, collection, name = path.groups()
         try:
             match request.method, collection, name:
+                case "GET", "instances", None if zone.endswith("/aggregated"):
+                    return self._all(zone.rpartition("/")[0], member)
+                case _ if zone.endswith("/aggregated"):
+                    raise _unknown(request)
                 case "POST", "instances", None:
                     return self._insert(zone, request, member)
                 case "GET", "instances", str():
@@ -45,10 +51,9 @@ class Compute:
                 case "GET", "operations", str():
                     operation = f"{zone}/operations/{name}"
                     self._require(member, "compute.zoneOperations.get", operation)
-                    return Response.json(200, {"name": name, "status": "DONE"})
+                    return self._operation(zone, name, "DONE")
                 case _:
-                    call = f"{request.method} {request.path}"
-                    raise Refused(501, "notImplemented", f"the local cloud does not know {call}")
+                    raise _unknown(request)
         except Denied as denied:
             raise Refused(403, "forbidden", str(denied)) from denied
 
@@ -77,18 +82,28 @@ class Compute:
             )
         except GoogleError as error:
             raise Refused(409, "alreadyExists", str(error)) from error
-        return self._operation()
+        return self._operation(zone)
 
     def _get(self, machine: str, member: str) -> Response:
         self._require(member, "compute.instances.get", machine)
-        status = self._must_be_there(machine)
-        return Response.json(200, {"name": machine.rpartition("/")[2], "status": status})
+        return Response.json(200, _described(machine, self._must_be_there(machine)))
+
+    def _all(self, project: str, member: str) -> Response:
+        """The machines of all zones, by zone."""
+        self._require(member, "compute.instances.list", project)
+        zones: dict[str, Json] = {}
+        for instance in self._instances.all():
+            zone = instance.id.split("/")[3]
+            there: list[Json] = zones.setdefault(f"zones/{zone}", {"instances": []})["instances"]
+            there.append(_described(instance.id, instance.status))
+        kind = "compute#instanceAggregatedList"
+        return Response.json(200, {"kind": kind, "id": f"{project}/aggregated", "items": zones})
 
     def _delete(self, machine: str, member: str) -> Response:
         self._require(member, "compute.instances.delete", machine)
         self._must_be_there(machine)
         self._instances.delete(machine)
-        return self._operation()
+        return self._operation(machine.rpartition("/instances/")[0])
 
     def _must_be_there(self, machine: str) -> str:
         status = self._instances.status(machine)
@@ -96,9 +111,20 @@ class Compute:
             raise Refused(404, "notFound", f"The resource '{machine}' was not found")
         return status
 
-    def _operation(self) -> Response:
-        name = f"operation-{next(self._numbers)}"
-        return Response.json(200, {"name": name, "status": "RUNNING"})
+    def _operation(self, zone: str, name: str = "", status: str = "RUNNING") -> Response:
+        name = name or f"operation-{next(self._numbers)}"
+        operation = {"kind": "compute#operation", "name": name, "zone": zone, "status": status}
+        return Response.json(200, operation)
+
+
+def _described(machine: str, status: str) -> Json:
+    zone, _, name = machine.rpartition("/instances/")
+    return {"kind": "compute#instance", "name": name, "zone": zone, "status": status}
+
+
+def _unknown(request: Request) -> Refused:
+    call = f"{request.method} {request.path}"
+    return Refused(501, "notImplemented", f"the local cloud does not know {call}")
 
 
 def _needed(zone: str, machine: str, declared: Json, project: str) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,6 @@ import random
 import string
 import subprocess
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,7 +23,7 @@ from pipeline.errors import UserError
 
 
 class Execution(BaseModel):
-    """One execution of a job or workflow; `exit_codes` are the attempts' in order of their ends."""
+    """One execution of a job; `exit_codes` are the attempts' in order of their ends."""
 
     name: str
     job: str
@@ -39,14 +38,14 @@ class Execution(BaseModel):
 
 
 class Executions:
-    """Runs jobs, and keeps what became of each execution of a job or workflow."""
+    """Runs jobs, and keeps what became of each execution."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._records = Records(world.home / "executions.json", Execution)
         for name, execution in self._records.all().items():
             if execution.outcome == "running":
-                self._records.put(name, ended(execution, world.clock.now(), "the cloud stopped"))
+                self._records.put(name, _ended(execution, world.clock.now(), "the cloud stopped"))
 
     def all(self) -> list[Execution]:
         """All executions, oldest first."""
@@ -54,23 +53,16 @@ class Executions:
 
     def run(self, job: Resource) -> Execution:
         """Execute a job and wait until it has ended, however that may be."""
-        return self.kept(job, lambda execution, log: self._execute(job, execution, log))
-
-    def kept(self, of: Resource, execute: Callable[[Execution, IO[bytes]], Execution]) -> Execution:
-        """Keep an execution of a job or workflow from its begin to what `execute` says of its end.
-
-        `execute` is given the execution and its log.
-        """
-        name = f"{short(of.id)}-{''.join(random.choices(string.ascii_lowercase, k=5))}"
+        name = f"{short(job.id)}-{''.join(random.choices(string.ascii_lowercase, k=5))}"
         execution = Execution(
             name=name,
-            job=short(of.id),
+            job=short(job.id),
             started=self._world.clock.now(),
             log=self._world.log("executions", name),
         )
-        self._records.put(name, execution)
         with execution.log.open("ab", buffering=0) as log:
-            over = execute(execution, log)
+            self._records.put(name, execution)
+            over = self._execute(job, execution, log)
             log.write(f"-- {over.outcome} {over.reason}\n".encode())
         self._records.put(name, over)
         return over
@@ -84,7 +76,7 @@ class Executions:
                 raise GoogleError(f"Image '{task.image}' not found")
             env = task.env | secret_values(task, world) | _platform(execution, task)
         except UserError as error:
-            return ended(execution, world.clock.now(), str(error), "failed")
+            return _ended(execution, world.clock.now(), str(error), "failed")
         image = f"{_repository(task.image)}@{digest}"
         self._records.put(execution.name, execution.model_copy(update={"image": image}))
         run = _Run(world, self._records, execution.name, task, image, env, log)
@@ -92,10 +84,10 @@ class Executions:
             failures = list(filter(None, pool.map(run.task, range(task.count))))
         execution = self._records.get(execution.name) or execution
         if not failures:
-            return ended(execution, world.clock.now(), "", "succeeded")
+            return _ended(execution, world.clock.now(), "", "succeeded")
         outcome = "cancelled" if world.processes.stopping else "failed"
-        reason = ": ".join(filter(None, [failures[0], last_error(execution.log)]))
-        return ended(execution, world.clock.now(), reason, outcome)
+        reason = ": ".join(filter(None, [failures[0], _last_error(execution.log)]))
+        return _ended(execution, world.clock.now(), reason, outcome)
 
 
 @dataclass(frozen=True)
@@ -162,7 +154,7 @@ def _platform(execution: Execution, task: Task) -> dict[str, str]:
     }
 
 
-def last_error(log: Path) -> str:
+def _last_error(log: Path) -> str:
     """The last message of a program that logs as Cloud Logging reads it, if it is an error's."""
     for line in reversed(log.read_text(errors="replace").splitlines()):
         with contextlib.suppress(ValueError):
@@ -179,7 +171,7 @@ def _repository(image: str) -> str:
     return f"{folder}{slash}{last.partition(':')[0]}"
 
 
-def ended(
+def _ended(
     execution: Execution,
     now: datetime,
     reason: str,

@@ -3,11 +3,15 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import ClassVar
+
+from pydantic import BaseModel
 
 from local.iam import FOLDERS, ROLES, Grant
 from local.provider.kinds import UNKNOWN, Json, Kind
 from local.resources import ResourceStore
+from local.services.records import Records
 from local.services.world import GoogleError, World, items, section, short, unique_number
 
 ACCOUNT = "gcp:serviceaccount/account:Account"
@@ -74,7 +78,7 @@ def kinds(world: World) -> dict[str, Kind]:
     """The kinds of this module by type."""
     return {
         ACCOUNT: Account(world),
-        CUSTOM_ROLE: CustomRole(),
+        CUSTOM_ROLE: CustomRole(world),
         **{token: Member(world, token) for token in GRANTED_ON},
         BUCKET_BINDING: Binding(world, BUCKET_BINDING),
     }
@@ -139,15 +143,32 @@ class Account(Kind):
         return account, {"uniqueId": unique_number(account, self._world.timestamp())}
 
 
+class _Deleted(BaseModel):
+    """When a custom role was deleted."""
+
+    at: datetime
+
+
 class CustomRole(Kind):
-    """A role of the project's own."""
+    """A role of the project's own, whose id Google keeps for a while after its deletion.
+
+    For 7 days a deleted role can be had back, which the provider does where one of its id is
+    declared; for 30 days more nothing can bear the id.
+    Source: https://docs.cloud.google.com/iam/docs/creating-custom-roles#deleting-custom-role
+    """
 
     replace_on: ClassVar = frozenset({"roleId", "project"})
+    _UNDELETED = timedelta(days=7)
+    _BLOCKED = timedelta(days=37)
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._deleted = Records(world.home / "deleted-roles.json", _Deleted)
 
     def check(self, inputs: Json) -> list[tuple[str, str]]:
         """Role ids take no hyphen."""
         given = inputs["roleId"]
-        if re.fullmatch(r"[a-zA-Z0-9_.]{3,64}", given):
+        if given == UNKNOWN or re.fullmatch(r"[a-zA-Z0-9_.]{3,64}", given):
             return []
         return [("roleId", f"{given!r} is not 3 to 64 letters, digits, underscores and periods")]
 
@@ -161,7 +182,23 @@ class CustomRole(Kind):
     def create(self, name: str, inputs: Json) -> tuple[str, Json]:
         """Its id is its full name."""
         del name
-        return self.computed(inputs)["name"], {}
+        role = self.computed(inputs)["name"]
+        deleted = self._deleted.get(role)
+        if deleted is not None:
+            gone = self._world.clock.now() - deleted.at
+            if self._UNDELETED <= gone < self._BLOCKED:
+                raise GoogleError(
+                    f"Error 400: You can't create a role with role_id ({inputs['roleId']}) where"
+                    f" there is an existing role with that role_id in a deleted state: it was"
+                    f" deleted {gone.days} days ago, and its id is free after {self._BLOCKED.days}"
+                )
+            self._deleted.remove(role)
+        return role, {}
+
+    def delete(self, id: str, outputs: Json) -> None:  # noqa: A002
+        """From now on its id is blocked."""
+        del outputs
+        self._deleted.put(id, _Deleted(at=self._world.clock.now()))
 
 
 class Member(Kind):

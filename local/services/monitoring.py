@@ -47,11 +47,6 @@ METRICS: Mapping[str, tuple[str, frozenset[str], str]] = {
         frozenset({"instance_name"}),
         "GAUGE",
     ),
-    "workflows.googleapis.com/finished_execution_count": (
-        "workflows.googleapis.com/Workflow",
-        frozenset({"revision_id", "status"}),
-        "DELTA",
-    ),
 }
 # Monitored resources, and their labels.
 # Source: https://cloud.google.com/monitoring/api/resources
@@ -60,9 +55,6 @@ RESOURCES: Mapping[str, frozenset[str]] = {
     "cloud_run_job": frozenset({"project_id", "job_name", "location"}),
     "cloud_scheduler_job": frozenset({"project_id", "location", "job_id"}),
     "gce_instance": frozenset({"project_id", "instance_id", "zone"}),
-    "workflows.googleapis.com/Workflow": frozenset(
-        {"resource_container", "location", "workflow_id"}
-    ),
 }
 # Aligners by what they can be used on.
 _ALIGNERS = {

@@ -18,21 +18,16 @@ from pydantic import BaseModel
 from local import iam
 from local.provider.kinds import Json, Kind
 from local.resources import Resource
-from local.services import run, workflows
+from local.services import run
 from local.services.executions import Execution, Executions
 from local.services.iam import must_exist
 from local.services.records import Records
-from local.services.workflows import WorkflowExecutions
 from local.services.world import GoogleError, World, section, short
 
 JOB = "gcp:cloudscheduler/job:Job"
 
 _RUN_URI = re.compile(
     r"https://run\.googleapis\.com/v2/(projects/[^/]+/locations/[^/]+/jobs/[^/]+):run"
-)
-_WORKFLOW_URI = re.compile(
-    r"https://workflowexecutions\.googleapis\.com/v1/"
-    r"(projects/[^/]+/locations/[^/]+/workflows/[^/]+)/executions"
 )
 
 
@@ -150,12 +145,9 @@ class Scheduler:
     What fell due while the local cloud was not running is missed, as for a cloud that is down.
     """
 
-    def __init__(
-        self, world: World, executions: Executions, of_workflows: WorkflowExecutions
-    ) -> None:
+    def __init__(self, world: World, executions: Executions) -> None:
         self._world = world
         self._executions = executions
-        self._of_workflows = of_workflows
         self._attempts = Records(world.home / "attempts.json", Attempt)
         self._handled: dict[str, datetime] = {}
         self._start = world.clock.now()
@@ -224,14 +216,11 @@ class Scheduler:
         """What the declared call starts; GoogleError as the called service would answer."""
         target = job.inputs["httpTarget"]
         uri, method = target["uri"], target.get("httpMethod", "POST")
-        if match := _WORKFLOW_URI.fullmatch(uri):
-            return self._workflow(target, method, match[1])
         match = _RUN_URI.fullmatch(uri)
         if match is None:
             raise GoogleError(
                 f"404: {uri} leads nowhere: the local cloud knows "
-                "https://run.googleapis.com/v2/<id of a Run job>:run and "
-                "https://workflowexecutions.googleapis.com/v1/<id of a workflow>/executions"
+                "https://run.googleapis.com/v2/<id of a Run job>:run"
             )
         run_job = self._world.resources.get(run.JOB, match[1])
         if run_job is None:
@@ -242,19 +231,6 @@ class Scheduler:
         if request := _request(target):
             raise GoogleError(f"400: the local cloud knows no request body, got {request}")
         return lambda: self._executions.run(run_job)
-
-    def _workflow(self, target: Json, method: str, name: str) -> Callable[[], Execution]:
-        workflow = self._world.resources.get(workflows.WORKFLOW, name)
-        if workflow is None:
-            raise GoogleError(f"404: {target['uri']} names no workflow that exists")
-        if method != "POST":
-            raise GoogleError(f"404: {method} {target['uri']} starts no execution: use POST")
-        self._must_be_allowed(target, "workflows.executions.create", name)
-        try:
-            argument = json.loads(_request(target).get("argument", "null"))
-        except (TypeError, ValueError) as error:
-            raise GoogleError(f"400: the argument is not JSON as text ({error})") from None
-        return lambda: self._of_workflows.run(workflow, argument)
 
     def _must_be_allowed(self, target: Json, permission: str, resource: str) -> None:
         if "oidcToken" in target:

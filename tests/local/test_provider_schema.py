@@ -30,7 +30,6 @@ SERVICES = (
     "secretmanager",
     "serviceaccount",
     "storage",
-    "workflows",
 )
 
 

@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 import requests
 
+from control_image.compute import Compute as Client
+from control_image.compute import Machine
+from control_image.compute import Refused as NoMachine
 from local.cloud import Cloud
 from local.iam import OPERATOR
 from tests.conftest import Misfits
@@ -185,13 +188,36 @@ def test_a_machine_that_google_would_refuse_is_refused(
     assert cloud.instances.all() == []
 
 
-ZONE = "projects/test-project/zones/europe-west4-a"
+def test_the_jobs_own_client_inserts_lists_watches_and_deletes_a_machine(
+    cloud: Cloud, declarer: Declarer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in cloud.network("job", OPERATOR, {}).items():
+        monkeypatch.setenv(name, value)
+    client = Client.open("test-project", cloud.clock.now, time.sleep)
+    machine = Machine("train-1", "europe-west4-a")
+    later = cloud.clock.now() + timedelta(minutes=1)
+    client.insert(machine, template(declarer, POWER_OFF)["id"], later)
+    client.insert(machine, template(declarer, POWER_OFF)["id"], later)
+    assert client.machines("train-") == [machine]
+    assert client.machines("other-") == []
+    until(lambda: client.status(machine) == "TERMINATED")
+    operation = client.delete(machine)
+    assert operation is not None
+    client.wait(machine.zone, operation, later)
+    assert client.status(machine) is client.delete(machine) is None
+    with pytest.raises(NoMachine, match=r"^HTTP 404 the instance template none was not found"):
+        client.insert(machine, "none", later)
+
+
+PROJECT = "projects/test-project"
+ZONE = f"{PROJECT}/zones/europe-west4-a"
 
 
 def ask(cloud: Cloud, method: str, path: str, who: str, **given: Any) -> requests.Response:
     """What Compute's REST API answers to an account."""
     token = {"Authorization": f"Bearer {cloud.front.token(who)}"}
-    url = f"{cloud.front.url}/compute/v1/{ZONE}/{path}"
+    place = PROJECT if path.startswith("aggregated/") else ZONE
+    url = f"{cloud.front.url}/compute/v1/{place}/{path}"
     return requests.request(method, url, headers=token, timeout=30, **given)
 
 
@@ -207,7 +233,7 @@ def test_a_machine_is_inserted_watched_and_deleted_over_http(
     until_off(cloud)
     assert "I am train-1 to train" in serial(cloud)
     found = ask(cloud, "GET", "instances/train-1", OPERATOR).json()
-    assert found == {"name": "train-1", "status": "TERMINATED"}
+    assert (found["name"], found["status"]) == ("train-1", "TERMINATED")
     assert ask(cloud, "DELETE", "instances/train-1", OPERATOR).ok
     assert ask(cloud, "DELETE", "instances/train-1", OPERATOR).status_code == 404
     assert ask(cloud, "GET", "instances/train-1", OPERATOR).status_code == 404
@@ -220,6 +246,7 @@ def test_a_machine_is_inserted_watched_and_deleted_over_http(
         ("GET", "instances/train-1", "compute.instances.get"),
         ("DELETE", "instances/train-1", "compute.instances.delete"),
         ("GET", "operations/operation-1", "compute.zoneOperations.get"),
+        ("GET", "aggregated/instances", "compute.instances.list"),
     ],
 )
 def test_nobody_inserts_watches_or_deletes_without_the_permission(
@@ -268,3 +295,4 @@ def test_an_insert_without_a_name_is_refused(cloud: Cloud, misfits: Misfits, bod
 
 def test_other_calls_of_compute_are_refused_as_unknown(cloud: Cloud) -> None:
     assert ask(cloud, "POST", "instances/train-1/reset", OPERATOR).status_code == 501
+    assert ask(cloud, "GET", "instances", OPERATOR).status_code == 501

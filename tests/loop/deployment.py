@@ -34,6 +34,7 @@ _PROGRAM = [
     "requirements",
     "scraper_image",
     "stacks",
+    "tools/gcsfuse",
     "trainer_image",
 ]
 Values = dict[str, Any]

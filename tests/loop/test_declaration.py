@@ -5,9 +5,11 @@ difference happen.
 """
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
+from local.samples import archive, grammar
 from tests.loop.deployment import ROOT, Deployment
 
 
@@ -53,19 +55,21 @@ def test_a_changed_variable_reaches_the_program(edited: Deployment) -> None:
 
 
 def test_a_changed_schedule_is_when_the_clock_fires(edited: Deployment) -> None:
-    # Of the jobs; training is a workflow's, on a schedule of its own.
+    # Training has a schedule of its own.
     ticks = [t for t in edited.client.status()["ticks"] if t["job"] != "local-retrain"]
     assert len(ticks) == 4
     assert {tick["at"][14:16] for tick in ticks} == {"07"}
 
 
 def test_a_changed_flag_is_what_the_machines_of_a_schedule_run_too(edited: Deployment) -> None:
+    until = edited.cloud.now() - timedelta(hours=1)
+    archive.write(edited.home / "baker.zip", "grumpybaker", grammar.timeline("baker", until))
+    edited.bots("import", "baker", str(edited.home / "baker.zip"))
     fired = edited.client.run("local-retrain")
-    assert fired["attempt"]["error"] == ""
     assert fired["execution"]["outcome"] == "failed"
     assert "powered off without a result" in fired["execution"]["reason"]
     names = [i["name"] for i in edited.client.status()["instances"]]
-    assert names == ["train-local-edited"]  # the workflow's own is deleted
+    assert names == ["train-local-edited"]  # the schedule's own is deleted
 
 
 @pytest.mark.parametrize(

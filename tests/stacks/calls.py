@@ -36,6 +36,8 @@ _WEIGHTS = f"{{models}}/objects/{layout.weights(_ONE, '20261123T090000Z-0123abcd
 _LIVE = f"{{models}}/objects/{layout.live_pointer(_ONE)}"
 _BASE = f"{{models}}/objects/{layout.base_pointer(_ONE)}"
 _RESULT = f"{{models}}/objects/{layout.run_result('train-prod-first')}"
+_RUN_ACCOUNTS = f"{{models}}/objects/{layout.run_accounts('train-prod-first')}"
+_VERDICT = f"{{models}}/objects/{layout.run_verdict('train-prod-first')}"
 _LEASE = f"{{models}}/objects/{layout.lease(_ONE)}"
 _RUN_LEASE = f"{{models}}/objects/{layout.run_lease()}"
 _MACHINE = "{zone}-%s/instances/train-prod-20261123t020000-0123-1of2"
@@ -95,33 +97,41 @@ _TABLE = [
     ("trainer", "take and renew a lease", _DELETE, _LEASE),
     ("trainer", "see whether another run is training", _GET, _RUN_LEASE),
     ("trainer", "take and end the run's lease", _DELETE, _RUN_LEASE),
-    ("scheduler", "start the training workflow", "workflows.executions.create", "{retrain}"),
-    ("workflow", "see that there is no lease or result", _LIST, "{models}"),
-    ("workflow", "look for the lease of a run", _GET, _RUN_LEASE),
-    ("workflow", "take the lease of a run", _CREATE, _RUN_LEASE),
-    ("workflow", "take an expired lease over, and end its own", _DELETE, _RUN_LEASE),
-    ("workflow", "read the run's result", _GET, _RESULT),
-    ("workflow", "insert a machine", "compute.instances.create", _MACHINE % "a"),
-    ("workflow", "insert a machine", "compute.disks.create", "{zone}-a/disks/train-prod"),
-    ("workflow", "insert a machine", "compute.subnetworks.use", "{project}"),
-    ("workflow", "insert a machine", "compute.subnetworks.useExternalIp", "{project}"),
-    ("workflow", "insert a machine", "compute.instances.setMetadata", _MACHINE % "a"),
-    ("workflow", "insert a machine", "compute.instances.setLabels", _MACHINE % "a"),
-    ("workflow", "insert a machine", "compute.instances.setServiceAccount", _MACHINE % "a"),
+    ("scheduler", "start the training job", _RUN, "{retrain_job}"),
+    ("retrain", "list the tweets", _LIST, "{data}"),
+    ("retrain", "read the tweets", _GET, _SEGMENT),
+    ("retrain", "leave out what the bot posted itself", _GET, _HISTORY),
+    ("retrain", "list accounts, and see that there is no lease or result", _LIST, "{models}"),
+    ("retrain", "read which release is live", _GET, _LIVE),
+    ("retrain", "read what it was trained on", _GET, _MANIFEST),
+    ("retrain", "write down which accounts a run trains", _CREATE, _RUN_ACCOUNTS),
+    ("retrain", "see whether a run is a schedule's", _GET, _RUN_ACCOUNTS),
+    ("retrain", "look for the lease of a run", _GET, _RUN_LEASE),
+    ("retrain", "take the lease of a run", _CREATE, _RUN_LEASE),
+    ("retrain", "take an expired lease over, and end its own", _DELETE, _RUN_LEASE),
+    ("retrain", "read the run's result", _GET, _RESULT),
+    ("retrain", "write the run's verdict", _CREATE, _VERDICT),
+    ("retrain", "insert a machine", "compute.instances.create", _MACHINE % "a"),
+    ("retrain", "insert a machine", "compute.disks.create", "{zone}-a/disks/train-prod"),
+    ("retrain", "insert a machine", "compute.subnetworks.use", "{project}"),
+    ("retrain", "insert a machine", "compute.subnetworks.useExternalIp", "{project}"),
+    ("retrain", "insert a machine", "compute.instances.setMetadata", _MACHINE % "a"),
+    ("retrain", "insert a machine", "compute.instances.setLabels", _MACHINE % "a"),
+    ("retrain", "insert a machine", "compute.instances.setServiceAccount", _MACHINE % "a"),
     (
-        "workflow",
+        "retrain",
         "insert it from a template",
         "compute.instanceTemplates.useReadOnly",
         "{project}/global/instanceTemplates/prod-trainer-1",
     ),
-    ("workflow", "let it run as the trainer", "iam.serviceAccounts.actAs", "{trainer}"),
-    ("workflow", "wait for an operation", "compute.zoneOperations.get", "{zone}-a/operations/1"),
-    ("workflow", "watch the machine", "compute.instances.get", _MACHINE % "a"),
+    ("retrain", "let it run as the trainer", "iam.serviceAccounts.actAs", "{trainer}"),
+    ("retrain", "wait for an operation", "compute.zoneOperations.get", "{zone}-a/operations/1"),
+    ("retrain", "watch the machine", "compute.instances.get", _MACHINE % "a"),
+    ("retrain", "find machines that were left behind", "compute.instances.list", "{project}"),
     *(
-        ("workflow", "delete the machine", "compute.instances.delete", _MACHINE % zone)
+        ("retrain", "delete the machine", "compute.instances.delete", _MACHINE % zone)
         for zone in "abc"
     ),
-    ("workflow", "write its log", _LOG, "{project}"),
     ("api", "see that there is no release yet", _LIST, "{models}"),
     ("api", "read which release is live", _GET, _LIVE),
     ("api", "load the live release", _GET, _MANIFEST),

@@ -48,7 +48,6 @@ ROLES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("roles/cloudscheduler.admin", ("gcp:cloudscheduler/",)),
     ("roles/pubsub.admin", ("gcp:pubsub/",)),
     ("roles/cloudbuild.builds.editor", ("gcp:cloudbuild/",)),
-    ("roles/workflows.editor", ("gcp:workflows/",)),
     ("roles/monitoring.editor", ("gcp:monitoring/",)),
     ("roles/billing.costsManager", ("gcp:billing/",)),
     ("roles/compute.instanceAdmin.v1", ("gcp:compute/instance",)),

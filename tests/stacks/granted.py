@@ -121,7 +121,7 @@ class Permissions:
             "repository": f"{regional}/repositories/{naming.repository(stack)}",
             "collect_job": f"{regional}/jobs/{naming.job(stack, account, 'collect')}",
             "post_job": f"{regional}/jobs/{naming.job(stack, account, 'post')}",
-            "retrain": f"{regional}/workflows/{naming.workflow(stack, 'retrain')}",
+            "retrain_job": f"{regional}/jobs/{naming.retrain(stack)}",
             "zone": f"{here}/zones/{self.region}",
             "trainer": f"{here}/serviceAccounts/{self.members['trainer'].partition(':')[2]}",
             "watcher_job": f"{regional}/jobs/{naming.watcher(stack)}",

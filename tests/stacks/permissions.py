@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from local.iam import Grant
 from tests.stacks import calls, deployer
 from tests.stacks.granted import ACCOUNTS, PROJECT, STACK, Permissions, everything
-from tests.stacks.recorder import ROOT, declare
+from tests.stacks.recorder import ROOT, UNIQUE_ID, declare
 
 DOCUMENT = ROOT / "docs/permissions.md"
 
@@ -48,7 +48,8 @@ def _row(permissions: Permissions, grant: Grant, needed_to: list[str]) -> str:
     (who,) = [name for name, member in permissions.members.items() if member == grant.member]
     role = grant.role
     if role in permissions.custom_roles:
-        role = f"{role.rpartition('/')[2]} ({', '.join(sorted(permissions.role(role)))})"
+        name = role.rpartition("/")[2].replace(UNIQUE_ID, "…")
+        role = f"{name} ({', '.join(sorted(permissions.role(role)))})"
     on = grant.resource.removeprefix("projects/_/").removeprefix(f"projects/{PROJECT}/")
     on = "the project" if grant.resource == f"projects/{PROJECT}" else f"`{on}`"
     if grant.prefixes:

@@ -206,9 +206,6 @@ MISTAKES: dict[str, Plant | InProgram | InStackFile] = {
     # Removal and replacement.
     "deletion protection left on": put(_JOB, "deletionProtection", _LEFT_OUT),
     "deletion protection of a secret": put(_SECRET, "deletionProtection", True),
-    "deletion protection of a workflow": put(
-        "gcp:workflows/workflow:Workflow", "deletionProtection", _LEFT_OUT
-    ),
     "a service disabled on destroy": put(_SERVICE, "disableOnDestroy", _LEFT_OUT),
     "two of one name during a replacement": change(
         _TOPIC, delete_before_replace=False

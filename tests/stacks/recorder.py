@@ -24,6 +24,7 @@ from pulumi.runtime import mocks, settings
 from stacks.surroundings import ATTACHED
 
 ROOT = Path(__file__).parents[2]
+UNIQUE_ID = "1" * 21
 PROJECT_NUMBER = 123456789012
 STORAGE_AGENT = "service-1@gs-project-accounts.iam.gserviceaccount.com"
 # What providers compute; anything else that the program takes from a resource is one of its inputs.
@@ -32,6 +33,7 @@ _COMPUTED = {
         "email": f"{i['accountId']}@{p}.iam.gserviceaccount.com",
         "name": f"projects/{p}/serviceAccounts/{i['accountId']}@{p}.iam.gserviceaccount.com",
         "member": f"serviceAccount:{i['accountId']}@{p}.iam.gserviceaccount.com",
+        "uniqueId": UNIQUE_ID,
     },
     "gcp:projects/iAMCustomRole:IAMCustomRole": lambda i, p: {
         "name": f"projects/{p}/roles/{i['roleId']}"

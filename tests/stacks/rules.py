@@ -50,7 +50,6 @@ _NAMES = {
     "gcp:secretmanager/secret:Secret": ("secretId", r"[A-Za-z0-9_-]{1,255}"),
     "gcp:serviceaccount/account:Account": ("accountId", r"[a-z][a-z0-9-]{4,28}[a-z0-9]"),
     "gcp:storage/bucket:Bucket": ("name", r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]"),
-    "gcp:workflows/workflow:Workflow": ("name", r"[a-z]([a-z0-9-]{0,62}[a-z0-9])?"),
 }  # fmt: skip
 # Seconds that Google takes, by type and key; other durations only have to be ones.
 _LIMITS = {

@@ -84,8 +84,8 @@ def test_every_policy_is_one_that_cloud_monitoring_takes(declared: Recorder) -> 
     [
         (alerts.old_machine("prod").replace("uptime_total", "uptime_totals"), "metric.type"),
         (alerts.old_machine("prod").replace("gce_instance", "gce_vm"), "resource.type"),
-        (alerts.failed_workflow("w").replace("labels.status", "labels.result"), "'result'"),
-        (alerts.failed_workflow("w").replace("workflow_id", "workflow_name"), "'workflow_name'"),
+        (alerts.failed_executions(["j"])[0].replace("labels.result", "labels.status"), "'status'"),
+        (alerts.failed_executions(["j"])[0].replace("job_name", "job_id"), "'job_id'"),
         (alerts.failed_executions(["job"])[0] + " " * 2048, "2048"),
     ],
 )
@@ -118,7 +118,7 @@ def matches(filter_: str, entry: dict[str, str]) -> bool:
 def entries(stack: str, project: str) -> list[dict[str, str]]:
     """What each alert of a stack listens for, made from names alone."""
     job, event = {"resource.type": "cloud_run_job"}, "jsonPayload.event"
-    names = alerts.jobs(stack_file.load(stack, stack_of(stack, project)))
+    names = [*alerts.jobs(stack_file.load(stack, stack_of(stack, project))), f"{stack}-retrain"]
     watcher = f"{stack}-watcher"
     return [
         *(
@@ -138,7 +138,7 @@ def entries(stack: str, project: str) -> list[dict[str, str]]:
         },
         *(
             {"resource.type": "cloud_scheduler_job", "resource.labels.job_id": name}
-            for name in [*names, f"{stack}-retrain"]
+            for name in names
         ),
         {**job, "resource.labels.job_name": watcher, event: "silent"},
         {**job, "resource.labels.job_name": watcher, event: "image_stale"},
@@ -152,12 +152,6 @@ def entries(stack: str, project: str) -> list[dict[str, str]]:
             "metric.type": "compute.googleapis.com/instance/uptime_total",
             "metadata.user_labels.program": "gpt2-bots",
             "metadata.user_labels.stack": stack,
-        },
-        {
-            "resource.type": "workflows.googleapis.com/Workflow",
-            "metric.type": "workflows.googleapis.com/finished_execution_count",
-            "metric.labels.status": "FAILED",
-            "resource.labels.workflow_id": f"{stack}-retrain",
         },
     ]
 
@@ -197,7 +191,7 @@ def test_ninety_accounts_fit_into_the_filters_that_cloud_monitoring_takes() -> N
         for n in range(90)
     }
     recorder = declare("a-stack-with-a-name", found)
-    policies = [p for p in recorder.of(POLICY) if p.name.startswith("failed-executions")]
+    policies = [p for p in recorder.of(POLICY) if p.name.startswith("failed-")]
     named = "".join(f for policy in policies for f in filters(policy))
     for job in recorder.of("gcp:cloudrunv2/job:Job"):
         assert named.count(f'"{job.inputs["name"]}"') == 1

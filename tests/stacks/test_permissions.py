@@ -87,19 +87,19 @@ def test_a_base_model_is_brought_once_and_never_replaced(granted: Permissions) -
 
 POSTER = f"{ANNA}-post"
 READERS = {
-    "tweets": {"scraper", "trainer"},
-    "cursor": {"scraper", "trainer"},
-    "slot": {POSTER, "trainer", "watcher"},
-    "history": {POSTER, "trainer", "watcher"},
+    "tweets": {"scraper", "trainer", "retrain"},
+    "cursor": {"scraper", "trainer", "retrain"},
+    "slot": {POSTER, "trainer", "watcher", "retrain"},
+    "history": {POSTER, "trainer", "watcher", "retrain"},
     "collected": {"scraper", "watcher"},
     "schedules": {"watcher"},
-    "release": {"trainer", "build", "api"},
-    "live": {"trainer", "build", "watcher", "api"},
-    "base": {"build", "watcher"},
+    "release": {"trainer", "build", "api", "retrain"},
+    "live": {"trainer", "build", "watcher", "api", "retrain"},
+    "base": {"build", "watcher", "retrain"},
     "lease": {"trainer"},
     "base model": {"trainer"},
-    "run": {"trainer", "watcher", "workflow"},
-    "run lease": {"trainer", "workflow"},
+    "run": {"trainer", "watcher", "retrain"},
+    "run lease": {"trainer", "retrain"},
     "what the watcher saw": {"watcher"},
     "run by hand": {"watcher"},
     "anything else of data": set(),
@@ -118,8 +118,8 @@ WRITERS = {
     "base": set(),
     "lease": {"trainer"},
     "base model": {"trainer"},
-    "run": {"trainer"},
-    "run lease": {"trainer", "workflow"},
+    "run": {"trainer", "retrain"},
+    "run lease": {"trainer", "retrain"},
     "what the watcher saw": {"watcher"},
     "run by hand": set(),
     "anything else of data": set(),
@@ -159,7 +159,7 @@ def test_images_are_pushed_and_tags_moved_by_the_build_alone(granted: Permission
             assert who == set()
 
 
-def test_nobody_may_act_as_another_account_but_the_workflow_as_the_trainer(
+def test_nobody_may_act_as_another_account_but_scheduled_training_as_the_trainer(
     declared: Recorder, granted: Permissions
 ) -> None:
     resources = {
@@ -172,7 +172,7 @@ def test_nobody_may_act_as_another_account_but_the_workflow_as_the_trainer(
         for permission in ("iam.serviceAccounts.actAs", "iam.serviceAccounts.getAccessToken")
         if granted.may(who, permission, resource)
     }
-    assert pairs == {("workflow", "trainer")} & set(itertools.product(granted.members, repeat=2))
+    assert pairs == {("retrain", "trainer")} & set(itertools.product(granted.members, repeat=2))
 
 
 def test_no_role_is_primitive_and_nothing_is_public(granted: Permissions) -> None:

@@ -1,18 +1,19 @@
 """What is declared so that a run can be shared by workers, and begin on a schedule."""
 
-import base64
 import json
 from typing import Any
 
 import pytest
 
 from pipeline.errors import UserError
+from pipeline.settings import Settings
 from stacks import naming, stack_file
-from tests.stacks.recorder import Recorder, declare, stack_values
+from tests.stacks.recorder import UNIQUE_ID, Recorder, declare, stack_values
 
 MACHINE = "gcp:compute/instanceFromTemplate:InstanceFromTemplate"
 TEMPLATE = "gcp:compute/instanceTemplate:InstanceTemplate"
-WORKFLOW = "gcp:workflows/workflow:Workflow"
+JOB = "gcp:cloudrunv2/job:Job"
+ROLE = "gcp:projects/iAMCustomRole:IAMCustomRole"
 
 
 def training(**changes: Any) -> dict[str, Any]:
@@ -39,40 +40,58 @@ def test_a_long_name_is_the_same_run_for_all_its_workers() -> None:
     assert len(set(names)) == 20
 
 
-def test_without_a_schedule_there_is_no_workflow_and_one_template() -> None:
+def test_without_a_schedule_there_is_no_job_no_role_and_one_template() -> None:
     values = training()
     for key in ("schedule", "fallbacks"):
         del values["gpt2-bots:training"][key]
     recorder = declare("prod", values)
-    assert not recorder.of(WORKFLOW)
+    assert "retrain" not in {job.name for job in recorder.of(JOB)}
+    assert not [role for role in recorder.of(ROLE) if role.name.startswith("machine-")]
     assert len(recorder.of(TEMPLATE)) == 1
-    services = {s.inputs["service"] for s in recorder.of("gcp:projects/service:Service")}
-    assert not {s for s in services if s.startswith("workflow")}
 
 
-def test_the_schedule_starts_the_workflow_with_an_oauth_token(declared: Recorder) -> None:
-    (workflow,) = declared.of(WORKFLOW)
+def test_the_schedule_starts_the_job_in_its_time_zone(declared: Recorder) -> None:
     schedule = declared.one("gcp:cloudscheduler/job:Job", "retrain")
+    given = stack_values("prod")["gpt2-bots:training"]
+    assert schedule.inputs["schedule"] == given["schedule"]
+    assert schedule.inputs["name"] == "prod-retrain"
     target = schedule.inputs["httpTarget"]
-    service = "https://workflowexecutions.googleapis.com/v1"
-    assert target["uri"] == f"{service}/{workflow.name}-id/executions"
-    assert target["httpMethod"] == "POST"
-    assert set(target) == {"uri", "httpMethod", "headers", "body", "oauthToken"}
-    assert workflow.inputs["deletionProtection"] is False
+    assert target["uri"] == "https://run.googleapis.com/v2/retrain-id:run"
 
 
-def test_the_workflow_is_told_everything_by_its_argument(declared: Recorder) -> None:
-    schedule = declared.one("gcp:cloudscheduler/job:Job", "retrain")
-    request = json.loads(base64.b64decode(schedule.inputs["httpTarget"]["body"]))
-    assert json.loads(request["argument"]) == {
-        "compute": "https://compute.googleapis.com/compute/v1/projects/example-bots-prod",
-        "storage": "https://storage.googleapis.com",
-        "bucket": "example-bots-prod-prod-models",
-        "name": "train-prod-",
-        "workers": ["-1of2", "-2of2"],
-        "zones": ["europe-west4-a", "europe-west4-b", "europe-west4-c"],
-        "templates": ["trainer-id", "trainer-n1-standard-4-1x-nvidia-tesla-t4-id"],
-        "seconds": 4 * 3600 + 1800,
+def test_the_job_is_told_everything_by_its_environment(declared: Recorder) -> None:
+    job = declared.one(JOB, "retrain").inputs["template"]["template"]
+    (container,) = job["containers"]
+    assert container["args"] == ["retrain"]
+    told = {variable["name"]: variable["value"] for variable in container["envs"]}
+    assert json.loads(told.pop("ZONES")) == [f"europe-west4-{letter}" for letter in "abc"]
+    assert json.loads(told.pop("TEMPLATES")) == [
+        "trainer-id",
+        "trainer-n1-standard-4-1x-nvidia-tesla-t4-id",
+    ]
+    Settings.model_validate_json(told.pop("SETTINGS"))
+    assert told == {
+        "DATA_BUCKET": "example-bots-prod-prod-data",
+        "MODELS_BUCKET": "example-bots-prod-prod-models",
+        "PROJECT": "example-bots-prod",
+        "RUNS": "train-prod-",
+        "WORKERS": "2",
+        "SECONDS": str(4 * 3600 + 1800),
+    }
+
+
+def test_the_job_decides_on_news_with_the_trainers_settings(declared: Recorder) -> None:
+    job = declared.one(JOB, "retrain").inputs["template"]["template"]
+    told = {v["name"]: v["value"] for v in job["containers"][0]["envs"]}
+    user_data = declared.of(TEMPLATE)[0].inputs["metadata"]["user-data"]
+    assert f"SETTINGS={told['SETTINGS']}" in " ".join(user_data.split())
+
+
+def test_a_roles_id_is_new_whenever_its_holder_is(declared: Recorder) -> None:
+    roles = [role for role in declared.of(ROLE) if role.name.startswith("machine-")]
+    assert {role.inputs["roleId"] for role in roles} == {
+        f"prod_machine_starter_{UNIQUE_ID}",
+        f"prod_machine_deleter_{UNIQUE_ID}",
     }
 
 

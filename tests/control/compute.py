@@ -1,8 +1,10 @@
 """A stand-in for Compute Engine's REST API: machines inserted from templates, as one zone allows.
 
 It answers with operations that need a look or two to be done, merges an insert with its template as
-Compute does, and lets each test say what becomes of a machine. It cannot show what real stock-outs,
-quotas and pre-emptions answer beyond the documented bodies, nor check grants.
+Compute does, and lets each test say what becomes of a machine. It takes no path, parameter or
+property that the program does not use. It cannot show what real stock-outs, quotas and pre-emptions
+answer beyond the documented bodies, nor check grants.
+Source: https://cloud.google.com/compute/docs/reference/rest/v1/instances
 """
 
 import json
@@ -16,14 +18,20 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from local import discovery
-from tests.retraining.emulator import TOKEN
 
 Json = dict[str, Any]
+TOKEN = "of-the-job"
+PROJECT = "example-bots-prod"
+_ZONE = rf"/compute/v1/projects/{PROJECT}/zones/([^/]+)"
+_INSERT = re.compile(rf"{_ZONE}/instances")
+_INSTANCE = re.compile(rf"{_ZONE}/instances/([^/]+)")
+_OPERATION = re.compile(rf"{_ZONE}/operations/([^/]+)")
+_ALL = f"/compute/v1/projects/{PROJECT}/aggregated/instances"
 
 
 @dataclass
 class Machine:
-    """One machine; at each sleep of the workflow `lives` is called until it is off."""
+    """One machine; each time that time has passed, `life` is called until it is off."""
 
     name: str
     zone: str
@@ -58,36 +66,68 @@ class Compute:
     inserts: list[tuple[str, str]] = field(default_factory=list)
     # Answers in place of the real ones: a status, or 0 to cut the connection after the effect.
     faults: list[tuple[str, int]] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
     url: str = ""
+    lock: Any = field(default_factory=threading.RLock)
     _operations: dict[str, Json] = field(default_factory=dict)
 
+    def add(self, name: str, zone: str, status: str = "RUNNING") -> None:
+        """A machine that somebody else made."""
+        self.machines[zone, name] = Machine(name, zone, "", {}, status)
+
     def time_passed(self) -> None:
-        for machine in list(self.machines.values()):
-            if machine.status == "RUNNING":
-                machine.age += 1
-                self.life(machine)
-            if machine.status == "GONE":
-                del self.machines[machine.zone, machine.name]
-        for operation in self._operations.values():
-            operation["status"] = "DONE"
+        with self.lock:
+            for machine in list(self.machines.values()):
+                if machine.status == "RUNNING":
+                    machine.age += 1
+                    self.life(machine)
+                if machine.status == "GONE":
+                    del self.machines[machine.zone, machine.name]
+            for operation in self._operations.values():
+                operation["status"] = "DONE"
 
     def answer(self, method: str, path: str, query: dict[str, str], body: Json) -> tuple[int, Json]:
-        match = re.fullmatch(r"/zones/([^/]+)/(instances|operations)(?:/([^/]+))?", path)
-        if match is None:
-            return _error(404, "notFound", f"{path} leads nowhere")
-        zone, kind, name = match.groups()
-        if kind == "operations":
-            done = self._operations[name]
-            return 200, done if done["status"] == "DONE" else {"name": name, "status": "RUNNING"}
-        if method == "POST":
-            return self._insert(zone, query["sourceInstanceTemplate"], body)
+        self.calls.append(f"{method} {path}")
+        if method == "POST" and (match := _INSERT.fullmatch(path)):
+            assert set(query) == {"sourceInstanceTemplate"}, query
+            assert set(body) == {"name"}, body
+            return self._insert(match[1], query["sourceInstanceTemplate"], body)
+        assert body == {}, body
+        if method == "GET" and path == _ALL:
+            assert set(query) <= {"pageToken"}, query
+            return 200, self._page(int(query.get("pageToken", 0)))
+        assert query == {}, query
+        if method == "GET" and (match := _OPERATION.fullmatch(path)):
+            done = self._operations.get(match[2])
+            if done is None or done["zone"] != match[1]:
+                return _error(404, "notFound", f"The resource '{path}' was not found")
+            return 200, done if done["status"] == "DONE" else {
+                k: v for k, v in done.items() if k != "error"
+            }
+        match = _INSTANCE.fullmatch(path)
+        assert match is not None, path
+        zone, name = match.groups()
         if (machine := self.machines.get((zone, name))) is None:
             # Google's own text, with quotes and a path.
             return _error(404, "notFound", f"The resource 'zones/{zone}/{name}' was not found")
         if method == "DELETE":
             del self.machines[zone, name]
-            return 200, self._operation()
-        return 200, {"name": name, "status": machine.status}
+            return 200, self._operation(zone)
+        assert method == "GET", method
+        return 200, _described(machine)
+
+    def _page(self, page: int) -> Json:
+        """The machines of one zone; every zone has a page of its own, be it empty."""
+        zones = [*sorted({machine.zone for machine in self.machines.values()}), "us-central1-a"]
+        zone = zones[page]
+        there = [_described(m) for m in self.machines.values() if m.zone == zone]
+        nothing = {"warning": {"code": "NO_RESULTS_ON_PAGE", "message": "There are no results"}}
+        further = {"nextPageToken": str(page + 1)} if page + 1 < len(zones) else {}
+        return {
+            "kind": "compute#instanceAggregatedList",
+            "items": {f"zones/{zone}": {"instances": there} if there else nothing},
+            **further,
+        }
 
     def _insert(self, zone: str, template: str, body: Json) -> tuple[int, Json]:
         name = body["name"]
@@ -101,16 +141,22 @@ class Compute:
             return _error(refusal.status, refusal.code, refusal.message)
         if refusal is not None:
             errors = [{"code": refusal.code, "message": refusal.message}]
-            return 200, self._operation(error={"errors": errors})
+            return 200, self._operation(zone, error={"errors": errors})
         machine = Machine(name, zone, template, merged(self.templates[template], body))
         self.machines[zone, name] = machine
         self.started.append(machine)
-        return 200, self._operation()
+        return 200, self._operation(zone)
 
-    def _operation(self, **outcome: Any) -> Json:
+    def _operation(self, zone: str, **outcome: Any) -> Json:
         name = f"operation-{len(self._operations)}"
-        self._operations[name] = {"name": name, "status": "PENDING", **outcome}
-        return {"name": name, "status": "PENDING"}
+        operation = {"kind": "compute#operation", "name": name, "zone": zone, "status": "PENDING"}
+        self._operations[name] = {**operation, **outcome}
+        return operation
+
+
+def _described(machine: Machine) -> Json:
+    kind = "compute#instance"
+    return {"kind": kind, "name": machine.name, "zone": machine.zone, "status": machine.status}
 
 
 def merged(template: Json, override: Json) -> Json:
@@ -136,6 +182,8 @@ def serving(compute: Compute) -> Iterator[Compute]:
     """Let it answer on a port of its own, at `compute.url`."""
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass
 
@@ -147,12 +195,16 @@ def serving(compute: Compute) -> Iterator[Compute]:
             query = {key: values[0] for key, values in parse_qs(split.query).items()}
             if self.headers.get("Authorization") != f"Bearer {TOKEN}":
                 return self.reply(*_error(401, "required", "Login Required."))
-            fault = next((f for f in compute.faults if f[0] == self.command), None)
-            if fault is not None:
-                compute.faults.remove(fault)
-                if fault[1]:
-                    return self.reply(*_error(fault[1], "backendError", "try: 'again'"))
-            answer = compute.answer(self.command, split.path, query, body)
+            with compute.lock:
+                fault = next((f for f in compute.faults if f[0] == self.command), None)
+                if fault is not None:
+                    compute.faults.remove(fault)
+                    if fault[1]:
+                        return self.reply(*_error(fault[1], "backendError", "try: 'again'"))
+                try:
+                    answer = compute.answer(self.command, split.path, query, body)
+                except AssertionError as error:
+                    answer = _error(400, "invalid", f"{self.command} {split.path}: {error}")
             if fault is not None:
                 self.close_connection = True
                 return None
@@ -162,9 +214,7 @@ def serving(compute: Compute) -> Iterator[Compute]:
 
         def reply(self, status: int, document: Json) -> None:
             data = json.dumps(document).encode()
-            target = f"/compute/v1/projects/p{self.path}"
-            if self.path.startswith("/zones/"):
-                discovery.check(self.command, target, self.body, status, data)
+            discovery.check(self.command, self.path, self.body, status, data)
             self.send_response(status)
             self.send_header("Content-Type", "application/json; charset=UTF-8")
             self.send_header("Content-Length", str(len(data)))
@@ -173,6 +223,7 @@ def serving(compute: Compute) -> Iterator[Compute]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    server.block_on_close = False
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     compute.url = f"http://127.0.0.1:{server.server_port}"

@@ -1,0 +1,333 @@
+"""Trains the accounts that have news, on machines that exist only meanwhile.
+
+An execution asks first which accounts have enough news, and ends at once where none has. Else it
+begins a run: writes down which accounts are trained, takes the lease of runs, inserts the machines
+where there are any, waits until they are off, reads their results, and deletes them whatever
+happened. An execution that Cloud Run started again goes on with its own run. What an execution that
+was killed has left is deleted by the next one.
+"""
+
+import signal
+import traceback
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import product
+from typing import Annotated, NoReturn
+
+from pydantic import Field, Json, PositiveInt
+
+from control_image.compute import Compute, Machine, Refused, Sleep, pause
+from pipeline import layout, news, run_lease
+from pipeline.clock import Clock
+from pipeline.environment import Environment
+from pipeline.errors import UserError
+from pipeline.log import log
+from pipeline.release import read_live
+from pipeline.runs import (
+    RunAccounts,
+    RunVerdict,
+    read_accounts,
+    read_result,
+    read_verdict,
+    write_accounts,
+    write_verdict,
+)
+from pipeline.settings import Settings
+from pipeline.store import Changed, Store
+from pipeline.worker import Worker
+
+# How long deleting machines may take; the lease outlasts the run by it.
+DELETING = timedelta(minutes=20)
+_LEASE_LONGER = timedelta(minutes=30)
+# What a task may take at most. A run that ended before that is another execution's of a like name.
+# Source: https://docs.cloud.google.com/run/docs/configuring/task-timeout
+_LONGEST_EXECUTION = timedelta(hours=168)
+# Deletions that are sent at once: Cloud Run leaves 10 seconds to who is told to stop.
+# Source: https://cloud.google.com/run/docs/container-contract#lifecycle-jobs
+_AT_ONCE = 16
+
+
+class RetrainSettings(Environment):
+    """What the scheduled job's environment says.
+
+    `runs` is what every run's name starts with; `zones` and `templates` are tried in their order;
+    `seconds` is how long a run may take, with the search for machines.
+    """
+
+    data_bucket: str = Field(alias="DATA_BUCKET", min_length=1)
+    models_bucket: str = Field(alias="MODELS_BUCKET", min_length=1)
+    settings: Json[Settings] = Field(alias="SETTINGS")
+    project: str = Field(alias="PROJECT", min_length=1)
+    runs: str = Field(alias="RUNS", min_length=1)
+    zones: Json[Annotated[list[str], Field(min_length=1)]] = Field(alias="ZONES")
+    templates: Json[Annotated[list[str], Field(min_length=1)]] = Field(alias="TEMPLATES")
+    workers: PositiveInt = Field(alias="WORKERS")
+    seconds: PositiveInt = Field(alias="SECONDS")
+    # Source: https://cloud.google.com/run/docs/container-contract#jobs-env-vars
+    execution: str = Field(alias="CLOUD_RUN_EXECUTION", min_length=1)
+
+    @property
+    def suffix(self) -> str:
+        """What tells this execution from all others of the job: its name's last part."""
+        return self.execution.rpartition("-")[2][-5:]
+
+
+class Stopped(BaseException):
+    """Cloud Run ends this execution in a moment, or a person does."""
+
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@contextmanager
+def stoppable() -> Generator[None]:
+    """Let a signal raise Stopped in the block, once; from then on, and after it, it is ignored.
+
+    What is done on Stopped, or at the end of all, must itself not be broken off.
+    """
+    for number in _SIGNALS:
+        signal.signal(number, _stop)
+    try:
+        yield
+    finally:
+        _ignore_signals()
+
+
+def _stop(*_: object) -> NoReturn:
+    _ignore_signals()
+    raise Stopped
+
+
+def _ignore_signals() -> None:
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+@dataclass(frozen=True)
+class Retrain:
+    """One execution of the scheduled job."""
+
+    settings: RetrainSettings
+    data: Store
+    models: Store
+    compute: Compute
+    clock: Clock
+    sleep: Sleep
+
+    def run(self) -> list[str]:
+        """Train what has news; returns what went wrong, as texts.
+
+        Raises:
+            UserError: Nothing was begun, since the buckets or Compute Engine do not answer.
+        """
+        own = self._begun_before()
+        there, problems = self._sweep(own)
+        if own is None:
+            accounts, failures = self._with_news()
+            problems += failures
+            if not accounts:
+                log("NOTICE", "no account has enough news: no machine is made")
+                return problems
+            own = self._new_run(accounts)
+        elif verdict := read_verdict(self.models, own):
+            log("NOTICE", f"run {own} has ended already: nothing is done again")
+            return [*problems, *verdict.problems]
+        begun = read_accounts(self.models, own)
+        if begun is None:
+            raise UserError(f"object {layout.run_accounts(own)} is missing: start another run")
+        expires = begun.deadline + _LEASE_LONGER
+        try:
+            run_lease.take(self.models, own, "schedule", lambda: expires, self.clock)
+        except run_lease.Refused as error:
+            log("WARNING", f"nothing is trained: {error}")
+            return problems
+        shares = layout.shares(min(self.settings.workers, len(begun.accounts)))
+        names = [own + share for share in shares]
+        return problems + self._train(own, names, begun.deadline, there)
+
+    def _begun_before(self) -> str | None:
+        """The run that an earlier attempt of this execution began."""
+        end = f"-{self.settings.suffix}/accounts.json"
+        names = self.models.names(layout.runs() + self.settings.runs)
+        for name in reversed([name for name in names if name.endswith(end)]):
+            run = name.removeprefix(layout.runs()).rpartition("/")[0]
+            begun = read_accounts(self.models, run)
+            if begun and begun.deadline > self.clock() - _LONGEST_EXECUTION:
+                return run
+        return None
+
+    def _new_run(self, accounts: list[str]) -> str:
+        now = self.clock()
+        run = f"{self.settings.runs}{now:%Y%m%dt%H%M%S}-{self.settings.suffix}"
+        deadline = now + timedelta(seconds=self.settings.seconds)
+        write_accounts(self.models, run, RunAccounts(accounts=accounts, deadline=deadline))
+        log("NOTICE", f"run {run} trains {', '.join(accounts)}", run=run, accounts=accounts)
+        return run
+
+    def _with_news(self) -> tuple[list[str], list[str]]:
+        """The accounts to train, and what is wrong with those that cannot be looked at."""
+        accounts: list[str] = []
+        problems: list[str] = []
+        for account in news.accounts(self.models):
+            try:
+                live = read_live(self.models, account)
+                found = news.look(
+                    self.data, self.models, account, live and live[0], self.settings.settings
+                )
+            except UserError as error:
+                problems.append(f"{account} failed, {error}")
+                continue
+            if found.refusal is None:
+                accounts.append(account)
+            else:
+                reason = f"{found.refusal.outcome}, {found.refusal.reason}"
+                log("INFO", f"account {account}: {reason}", account=account)
+        return accounts, problems
+
+    def _sweep(self, own: str | None) -> tuple[list[Machine], list[str]]:
+        """Delete the machines of runs that are over.
+
+        Returns the machines that stay, and what could not be deleted, as texts. Machines by hand
+        stay, which Pulumi deletes: their runs have no list of accounts.
+        """
+        # In this order: a machine that is there was inserted under a lease that was held by then.
+        there = self.compute.machines(self.settings.runs)
+        holder = run_lease.holder(self.models, self.clock())
+        over = [machine for machine in there if self._is_over(machine, own, holder)]
+        for machine in over:
+            log("WARNING", f"{machine.name} in {machine.zone} was left behind: it is deleted")
+        return [m for m in there if m not in over], self._delete(over)
+
+    def _is_over(self, machine: Machine, own: str | None, holder: str | None) -> bool:
+        try:
+            run = Worker.parse(machine.name).run
+        except UserError:
+            return False
+        if run == own or read_accounts(self.models, run) is None:
+            return False
+        return run != holder or read_verdict(self.models, run) is not None
+
+    def _train(
+        self, run: str, names: list[str], deadline: datetime, there: list[Machine]
+    ) -> list[str]:
+        """Train on machines of these names, which are deleted in the end; returns problems."""
+        problems: list[str] = []
+        stopped = False
+        try:
+            with stoppable():
+                self._work(names, deadline, {m.name: m for m in there}, problems)
+        except Stopped:
+            stopped = True
+            problems.append("the execution was told to stop")
+        except UserError as error:
+            problems.append(str(error))
+        except Exception as error:  # noqa: BLE001  # whatever it is, machines are deleted
+            log("ERROR", "unexpected", stack_trace=traceback.format_exc())
+            problems.append(f"{type(error).__name__}: {error}".split("\n")[0])
+        zones = dict.fromkeys([*self.settings.zones, *(m.zone for m in there if m.name in names)])
+        left = self._delete([Machine(*at) for at in product(names, zones)], wait=not stopped)
+        # While a machine is left the lease stays, until it expires: no run begins beside it.
+        if not left:
+            run_lease.end(self.models, run, "schedule")
+        verdict = RunVerdict(ended=self.clock(), problems=problems + left)
+        try:
+            write_verdict(self.models, run, verdict)
+        except Changed:
+            log("WARNING", f"run {run} has a verdict already")
+        return verdict.problems
+
+    def _work(
+        self,
+        names: list[str],
+        deadline: datetime,
+        there: dict[str, Machine],
+        problems: list[str],
+    ) -> None:
+        """Start what has not ended, wait until all are off, and add what went wrong."""
+        machines: dict[str, Machine | None] = {}
+        for name in names:
+            if name in there or read_result(self.models, name):
+                machines[name] = there.get(name)
+                continue
+            try:
+                machines[name] = self._start(name, deadline)
+            except UserError as error:
+                problems.append(f"{name} {error}")
+        for name, machine in machines.items():
+            how = self._until_off(machine, deadline) if machine else "was deleted"
+            problems += self._judged(name, how)
+
+    def _start(self, name: str, deadline: datetime) -> Machine:
+        """A machine in the first zone that has one, of the first hardware that any has."""
+        shortages: list[str] = []
+        for template, zone in product(self.settings.templates, self.settings.zones):
+            if self.clock() > deadline:
+                shortages.append("the run's time is over")
+                break
+            machine = Machine(name, zone)
+            try:
+                self.compute.insert(machine, template, deadline)
+            except Refused as refused:
+                if not refused.shortage:  # it would be the same everywhere
+                    raise UserError(f"could not be started in {zone}, {refused}") from refused
+                log("NOTICE", f"{name} finds none in {zone}, {refused}")
+                shortages.append(f"{zone} {refused}")
+                continue
+            log("NOTICE", f"{name} runs in {zone}", machine=name, zone=zone)
+            return machine
+        raise UserError("; ".join(["found no machine", *shortages]))
+
+    def _until_off(self, machine: Machine, deadline: datetime) -> str:
+        """Wait for a machine's end; returns how that was, as the middle of a sentence."""
+        begun = self.clock()
+        while True:
+            try:
+                status = self.compute.status(machine)
+            except Refused as refused:
+                return f"could not be watched, {refused}, and ended"
+            if status is None:  # pre-empted, deleted by hand, or by its own time limit
+                return "was deleted"
+            if status == "TERMINATED":
+                return "powered off"
+            if self.clock() > deadline:
+                return "was still running at the deadline"
+            self.sleep(pause(self.clock() - begun, longest=60))
+
+    def _judged(self, name: str, how: str) -> Iterator[str]:
+        """What went wrong with a machine's share of the run."""
+        try:
+            result = read_result(self.models, name)
+        except UserError as error:
+            yield f"{name} has a result that cannot be read, {error}"
+            return
+        if result is None:
+            yield f"{name} {how} without a result"
+            return
+        for account, outcome in result.accounts.items():
+            if outcome.outcome == "failed":
+                yield f"{name} {account} failed, {outcome.reason}"
+
+    def _delete(self, machines: list[Machine], *, wait: bool = True) -> list[str]:
+        """Delete machines, be they there or not; returns what could not be deleted, as texts."""
+        left: list[str] = []
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            operations = list(pool.map(self._begin_to_delete, machines))
+        until = self.clock() + DELETING
+        for machine, operation in zip(machines, operations, strict=True):
+            try:
+                if isinstance(operation, Refused):
+                    raise operation
+                if operation is not None and wait:
+                    self.compute.wait(machine.zone, operation, until)
+            except Refused as refused:
+                left.append(f"{machine.name} is left in {machine.zone}, {refused}")
+        return left
+
+    def _begin_to_delete(self, machine: Machine) -> str | Refused | None:
+        try:
+            return self.compute.delete(machine)
+        except Refused as refused:
+            return refused

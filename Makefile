@@ -16,7 +16,7 @@ setup: .venv/installed  ## make .venv, and find or make the Pulumi CLI
 	@touch $@
 
 demo: setup  ## the whole loop on this machine: collect, train, release, post
-	@$(BIN)/python -m local demo
+	@$(BIN)/python -m demo
 
 test: setup  ## the tests, with coverage
 	@$(PYTEST) -m "not deep and not real" --durations=10

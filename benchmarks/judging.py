@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from local.samples import base, grammar
+from demo.samples import base, grammar
 from pipeline.novelty import NoveltyIndex
 from pipeline.tokens import END, Vocabulary
 from trainer_image.account import SAMPLES

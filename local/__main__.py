@@ -68,7 +68,6 @@ def _parser() -> argparse.ArgumentParser:
     log.add_argument("name", metavar="NAME", help="as `status` shows it")
     commands.add_parser("token", help="print a token with which you may call its services")
     commands.add_parser("down", help="stop it; its state stays")
-    commands.add_parser("demo", help="the whole loop: deploy, collect, train, release, post")
     commands.add_parser("pulumi", help="any Pulumi command, against it", add_help=False)
     return parser
 
@@ -87,10 +86,6 @@ def _do(asked: argparse.Namespace, rest: Sequence[str]) -> int:
         case "log":
             print(_running(home).log(f"{asked.kind}s", asked.name), end="")
             return 0
-        case "demo":
-            from local import demo
-
-            return demo.main(LocalStack.of(home, asked.config_file))
         case _:
             return _with_cloud(asked, LocalStack.of(home, asked.config_file), rest)
 

@@ -14,9 +14,9 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
+from demo.samples import archive
 from local.front.server import Front, Respond
 from local.iam import Policy
-from local.samples import archive
 from local.secrets import Secrets
 from local.storage import StorageServer
 from pipeline import layout, release, slots

@@ -12,7 +12,7 @@ from google.auth.credentials import Credentials
 
 from control_image import compute
 from control_image.retrain import Retrain, RetrainSettings
-from local.samples import grammar
+from demo.samples import grammar
 from pipeline import layout, release, run_lease
 from pipeline.release import Dataset, LivePointer, Loss, Manifest, Memorisation
 from pipeline.runs import Outcome, RunResult, write_result

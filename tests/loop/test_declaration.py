@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from local.samples import archive, grammar
+from demo.samples import archive, grammar
 from tests.loop.deployment import ROOT, Deployment
 
 

@@ -24,7 +24,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
 def start(deployment: Deployment) -> subprocess.Popen[str]:
     places = ["--home", str(deployment.home), "--config-file", str(deployment.file)]
     return subprocess.Popen(
-        [sys.executable, "-m", "local", *places, "demo"],
+        [sys.executable, "-m", "demo", *places],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

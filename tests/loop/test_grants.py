@@ -16,9 +16,9 @@ from typing import Any, cast
 import pytest
 import requests
 
+from demo.samples import archive, base, grammar
 from local.cloud import Cloud
 from local.machine import Machine
-from local.samples import archive, base, grammar
 from pipeline import layout
 from pipeline.runs import read_result
 from tests.local.declaring import INSTANCE, Declarer

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from local.samples import archive, base, grammar
+from demo.samples import archive, base, grammar
 from pipeline import layout
 from pipeline.novelty import NoveltyIndex
 from pipeline.runs import read_result

@@ -16,8 +16,8 @@ import pytest
 import yaml
 from google.cloud import storage
 
+from demo.samples import base, grammar
 from local.machine import Machine
-from local.samples import base, grammar
 from pipeline import layout
 from pipeline.runs import RunResult, read_result
 from pipeline.store import Store

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from local.samples import archive as sample
+from demo.samples import archive as sample
 from pipeline import archive, corpus
 from pipeline.errors import UserError
 from pipeline.tweets import Tweet

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from local.samples import base, grammar
+from demo.samples import base, grammar
 from pipeline import layout, release
 from pipeline.release import Manifest
 from pipeline.runs import Outcome, RunResult, read_result

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from local.samples import grammar
-from local.samples.grammar import VOICES
+from demo.samples import grammar
+from demo.samples.grammar import VOICES
 from pipeline import layout, novelty
 from pipeline.novelty import NoveltyIndex, words
 from trainer_image.convert import convert, read_weights

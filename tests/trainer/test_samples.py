@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from local.samples import archive, base, grammar
-from local.samples.grammar import VOICES
+from demo.samples import archive, base, grammar
+from demo.samples.grammar import VOICES
 from pipeline.archive import read as read_archive
 from pipeline.corpus import corpus
 from pipeline.text import has_link, has_mention, valid

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from local.samples import grammar
+from demo.samples import grammar
 from pipeline.errors import UserError
 from pipeline.tokens import Vocabulary
 from trainer_image import finetune

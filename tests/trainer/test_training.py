@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from local.samples import grammar
-from local.samples.grammar import VOICES
+from demo.samples import grammar
+from demo.samples.grammar import VOICES
 from pipeline import layout, release
 from pipeline.runs import RunAccounts, read_result, write_accounts
 from trainer_image.lease import Lease

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from local.samples import grammar
+from demo.samples import grammar
 from pipeline import layout
 from pipeline.runs import RunResult, read_result
 from trainer_image import gpu

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, trainers
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 
-from local.samples import grammar
+from demo.samples import grammar
 from pipeline.tokens import END, Vocabulary
 
 MERGES = 2048

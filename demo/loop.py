@@ -1,4 +1,4 @@
-"""`python -m local demo`: the whole loop on this machine, shown stage by stage.
+"""The whole loop on this machine, shown stage by stage.
 
 Everything it does, a person could type: it runs `pulumi up`, `bots` and the scheduled jobs, and
 waits for what they set in motion. It may be run again, or stopped and run again.
@@ -21,10 +21,10 @@ from rich.table import Table
 
 from bots.cloud import Cloud
 from bots.status import AccountStatus, gather
+from demo.samples import archive, base, grammar
+from demo.stages import Report, last_message, stage, training_progress
 from local import daemon
-from local.samples import archive, base, grammar
 from local.stack import LocalStack
-from local.stages import Report, last_message, stage, training_progress
 from pipeline import layout, release, slots
 from pipeline.errors import UserError
 from pipeline.runs import RunResult, read_result

@@ -1,4 +1,4 @@
-"""`python -m local.samples.base DIR`: the tiny base model that stands in for GPT-2 124M.
+"""`python -m demo.samples.base DIR`: the tiny base model that stands in for GPT-2 124M.
 
 Like 124M it is in gpt-2-simple's layout and knows words but no voice; 823 thousand parameters,
 made in about a minute on two cores.
@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from local.samples import grammar
+from demo.samples import grammar
 from pipeline.errors import UserError
 
 Progress = Callable[[int, int], None]
@@ -22,7 +22,7 @@ _RECIPE = (Path(__file__).with_name("base_recipe.py"), Path(grammar.__file__))
 
 def build(folder: Path, progress: Progress = lambda _done, _all: None) -> None:
     """Make the model in `folder`, in a process of its own, since it needs TensorFlow."""
-    command = [sys.executable, "-m", "local.samples.base_recipe", str(folder)]
+    command = [sys.executable, "-m", "demo.samples.base_recipe", str(folder)]
     root = Path(__file__).parents[2]
     with (
         tempfile.TemporaryFile("w+") as errors,
@@ -68,7 +68,7 @@ def _recipe_hash() -> str:
 def main() -> None:
     """Build into the folder that the command names, showing how far it is."""
     if len(sys.argv) != 2:
-        sys.exit("usage: python -m local.samples.base DIR")
+        sys.exit("usage: python -m demo.samples.base DIR")
     try:
         build(Path(sys.argv[1]), lambda done, steps: print(f"\rstep {done} of {steps}", end=""))
     except UserError as error:

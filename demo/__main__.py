@@ -1,0 +1,34 @@
+"""`python -m demo`: the whole loop on this machine, shown stage by stage."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from demo import loop
+from local.stack import LocalStack
+from pipeline.errors import UserError
+
+_STACK_FILE = Path("stacks/Pulumi.local.yaml")
+
+
+def main() -> int:
+    """Run the loop; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
+    parser.add_argument(
+        "--home", type=Path, default=Path(".local"), help="the local cloud's folder (.local)"
+    )
+    parser.add_argument(
+        "--config-file", type=Path, default=_STACK_FILE, help=f"the stack file ({_STACK_FILE})"
+    )
+    asked = parser.parse_args()
+    try:
+        return loop.main(LocalStack.of(asked.home, asked.config_file))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

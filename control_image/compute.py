@@ -117,9 +117,7 @@ class Compute:
     def machines(self, prefix: str) -> list[Machine]:
         """The machines of all zones whose names start with `prefix`."""
         request = compute_v1.AggregatedListInstancesRequest(project=self.project)
-        scopes: Any = self._ask(
-            lambda *a, **k: list(self.instances.aggregated_list(*a, **k)), request
-        )
+        scopes = self._ask(self._pages, request)
         return [
             Machine(instance.name, zone.removeprefix("zones/"))
             for zone, scope in scopes
@@ -147,7 +145,8 @@ class Compute:
         if found.error.errors:
             raise Refused(" ".join(f"{e.code} {e.message}".strip() for e in found.error.errors))
 
-    def _pages(self, request: Any, **how: Any) -> Any:
+    def _pages(self, request: Any, **how: Any) -> list[Any]:
+        """All zones with what is in them; the client asks for page after page."""
         return list(self.instances.aggregated_list(request, **how))
 
     def _ask(self, call: Callable[..., _T], request: Any) -> _T:

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/coverage run -m pytest
 
-.PHONY: help setup demo test test-deep check docs bench local lock clean
+.PHONY: help setup demo test test-deep test-real check docs bench bench-images local lock pin-images clean
 
 help:  ## tell what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,13 +23,17 @@ test: setup  ## the tests, with coverage
 	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report
 
 test-deep: setup  ## the long proofs
-	@$(BIN)/pytest -m deep --durations=10
+	@$(BIN)/pytest -m "deep and not real" --durations=10
+
+test-real: setup  ## the proofs with real tools: Docker, a registry, gcsfuse
+	@$(BIN)/pytest -m real --durations=10
 
 check: setup  ## style, types, scripts
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/pyright
 	@$(BIN)/shellcheck stacks/scripts/*.sh tools/*.sh trainer_image/*.sh
+	@$(BIN)/hadolint */Dockerfile
 
 docs: setup  ## write again what is generated: stack file's reference, permissions, inventories
 	@$(BIN)/python -m stacks.reference
@@ -41,6 +45,9 @@ bench: setup  ## measure the program beside its flat twin, and judging: an hour,
 	@$(BIN)/python -m benchmarks.pace
 	@$(BIN)/python -m benchmarks.judging
 
+bench-images: setup  ## size, start and memory of the images: minutes, as root, with Docker
+	@$(BIN)/python -m benchmarks.images
+
 local: setup  ## start the local cloud
 	@$(BIN)/python -m local up
 
@@ -48,10 +55,13 @@ local: setup  ## start the local cloud
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
 lock: setup  ## lock the dependency groups of pyproject.toml again
-	for group in scraper app control deploy dev; do $(LOCK) --group $$group \
+	for group in scraper app control deploy sbom dev; do $(LOCK) --group $$group \
 		--override requirements/override-cpu.in --output-file requirements/$$group.txt; done
 	$(LOCK) --group trainer --override requirements/override-gpu.in \
 		--output-file requirements/trainer.txt
+
+pin-images:  ## raise the images' bases to their newest patch release, and pin their digests
+	@$(PYTHON) tools/pin_images.py
 
 clean:  ## remove what the local cloud and the tests left; keep .venv and .cache
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m local down; fi

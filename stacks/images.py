@@ -45,6 +45,8 @@ class Images(Component):
                 context=".",
                 dockerfile=f"{folder}/Dockerfile",
                 platform="linux/amd64",
+                # BuildKit writes it into the image in place of the time of the build.
+                args={"SOURCE_DATE_EPOCH": "0"},
             ),
             opts=self.child(registry.repository),
         )

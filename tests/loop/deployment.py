@@ -34,7 +34,7 @@ _PROGRAM = [
     "requirements",
     "scraper_image",
     "stacks",
-    "tools/gcsfuse",
+    "tools",
     "trainer_image",
 ]
 Values = dict[str, Any]

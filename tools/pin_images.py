@@ -1,0 +1,93 @@
+"""Raises the base images of all Dockerfiles to their newest patch release, and pins their digests.
+
+`make pin-images`, where Docker Hub can be reached. `python:3.11.15-slim-bookworm` stays Python 3.11
+on Debian bookworm: only the last number is raised. The digest is that of the index of all
+platforms, which `docker build` checks what it pulls against.
+"""
+
+import json
+import re
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+_HUB = "https://registry-1.docker.io"
+_FROM = re.compile(r"^(FROM )(\w+):([\d.]+)\.(\d+)(-[\w-]+)?(?:@sha256:\w+)?", re.MULTILINE)
+_KINDS = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
+
+
+def main() -> None:
+    """Rewrite the Dockerfiles below this folder; the argument is another registry's address."""
+    registry = Registry(sys.argv[1] if len(sys.argv) > 1 else _HUB)
+    for dockerfile in sorted(Path().glob("*/Dockerfile")):
+        text = dockerfile.read_text()
+        try:
+            raised = _FROM.sub(lambda match: match[1] + registry.newest(match), text)
+        except OSError as error:
+            sys.exit(f"{dockerfile}: {registry.address} does not tell its newest base: {error}")
+        dockerfile.write_text(raised)
+        print(f"{dockerfile}: {'unchanged' if raised == text else 'raised'}")
+
+
+class Registry:
+    """A registry of public images, which may want a token that anybody gets."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address.rstrip("/")
+        self._known: dict[str, str] = {}
+
+    def newest(self, found: re.Match[str]) -> str:
+        """The newest patch release of a base and its digest: `name:tag@sha256:…`."""
+        name, series, least, end = found[2], found[3], int(found[4]), found[5] or ""
+        key = f"{name}:{series}{end}"
+        if key not in self._known:
+            pattern = re.compile(rf"{re.escape(series)}\.(\d+){re.escape(end)}")
+            tags = self._tags(name)
+            patches = [int(match[1]) for tag in tags if (match := pattern.fullmatch(tag))]
+            tag = f"{series}.{max([*patches, least])}{end}"
+            digest = self._ask("HEAD", f"library/{name}/manifests/{tag}").headers
+            self._known[key] = f"{name}:{tag}@{digest['Docker-Content-Digest']}"
+        return self._known[key]
+
+    def _tags(self, name: str) -> list[str]:
+        """All tags, page by page."""
+        path, tags = f"library/{name}/tags/list?n=1000", list[str]()
+        while path:
+            with self._ask("GET", path) as answer:
+                tags += json.load(answer)["tags"]
+                link = answer.headers["Link"] or ""
+            following = re.match(r"<(?:https?://[^/]+)?/v2/([^>]+)>", link)
+            path = following[1] if following else ""
+        return tags
+
+    def _ask(self, method: str, path: str) -> Any:
+        headers = {"Accept": ", ".join(_KINDS), **self._authorization(path)}
+        url = f"{self.address}/v2/{path}"
+        request = urllib.request.Request(url, method=method, headers=headers)  # noqa: S310
+        return urllib.request.urlopen(request, timeout=60)  # noqa: S310
+
+    def _authorization(self, path: str) -> dict[str, str]:
+        """What a registry asks for that answers 401 to an anonymous caller."""
+        try:
+            urllib.request.urlopen(f"{self.address}/v2/{path}", timeout=60).close()  # noqa: S310
+        except urllib.error.HTTPError as error:
+            with error:
+                asked = dict(
+                    re.findall(r'(\w+)="([^"]*)"', error.headers["WWW-Authenticate"] or "")
+                )
+            if error.code != 401:
+                raise
+            query = f"service={asked['service']}&scope={asked['scope']}"
+            with urllib.request.urlopen(f"{asked['realm']}?{query}", timeout=60) as answer:  # noqa: S310
+                return {"Authorization": f"Bearer {json.load(answer)['token']}"}
+        return {}
+
+
+if __name__ == "__main__":
+    main()

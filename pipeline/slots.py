@@ -6,6 +6,7 @@ after it, one in the doubled hour comes once, a wildcard follows the clock.
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
@@ -16,6 +17,8 @@ from pipeline import layout
 from pipeline.errors import UserError
 from pipeline.store import Store
 
+_DAY = timedelta(days=1)
+
 
 def latest(schedule: str, time_zone: str, now: datetime) -> datetime:
     """The schedule's newest tick at or before `now`, in UTC; or UserError."""
@@ -25,12 +28,10 @@ def latest(schedule: str, time_zone: str, now: datetime) -> datetime:
         tick = _utc(next(back))
     except (CronSimError, StopIteration, KeyError, ValueError, OSError) as error:
         raise UserError(f"schedule {schedule!r} in {time_zone!r} is none: {error!r}") from None
-    # Within a doubled hour cronsim's way back misses ticks that its way forward has.
-    for later in following(schedule, time_zone, tick):
-        if later > now:
-            break
-        tick = later
-    return tick
+    # Where clocks change, cronsim's way back misses ticks that its way forward has, and the other
+    # way round (where they change by half an hour). Schedules fire forward.
+    fired = takewhile(lambda later: later <= now, following(schedule, time_zone, tick - _DAY))
+    return max(fired, default=tick)
 
 
 def following(schedule: str, time_zone: str, after: datetime) -> Iterator[datetime]:

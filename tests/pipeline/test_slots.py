@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline import slots
@@ -45,6 +45,9 @@ def test_an_execution_in_the_doubled_hour_belongs_to_that_days_slot() -> None:
     zone=st.sampled_from(ZONES),
     day=st.sampled_from(CHANGES),
     seconds=st.integers(-86_400, 2 * 86_400),
+)
+@example(  # in the hours after a clock went back by half an hour
+    schedule="0 */2 * * *", zone="Australia/Lord_Howe", day="2026-04-05", seconds=-24_735
 )
 def test_looking_back_finds_the_tick_that_the_schedule_fired(
     schedule: str, zone: str, day: str, seconds: int

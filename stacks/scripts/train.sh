@@ -35,6 +35,7 @@ case $answer in
 404) ;;
 *)
     echo "cannot see whether run $machine is finished: HTTP $answer of gs://$MODELS_BUCKET" >&2
+    cat /var/trainer/result.json >&2 || true # why, in Google's words
     exit 1
     ;;
 esac

@@ -133,6 +133,8 @@ def test_a_budget_in_another_currency_than_the_billing_accounts_is_refused(
             amount={"specifiedAmount": {"units": "50", **more}},
         )
 
-    with pytest.raises(Refused, match=r"currencyCode: 'USD' is not the billing account's 'EUR': leave it out"):
+    with pytest.raises(
+        Refused, match=r"currencyCode: 'USD' is not the billing account's 'EUR': leave it out"
+    ):
         budget(currencyCode="USD")
     budget()

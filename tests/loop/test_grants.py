@@ -90,14 +90,22 @@ class Loop(Deployment):
         return [execution["reason"], self.client.log("executions", execution["name"])]
 
     def release(self) -> list[str]:
-        """The pointer, written again, brings about a build that points `:live`."""
+        """The pointer, written again, brings about a build that points `:live`.
+
+        Beside it, a build for an account that has no release yet ends well and does nothing.
+        """
         before = self.client.status()
+        newcomer = layout.base_pointer("newcomer")
+        base_pointer = self.cloud.models.read(layout.base_pointer("keeper"))
+        assert base_pointer is not None
+        generation = self.cloud.models.write(newcomer, base_pointer.data, generation=0)
         pointer = self.cloud.models.read(layout.live_pointer("keeper"))
         assert pointer is not None
         self.cloud.models.write(
             layout.live_pointer("keeper"), pointer.data, generation=pointer.generation
         )
         self.wait_for_builds()
+        self.cloud.models.delete(newcomer, generation=generation)
         after = self.client.status()
         known = {build["id"] for build in before["builds"]}
         new = [build for build in after["builds"] if build["id"] not in known]
@@ -107,7 +115,8 @@ class Loop(Deployment):
             text
             for build in new
             for text in (self.client.log("builds", build["id"]),)
-            if build["status"] != "SUCCESS" or "keeper:live is" not in text
+            if build["status"] != "SUCCESS"
+            or not re.search("keeper:live is|newcomer has no release yet", text)
         ]
 
     def train(self) -> list[str]:
@@ -377,10 +386,20 @@ def test_every_grant_of_a_stack_with_everything_on_is_tried(loop: Loop) -> None:
     assert declared == {kind_of(grant, STACK) for grant in here}
 
 
+def brings_a_base_model(grant: Grant) -> bool:
+    """Whether a grant is for what comes from OpenAI's host, which no test has.
+
+    The table of calls names it, and tests/pipeline/test_published.py makes the calls.
+    """
+    return "/objects/base/" in grant["condition"] and grant["role"].endswith("objectCreator")
+
+
 @pytest.mark.deep
 @pytest.mark.parametrize("order", ["as declared", "reversed"])
 def test_without_any_one_grant_the_loop_fails_and_names_it(trained: Loop, order: str) -> None:
     grants = [grant for grant in trained.client.grants() if part_for(grant) in parts(trained)]
+    assert len([grant for grant in grants if brings_a_base_model(grant)]) == 1
+    grants = [grant for grant in grants if not brings_a_base_model(grant)]
     tried = grants if order == "as declared" else grants[::-1]
     assert [wrong for grant in tried if (wrong := without(trained, grant))] == []
     assert [wrong for part in parts(trained).values() for wrong in part()] == []

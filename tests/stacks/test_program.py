@@ -244,7 +244,7 @@ def test_a_poster_reaches_its_own_posts_and_secret_and_no_others(declared: Recor
 
 def test_a_schedule_starts_its_own_job_with_an_oauth_token(declared: Recorder) -> None:
     jobs = {j.inputs["name"]: j for j in declared.of("gcp:cloudrunv2/job:Job")}
-    schedules = [s for s in declared.of("gcp:cloudscheduler/job:Job") if s.name != "retrain"]
+    schedules = declared.of("gcp:cloudscheduler/job:Job")
     assert {s.inputs["name"] for s in schedules} == set(jobs)
     for schedule in schedules:
         target = schedule.inputs["httpTarget"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import requests
+from google.oauth2.credentials import Credentials
 
 from control_image.compute import Compute as Client
 from control_image.compute import Machine
@@ -193,6 +194,9 @@ def test_the_jobs_own_client_inserts_lists_watches_and_deletes_a_machine(
 ) -> None:
     for name, value in cloud.network("job", OPERATOR, {}).items():
         monkeypatch.setenv(name, value)
+    # Google's library reads the metadata server's address once, when it is imported.
+    credentials = Credentials(cloud.front.token(OPERATOR))
+    monkeypatch.setattr("google.auth.default", lambda *_, **__: (credentials, "test-project"))
     client = Client.open("test-project", cloud.clock.now, time.sleep)
     machine = Machine("train-1", "europe-west4-a")
     later = cloud.clock.now() + timedelta(minutes=1)

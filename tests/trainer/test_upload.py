@@ -80,7 +80,13 @@ def test_a_run_that_is_taken_up_again_moves_no_pointer_that_was_moved_meanwhile(
 ):
     """Nor one that stands where there was none when its release was compared."""
     config = Config.from_environment(
-        {"DATA_BUCKET": "d", "MODELS_BUCKET": "m", "SETTINGS": "{}", "MAX_RUN_SECONDS": "60"}
+        {
+            "DATA_BUCKET": "d",
+            "MODELS_BUCKET": "m",
+            "SETTINGS": "{}",
+            "MAX_RUN_SECONDS": "60",
+            "KEEP_RELEASES": "2",
+        }
     )
     trainer = Trainer(config, "first", models, models, tmp_path, lambda: NOON)
     for tag, compared_with in ((SECOND, None), (THIRD, FIRST)):

@@ -33,11 +33,13 @@ class Docker:
     def socket(self) -> Path:
         return self.folder / "docker.sock"
 
-    def start(self, *words: str, log: Any = subprocess.PIPE) -> subprocess.Popen[str]:
+    def start(
+        self, *words: str, log: Any = subprocess.PIPE, settings: str = "config"
+    ) -> subprocess.Popen[str]:
         """Start `docker WORDS`; Debian's client, which fits the daemon."""
         variables = {
             "DOCKER_BUILDKIT": "1",
-            "DOCKER_CONFIG": str(self.folder / "config"),
+            "DOCKER_CONFIG": str(self.folder / settings),
             "DOCKER_HOST": f"unix://{self.socket}",
         }
         return subprocess.Popen(
@@ -48,9 +50,9 @@ class Docker:
             text=True,
         )
 
-    def run(self, *words: str, ok: bool | None = True) -> str:
+    def run(self, *words: str, ok: bool | None = True, settings: str = "config") -> str:
         """The output of `docker WORDS`, which must end well, badly (False) or anyhow (None)."""
-        process = self.start(*words)
+        process = self.start(*words, settings=settings)
         said, _ = process.communicate()
         assert ok is None or (process.returncode == 0) == ok, said
         return said.strip()
@@ -77,9 +79,14 @@ class Docker:
         file.write_text(json.dumps({"auths": {host: {"auth": secret}}}))
 
     def build(self, context: Path, dockerfile: Path, tag: str, *options: str) -> None:
-        """Build an image with BuildKit, as pulumi-docker asks for it."""
+        """Build an image with BuildKit, as pulumi-docker asks for it.
+
+        Each as a client of its own. Of one client's folder BuildKit takes only what has changed
+        since the last build, and with another Dockerfile's ignore rules it once missed files.
+        """
         words = ("build", "--progress=plain", "--network=host", "--tag", tag, *options)
-        self.run(*words, "--file", str(dockerfile), str(context))
+        settings = f"build-{tag.replace('/', '-').replace(':', '-')}"
+        self.run(*words, "--file", str(dockerfile), str(context), settings=settings)
 
 
 @contextlib.contextmanager

@@ -26,7 +26,8 @@ from pipeline import layout
 from pipeline.program import STATUS
 from pipeline.runs import read_result
 from pipeline.tweets import Tweet, to_jsonl
-from tests.real.conftest import base, bases_of
+from tests.real import sbom
+from tests.real.conftest import CACHE, base, bases_of
 from tests.real.declared import Declared, deployed
 from tests.real.docker import Docker
 from tests.stacks.recorder import ROOT
@@ -149,6 +150,14 @@ def machine(declared: Declared, image: str, tmp_path: Path) -> Machine:
     if declared.data.read(segment) is None:
         declared.data.write(segment, to_jsonl(tweets), generation=0)
     return Machine(declared, image, tmp_path)
+
+
+def test_the_trainer_is_made_of_what_its_lock_names(
+    daemon: Docker, image: str, tmp_path: Path
+) -> None:
+    """And of what the base installs packages with; the CUDA packages are tests/images'."""
+    document = sbom.write(daemon, image, "trainer", CACHE, tmp_path)
+    assert sbom.against(document, cpu_lock()) == (set(), set())
 
 
 def test_sigterm_ends_a_training_at_once_and_leaves_no_result(

@@ -19,6 +19,8 @@ import pytest
 from local.client import Method, When
 from tests.loop.deployment import Deployment, Values
 
+pytestmark = pytest.mark.deep
+
 TOPIC = "gcp:pubsub/topic:Topic"
 JOB = "gcp:cloudrunv2/job:Job"
 REGISTRY = "gcp:artifactregistry/repository:Repository"
@@ -96,7 +98,6 @@ def test_what_was_interrupted_or_failed_after_its_effect_the_next_up_completes(
     assert deployment.planned() == set()
 
 
-@pytest.mark.deep
 def test_after_a_kill_the_lock_is_taken_away_and_what_nobody_knows_of_is_made_again(
     deployment: Deployment,
 ) -> None:
@@ -117,7 +118,6 @@ def test_after_a_kill_the_lock_is_taken_away_and_what_nobody_knows_of_is_made_ag
     assert "pending operations" not in deployment.up("--expect-no-changes")
 
 
-@pytest.mark.deep
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_after_a_failure_at_each_resource_in_turn_the_next_up_completes(
     deployment: Deployment, when: When

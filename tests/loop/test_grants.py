@@ -27,6 +27,8 @@ from tests.stacks import granted
 from tests.stacks.granted import Permissions
 from tests.stacks.recorder import declare
 
+pytestmark = pytest.mark.deep
+
 PROJECT, STACK = "local-bots", "local"
 REGISTRY = f"europe-west4-docker.pkg.dev/{PROJECT}/{STACK}-bots"
 # Enough to release a model that passes the gate; its quality is tests/trainer's business.
@@ -394,7 +396,6 @@ def brings_a_base_model(grant: Grant) -> bool:
     return "/objects/base/" in grant["condition"] and grant["role"].endswith("objectCreator")
 
 
-@pytest.mark.deep
 @pytest.mark.parametrize("order", ["as declared", "reversed"])
 def test_without_any_one_grant_the_loop_fails_and_names_it(trained: Loop, order: str) -> None:
     grants = [grant for grant in trained.client.grants() if part_for(grant) in parts(trained)]

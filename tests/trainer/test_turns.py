@@ -20,6 +20,8 @@ from trainer_image.lease import Lease
 
 from .conftest import REAL, Trained, World, processes_of
 
+pytestmark = pytest.mark.deep
+
 LONGEST = 240  # seconds: then a run hangs
 SETTINGS = REAL | {"steps": 10, "save_every": 5, "min_tweets": 20}
 

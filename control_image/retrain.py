@@ -7,7 +7,6 @@ happened. An execution that Cloud Run started again goes on with its own run. Wh
 was killed has left is deleted by the next one.
 """
 
-import signal
 import traceback
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,15 +14,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import product
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 from pydantic import Field, Json, PositiveInt
 
 from control_image.compute import Compute, Machine, Refused, Sleep, pause
-from pipeline import layout, news, run_lease
+from pipeline import interrupt, layout, news, run_lease
 from pipeline.clock import Clock
 from pipeline.environment import Environment
 from pipeline.errors import UserError
+from pipeline.interrupt import Interrupted
 from pipeline.log import log
 from pipeline.release import read_live
 from pipeline.runs import (
@@ -75,35 +75,17 @@ class RetrainSettings(Environment):
         return self.execution.rpartition("-")[2][-5:]
 
 
-class Stopped(BaseException):
-    """Cloud Run ends this execution in a moment, or a person does."""
-
-
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-
 @contextmanager
 def stoppable() -> Generator[None]:
-    """Let a signal raise Stopped in the block, once; from then on, and after it, it is ignored.
+    """Let a signal raise Interrupted in the block, once; from then on, and after it, it is ignored.
 
-    What is done on Stopped, or at the end of all, must itself not be broken off.
+    What is done on Interrupted, or at the end of all, must itself not be broken off.
     """
-    for number in _SIGNALS:
-        signal.signal(number, _stop)
+    interrupt.listen()
     try:
         yield
     finally:
-        _ignore_signals()
-
-
-def _stop(*_: object) -> NoReturn:
-    _ignore_signals()
-    raise Stopped
-
-
-def _ignore_signals() -> None:
-    for number in _SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+        interrupt.ignore()
 
 
 @dataclass(frozen=True)
@@ -219,7 +201,7 @@ class Retrain:
         try:
             with stoppable():
                 self._work(names, deadline, {m.name: m for m in there}, problems)
-        except Stopped:
+        except Interrupted:
             stopped = True
             problems.append("the execution was told to stop")
         except UserError as error:

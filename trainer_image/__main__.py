@@ -5,13 +5,13 @@ import os
 import signal
 import sys
 
-from pipeline import clock
+from pipeline import clock, interrupt
 from pipeline.errors import UserError
 from pipeline.log import log
 from pipeline.runs import read_result
 from pipeline.store import Store
 from pipeline.worker import Worker
-from trainer_image import interrupt, run
+from trainer_image import run
 from trainer_image.config import Config
 
 

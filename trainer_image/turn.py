@@ -15,12 +15,12 @@ import traceback
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
-from pipeline import clock
+from pipeline import clock, interrupt
 from pipeline.errors import UserError
 from pipeline.log import log
 from pipeline.runs import Outcome
 from pipeline.store import Store
-from trainer_image import interrupt, lease, prune
+from trainer_image import lease, prune
 from trainer_image.account import Trainer
 from trainer_image.config import Config
 

@@ -104,10 +104,6 @@ class Client:
         """What `handle` has posted, oldest first."""
         return self._ask("POST", "x/posts", {"handle": handle})
 
-    def x_counts(self) -> Json:
-        """What was read and posted, counted."""
-        return self._ask("GET", "x/counts")
-
     def fail(
         self,
         method: Method,

@@ -39,7 +39,6 @@ def route(cloud: "Cloud") -> Route:
         ("POST", "x/keys"): lambda asked: cloud.x.issue_keys(asked["handle"]),
         ("POST", "x/bearer"): lambda _: {"bearer": cloud.x.bearer()},
         ("POST", "x/posts"): lambda asked: [p.model_dump() for p in cloud.x.posts(asked["handle"])],
-        ("GET", "x/counts"): lambda _: cloud.x.counts(),
         ("POST", "fail"): lambda asked: cloud.providers.faults.add(Fault(**asked)),
         ("GET", "faults"): lambda _: cloud.providers.faults.status(),
         ("POST", "lose"): lambda asked: cloud.providers.lose(asked["urn"]),

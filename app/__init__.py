@@ -1,1 +1,1 @@
-"""The bot's program: writes a tweet with the live model and posts it, once for each slot."""
+"""The bot's program: writes a tweet with the live model and posts it, once per slot."""

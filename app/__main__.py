@@ -1,8 +1,8 @@
 """The app's commands: `post` posts for the current slot, `serve` is an HTTP API, `self-test` tests.
 
-Environment: see Settings and ServeSettings. The model of `post` and `self-test` lies
-in `model/` of the working folder; an image without one is the bare app, which says so and posts
-nothing. `serve` takes its model from the models bucket.
+PostSettings and ServeSettings describe the environment. `post` and `self-test` load the model from
+`model/` in the working folder. An image without that folder is the bare app, which logs so and
+posts nothing. `serve` loads its model from the models bucket.
 """
 
 import sys
@@ -14,8 +14,6 @@ from pathlib import Path
 from pydantic import Field
 
 from app.compose import Composer, NothingFit
-from app.filters import Filters, unsafe_words
-from app.generate import Model
 from app.live import Live
 from app.post import Poster
 from app.send import sender
@@ -23,8 +21,10 @@ from app.serve import Server, run
 from pipeline import clock, layout, novelty, secrets, slots
 from pipeline.environment import Environment
 from pipeline.errors import UserError
+from pipeline.generation import Model
 from pipeline.log import log
 from pipeline.novelty import NoveltyIndex
+from pipeline.objections import Objections, unsafe_words
 from pipeline.slots import Slot
 from pipeline.spend import Ledger
 from pipeline.store import Store
@@ -33,32 +33,32 @@ from pipeline.x import Keys
 MODEL = Path("model")
 
 
-class Settings(Environment):
-    """What the job's environment says; RELEASE comes from the image, the last two from Run."""
+class PostSettings(Environment):
+    """The variables of `post`: RELEASE is set by the image, CLOUD_RUN_EXECUTION by Run."""
 
-    account: str = Field(alias="ACCOUNT", min_length=1)
-    data_bucket: str = Field(alias="DATA_BUCKET", min_length=1)
-    schedule: str = Field(alias="SCHEDULE", min_length=1)
-    time_zone: str = Field(alias="TIME_ZONE", min_length=1)
-    posts_usd_per_month: Decimal = Field(alias="POSTS_USD_PER_MONTH", ge=0)
-    task_timeout: int = Field(alias="TASK_TIMEOUT", gt=0, description="in seconds")
-    x_keys_secret: str = Field(alias="X_KEYS_SECRET", min_length=1)
-    release: str = Field(alias="RELEASE", min_length=1)
+    account: str
+    data_bucket: str
+    schedule: str
+    time_zone: str
+    posts_usd_per_month: Decimal = Field(ge=0)
+    task_timeout: int = Field(gt=0)  # seconds
+    x_keys_secret: str
+    release: str
     execution: str = Field(alias="CLOUD_RUN_EXECUTION", default="by-hand")
 
 
 class ServeSettings(Environment):
-    """What the service's environment says; PORT comes from Run."""
+    """The variables of `serve`: PORT is set by Run."""
 
-    account: str = Field(alias="ACCOUNT", min_length=1)
-    models_bucket: str = Field(alias="MODELS_BUCKET", min_length=1)
-    port: int = Field(alias="PORT", default=8080, ge=0, le=65535)
-    # Run wants all addresses; the local cloud says that its own are enough.
+    account: str
+    models_bucket: str
+    port: int = Field(default=8080, ge=0, le=65535)
+    # Run needs a program that listens on all addresses; the local cloud asks for one of its own.
     address: str = Field(alias="LISTEN", default="")
 
 
 def main() -> int:
-    """Run the command that the arguments name and return the exit status."""
+    """Run the command that the arguments name; returns the exit status."""
     commands = {"post": post, "serve": serve, "self-test": self_test}
     command = commands.get(" ".join(sys.argv[1:]))
     if command is None:
@@ -72,11 +72,11 @@ def main() -> int:
 
 
 def post() -> int:
-    """Write and post one text for the schedule's latest tick, unless that has been done."""
+    """Write and post one text for the schedule's latest tick, unless it has its post."""
     if not MODEL.is_dir():
         log("INFO", f"there is no model in {MODEL.resolve()} yet: nothing is posted")
         return 0
-    settings = Settings.read()
+    settings = PostSettings.read()
     keys = Keys.parse(secrets.latest(settings.x_keys_secret))
     composer = load_composer()
     store = Store.open(settings.data_bucket)
@@ -98,49 +98,49 @@ def post() -> int:
 
 
 def report(slot: str, record: Slot, *, mine: bool, execution: str) -> int:
-    """Say what became of the slot; 1 where this execution left it without a post."""
-    what = {
+    """Log the slot's state; returns 1 if this execution left the slot without a post."""
+    message = {
         "claimed": f"execution {record.execution} has it until {record.expires:%H:%M:%S} UTC",
         "intended": f"execution {record.execution} has it until {record.expires:%H:%M:%S} UTC",
         "refused": f"given back to the next execution: {record.reason}",
         "posted": f"posted{'' if mine else ' already'}: {record.text}",
-        "unknown": f"posted or not, nobody knows, and nobody tries again: {record.reason}",
+        "unknown": f"it is unknown whether X has the post; nothing tries again: {record.reason}",
         "nothing": f"nothing posted: {record.reason}",
     }[record.state]
-    fine = record.state in ("posted", "nothing") or record.execution != execution
+    succeeded = record.state in ("posted", "nothing") or record.execution != execution
     log(
-        "INFO" if fine else "ERROR",
-        f"slot {slot}: {what}",
+        "INFO" if succeeded else "ERROR",
+        f"slot {slot}: {message}",
         slot=slot,
         state=record.state,
         id=record.id,
         in_doubt=record.in_doubt,
         release=record.release,
     )
-    return 0 if fine else 1
+    return 0 if succeeded else 1
 
 
 def serve() -> int:
-    """Answer requests for texts until told to stop."""
+    """Answer requests for texts until a signal stops the program."""
     settings = ServeSettings.read()
     live = Live(settings.account, Store.open(settings.models_bucket), clock.now)
     return run(Server(settings.port, live, settings.address))
 
 
 def self_test() -> int:
-    """Load the model as `post` does and see that it writes something that may be posted."""
+    """Check that the model of `post` can be loaded and writes a text that may be posted."""
     try:
         text = load_composer().compose([])
     except NothingFit as error:
-        raise UserError(f"the model in {MODEL.resolve()} does not do: {error}") from None
+        raise UserError(f"the model in {MODEL.resolve()} is not usable: {error}") from None
     log("INFO", f"the model works; it wrote: {text}")
     return 0
 
 
 def load_composer() -> Composer:
-    """What writes texts with the model in MODEL and sorts them out."""
-    filters = Filters(NoveltyIndex.load(MODEL / novelty.FILE), unsafe_words())
-    return Composer(Model(MODEL).candidates, filters)
+    """A composer with the model in MODEL."""
+    objections = Objections(NoveltyIndex.load(MODEL / novelty.FILE), unsafe_words())
+    return Composer(Model(MODEL).candidates, objections)
 
 
 if __name__ == "__main__":

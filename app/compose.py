@@ -1,41 +1,47 @@
-"""Chooses the one text to post out of what the model writes."""
+"""Chooses the text of a post among the texts that the model writes."""
 
 from collections import Counter
 from collections.abc import Callable, Collection
 from statistics import median
 
-from app.filters import Filters, normalised
-from app.generate import Candidate
+from pipeline.generation import Candidate
+from pipeline.objections import Objections, normalised
 
 _BATCHES = 3
 
 
 class NothingFit(Exception):
-    """No candidate may be posted; the text counts the reasons."""
+    """No candidate may be posted; the message counts the reasons."""
 
 
 class Composer:
-    """Writes texts until some may be posted, then takes the most typical of them.
+    """Draws texts until some may be posted, and takes the most typical of these.
 
-    Most typical: of a likelihood nearest to its batch's median. The likeliest text of a batch is
-    the blandest and the most like the corpus, the unlikeliest the least coherent; what people
-    write lies in between (Meister et al., "Locally Typical Sampling", 2023).
+    The most typical text has the likelihood nearest to its batch's median. The likeliest text of a
+    batch is the blandest and the most like the corpus, and the unlikeliest is the least coherent;
+    people write in between (Meister et al., "Locally Typical Sampling", 2023).
     """
 
     def __init__(
         self,
         candidates: Callable[[], list[Candidate]],
-        filters: Filters,
+        objections: Objections,
         *,
         unfinished: bool = False,
     ) -> None:
-        """Take what gives a batch of candidates, what sorts them out, and whether cut ones do."""
+        """Set up the choice.
+
+        Args:
+            candidates: Draws a batch of texts.
+            objections: Checks each text.
+            unfinished: Whether a text that was cut may be taken.
+        """
         self._candidates = candidates
-        self._filters = filters
+        self._objections = objections
         self._unfinished = unfinished
 
     def compose(self, history: Collection[str]) -> str:
-        """A text unlike all of `history`; raises NothingFit after three batches without one."""
+        """A text that equals none of `history`; raises NothingFit after three batches."""
         posted = {normalised(text) for text in history}
         reasons: Counter[str] = Counter()
         for _ in range(_BATCHES):
@@ -49,11 +55,12 @@ class Composer:
                 else:
                     reasons[objection] += 1
             if fit:
-                return min(fit, key=lambda candidate: abs(candidate.likelihood - centre)).text
+                typical = min(fit, key=lambda candidate: abs(candidate.likelihood - centre))
+                return typical.text.strip()
         counts = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
         raise NothingFit(f"none of {reasons.total()} texts may be posted: {counts}")
 
     def _objection(self, candidate: Candidate, posted: Collection[str]) -> str | None:
         if not candidate.ended and not self._unfinished:
             return "unfinished"
-        return self._filters.objection(candidate.text, posted)
+        return self._objections.first(candidate.text.strip(), posted)

@@ -1,4 +1,4 @@
-"""The live release of an account, taken from the models bucket and taken anew when it changes."""
+"""Keeps an account's live release loaded, and follows the pointer when it moves."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,36 +6,36 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from app.filters import Filters, unsafe_words
-from app.generate import Model
 from pipeline import novelty, release
 from pipeline.clock import Clock
 from pipeline.errors import UserError
+from pipeline.generation import Model
 from pipeline.log import log
 from pipeline.novelty import NoveltyIndex
+from pipeline.objections import Objections, unsafe_words
 from pipeline.store import Store
 
 CHECK_EVERY = timedelta(seconds=10)
-"""The least time between two looks at the pointer."""
+"""Minimum interval between reads of the pointer."""
 
 
 @dataclass(frozen=True)
 class Release:
-    """A release that is loaded: its model, and what keeps a text of it back."""
+    """A loaded release: its model, and the objections to its texts."""
 
     tag: str
     model: Model
-    filters: Filters
+    objections: Objections
 
 
 class NoRelease(Exception):
-    """There is none to write with; the text is a sentence for whoever asks."""
+    """No release is loaded. The message can be shown to the caller."""
 
 
 class Live:
-    """Keeps the live release loaded; one that cannot be loaded leaves the earlier one in use.
+    """Loads the live release. If that fails, the release that was loaded before stays in use.
 
-    Not for several threads at once, but for `tag`.
+    Not thread-safe, except for `tag`.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Live:
         clock: Clock,
         load: "Callable[[Store, str, str], Release] | None" = None,
     ) -> None:
-        """Nothing is loaded yet; `store` is the models bucket."""
+        """Load nothing yet; `store` is the models bucket."""
         self._account = account
         self._store = store
         self._clock = clock
@@ -56,11 +56,11 @@ class Live:
 
     @property
     def tag(self) -> str | None:
-        """The release that is loaded."""
+        """The tag of the loaded release."""
         return self._loaded.tag if self._loaded else None
 
     def current(self) -> Release:
-        """The live release as of the last look at the pointer; raises NoRelease."""
+        """The live release as of the last read of the pointer; raises NoRelease."""
         now = self._clock()
         if self._checked is None or now - self._checked >= CHECK_EVERY:
             self._checked = now
@@ -71,26 +71,26 @@ class Live:
 
     def _follow(self) -> None:
         try:
-            found = release.read_live(self._store, self._account)
-            if found is None:
+            live = release.read_live(self._store, self._account)
+            if live is None:
                 self._reason = f"{self._account} has no release yet: it has to be trained first"
-            elif found[0].release != self.tag:
-                self._loaded = self._load(self._store, self._account, found[0].release)
+            elif live[0].release != self.tag:
+                self._loaded = self._load(self._store, self._account, live[0].release)
                 log("INFO", f"release {self.tag} of {self._account} is loaded", release=self.tag)
         except (UserError, OSError) as error:
             self._reason = f"the live release of {self._account} cannot be loaded now: see the log"
-            kept = f"{self.tag} stays in use" if self.tag else "there is none to use"
-            log("ERROR", f"the live release of {self._account} is not loaded, {kept}: {error}")
+            fallback = f"{self.tag} stays in use" if self.tag else "there is none to use"
+            log("ERROR", f"the live release of {self._account} is not loaded, {fallback}: {error}")
 
 
 def load_release(store: Store, account: str, tag: str) -> Release:
-    """Take a release's model out of the bucket into memory; raises UserError.
+    """Load a release from the bucket into memory; raises UserError.
 
-    Its files are there only while it is loaded: Run's file system is memory.
+    Its files are deleted once it is loaded, since Cloud Run keeps files in memory, too.
     """
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
         release.download_model(store, account, tag, folder)
         return Release(
-            tag, Model(folder), Filters(NoveltyIndex.load(folder / novelty.FILE), unsafe_words())
+            tag, Model(folder), Objections(NoveltyIndex.load(folder / novelty.FILE), unsafe_words())
         )

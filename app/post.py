@@ -1,35 +1,34 @@
-"""Posts one text per slot: at most once always, once unless X's answer is lost for good.
+"""Posts one text per slot: at most once always, and once unless X's response is lost for good.
 
-A slot's record is one object that changes by compare-and-set alone, so that of two executions
-one loses and stops:
+The record of a slot is one object, and it changes by compare-and-set alone. Of two executions that
+write at the same time, one fails and stops.
 
-    claimed ──► intended ──► posted    X has it
-       │           ├───────► unknown   X may have it: nobody posts for this slot again
-       │           └───────► refused   X said no: the next execution goes on with the same text
-       ├───────────────────► refused   the month's money is spent: the next one begins again
-       └───────────────────► nothing   no text was fit to be posted
+    claimed ──► intended ──► posted    X has the post
+       │           ├───────► unknown   X may have the post; nothing posts for this slot again
+       │           └───────► refused   X refused; the next execution continues with the same text
+       ├───────────────────► refused   the month's limit is reached; the next one starts over
+       └───────────────────► nothing   no text may be posted
 
-A claim says until when it is its writer's: longer than the platform lets a task live. After
-that, and not before, another execution may take it over; there are two that need not wait:
-`refused` was given back, and `claimed` was written by the same execution, whose earlier attempt
-died before there was a text. From the intent on the text never changes, whoever goes on: not
-where X refused it, and not where it may have been sent already.
+A claim expires later than the platform lets a task live. Another execution may take it over then
+and not before, with two exceptions. A `refused` slot was given back. A `claimed` slot of the same
+execution was left by an earlier attempt, which died before it had a text. From the intent on the
+text never changes, whichever execution continues: not after a refusal, and not when the text may
+have been sent.
 
-X has no idempotency key. What stands in for one is that it refuses a text that the account has
-just posted. That is a habit and no promise, and the older the post the weaker it is, so as little
-as possible rests on it:
-- Without an answer (a timeout, a 5xx, nonsense after the request went out) the same text is sent
-  twice more, within half a minute. "Duplicate" then means that an earlier one arrived.
-- Still without an answer it is `unknown`, and final. An execution that died between its intent
-  and its result has left the same doubt, but may also never have sent anything; there one
-  takeover sends the text again.
-- Any other refusal (keys, credits, rate, ban) answers for its own request only. It gives the slot
-  back; where an earlier request is in doubt, the record says so.
-- "Duplicate" to a text that was never sent before means that the account has it from elsewhere.
-  To try another could be the second post of the slot, so this counts as posted too.
+X has no idempotency key. It does refuse a text that the account has just posted, but it does not
+promise to, and it does so less reliably the older the post is. So little depends on it:
+- If no usable response comes (a timeout, a 5xx, nonsense), the same text is sent twice more within
+  half a minute. "Duplicate" then means that an earlier request arrived.
+- If none of these gets a response, the slot is `unknown`, which is final. If an execution died
+  between its intent and its result, the text may have been sent or not; one takeover sends it
+  again.
+- Any other refusal (keys, credits, rate, ban) says nothing about earlier requests. The slot is
+  given back; if an earlier request is in doubt, the record says so.
+- "Duplicate" for a text that was never sent means that the account has it from elsewhere. Another
+  text could be the second post of the slot, so the slot counts as posted.
 
-Money is reserved before the intent, and given back after a refusal: a crash in between leaves
-the ledger too high, never too low.
+Money is reserved before the intent and given back after a refusal. A crash in between leaves the
+ledger too high, never too low.
 """
 
 import secrets
@@ -49,16 +48,16 @@ from pipeline.spend import POST_CREATE, Ledger, LimitReached
 from pipeline.store import Changed, Store
 from pipeline.x import XError
 
-# How much longer than the task a claim lives: for clocks that differ and for a slow kill.
+# A claim outlives its task by this much, since clocks differ and a kill takes time.
 _MARGIN = timedelta(minutes=2)
-# Seconds to wait before the text is sent, and sent again where X gave no answer.
+# Seconds to wait before the first request, and before each repetition after a lost response.
 _WAITS = (0.0, 5.0, 20.0)
-_NO_ANSWER = frozenset({"unavailable", "nonsense"})
+_NO_RESPONSE = frozenset({"unavailable", "nonsense"})
 
 
 @dataclass(frozen=True)
 class Poster:
-    """What one attempt of an execution posts with."""
+    """One attempt of an execution."""
 
     account: str
     store: Store
@@ -72,10 +71,10 @@ class Poster:
     nonce: str = field(default_factory=lambda: secrets.token_hex(8))
 
     def post(self, slot: str, release: str, compose: Callable[[Collection[str]], str]) -> Slot:
-        """Bring the slot to its end if it is free, and return its record; see the module.
+        """Post for the slot if it is free, and return its record; see the module.
 
-        `compose` is given the account's history and returns the text, or raises NothingFit. The
-        record is another execution's where that one has the slot or was faster.
+        `compose` takes the account's earlier texts and returns a new one, or raises NothingFit. If
+        another execution has the slot or was faster, the returned record is that execution's.
         """
         found = slots.read(self.store, self.account, slot)
         record, generation = found or (None, 0)
@@ -134,7 +133,7 @@ class _Turn:
         self._move()
 
     def decide(self, release: str, compose: Callable[[Collection[str]], str]) -> None:
-        """Settle on a text and pay for it: intended, or nothing, or refused by the limit."""
+        """Choose a text and reserve its price: intended, nothing, or refused by the limit."""
         chosen: dict[str, str] = {}
         if self.record.text is None:
             try:
@@ -158,12 +157,12 @@ class _Turn:
         self._move(state="intended", **chosen)
 
     def send(self) -> None:
-        """Post the text and record X's answer."""
+        """Post the text and record X's response."""
         assert self.record.text is not None
         history.remember(self._poster.store, self._poster.account, self._slot, self.record.text)
         in_doubt = self.record.in_doubt
         refusal: UserError | None = None
-        silence = ""
+        lost_because = ""
         for wait in _WAITS:
             self._poster.sleep(wait)
             try:
@@ -172,24 +171,24 @@ class _Turn:
                 refusal = error
             except XError as error:
                 if error.kind == "duplicate":
-                    self._move(state="posted", reason=f"its id is not known: {error}")
+                    self._move(state="posted", reason=f"its id is unknown: {error}")
                     return
-                if error.kind not in _NO_ANSWER:
+                if error.kind not in _NO_RESPONSE:
                     refusal = error
                     break
-                in_doubt, refusal, silence = True, None, str(error)
+                in_doubt, refusal, lost_because = True, None, str(error)
             else:
                 self._move(state="posted", id=posted)
                 return
         if refusal is None:
-            self._move(state="unknown", reason=silence, in_doubt=True)
+            self._move(state="unknown", reason=lost_because, in_doubt=True)
             return
         self._move(state="refused", reason=str(refusal), in_doubt=in_doubt)
         if not in_doubt:
             self._poster.ledger.give_back(POST_CREATE)
 
     def _move(self, **changes: Any) -> None:
-        """Write the record with these changes, which nobody else can have made meanwhile."""
+        """Write the record with these changes, in place of the one that this attempt wrote."""
         poster = self._poster
         record = self.record.model_copy(update={**changes, "at": poster.clock()})
         self._generation = slots.write(

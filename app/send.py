@@ -1,4 +1,4 @@
-"""Sends one text to X as the account, and tells whether it went out at all."""
+"""Posts one text to X, and tells a request that never left from one whose response was lost."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,25 +11,25 @@ from pipeline.errors import UserError
 
 
 class Unreached(UserError):
-    """The request never left this machine, so X cannot have posted it."""
+    """The request never left this machine, so X cannot have the post."""
 
 
 def sender(keys: x.Keys) -> Callable[[str], str]:
-    """What posts a text and returns the post's id; raises XError, and Unreached."""
+    """A function that posts a text and returns the post's id; it raises XError and Unreached."""
     client: Any = x.poster(keys)
 
     def send(text: str) -> str:
         try:
-            answer = x.ask(client.create_tweet, text=text, user_auth=True)
+            response = x.ask(client.create_tweet, text=text, user_auth=True)
         except x.XError as error:
             if _never_connected(error.__cause__):
                 raise Unreached(str(error)) from error
             raise
         try:
-            return str(int(answer["data"]["id"]))
+            return str(int(response["data"]["id"]))
         except (KeyError, TypeError, ValueError):
             raise x.XError(
-                "nonsense", "X's answer to a post names no id; see the account"
+                "nonsense", "X's response to a post has no id; look at the account"
             ) from None
 
     return send
@@ -38,5 +38,5 @@ def sender(keys: x.Keys) -> Callable[[str], str]:
 def _never_connected(error: BaseException | None) -> bool:
     if isinstance(error, requests.ConnectTimeout):
         return True
-    told = error.args[0] if isinstance(error, requests.ConnectionError) and error.args else None
-    return isinstance(told, MaxRetryError) and isinstance(told.reason, NewConnectionError)
+    cause = error.args[0] if isinstance(error, requests.ConnectionError) and error.args else None
+    return isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)

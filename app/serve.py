@@ -20,9 +20,9 @@ from urllib.parse import parse_qsl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from app.compose import Composer, NothingFit
-from app.generate import MAX_TOKENS, Sampling
 from app.live import Live, NoRelease, Release
 from pipeline.errors import UserError
+from pipeline.generation import MAX_TOKENS, POSTS, Sampling
 from pipeline.log import log
 
 # A prefix leaves at least as many tokens for what follows.
@@ -56,9 +56,11 @@ class Parameters(BaseModel):
     length: int = Field(
         default=MAX_TOKENS, ge=1, le=MAX_TOKENS, description=f"a whole number, 1 to {MAX_TOKENS}"
     )
-    temperature: float = Field(default=0.8, ge=0.1, le=2, description="a number, 0.1 to 2")
+    temperature: float = Field(
+        default=POSTS.temperature, ge=0.1, le=2, description="a number, 0.1 to 2"
+    )
     top_k: int = Field(
-        default=40, ge=0, le=1000, description="a whole number, 0 (all tokens) to 1000"
+        default=POSTS.top_k, ge=0, le=1000, description="a whole number, 0 (all tokens) to 1000"
     )
     top_p: float = Field(default=0, ge=0, le=1, description="a number, 0 (all tokens) to 1")
 
@@ -115,7 +117,7 @@ def compose(live: Release, asked: Parameters) -> str:
     if tokens > MOST_PREFIX:
         what = Parameters.model_fields["prefix"].description
         raise Refused(400, f"prefix: {_shown(asked.prefix)} has {tokens} tokens and is not {what}")
-    objection = live.filters.objection(asked.prefix, ())
+    objection = live.objections.first(asked.prefix, ())
     # What is a copy as far as it goes may become a text of its own.
     if objection not in (None, "empty", "copy of the corpus"):
         raise Refused(
@@ -123,7 +125,7 @@ def compose(live: Release, asked: Parameters) -> str:
         )
     composer = Composer(
         partial(live.model.candidates, asked.sampling),
-        live.filters,
+        live.objections,
         unfinished=asked.length < MAX_TOKENS,
     )
     try:

@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         return made
 
     status = command("status", _status, "show tweets, releases, posts, spending and next ticks")
-    status.add_argument("--json", action="store_true", help="for programs, and with every post")
+    status.add_argument("--json", action="store_true", help="for programs, and with more posts")
 
     imports = command("import", _import, "add the tweets of an archive that X made")
     imports.add_argument("account", metavar="ACCOUNT")

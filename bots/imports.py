@@ -20,15 +20,19 @@ class Imported:
 
 
 def import_archive(store: Store, account: str, handle: str, file: Path) -> Imported:
-    """Keep the archive's tweets as one segment named after the archive; twice adds nothing."""
+    """Keep the archive's tweets as one segment named after the archive; twice adds nothing.
+
+    A segment is never written again, even if a newer program reads more out of the same archive.
+    """
     tweets = archive.read(file, handle)
     if not tweets:
         raise UserError(f"{file}: the archive has no tweets of @{handle}, only retweets or none")
     held = {tweet.id for tweet in corpus.read(store, account)}
+    new = sum(tweet.id not in held for tweet in tweets)
     with file.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    name = f"{layout.segments(account)}archive-{digest[:32]}.jsonl"
-    # A segment is never written again, not even where archives are read otherwise by now.
-    with suppress(Changed):
-        store.write(name, to_jsonl(tweets), generation=0)
-    return Imported(tweets=len(tweets), new=sum(tweet.id not in held for tweet in tweets))
+    if not store.names(layout.archive_segments(account, digest)):
+        with suppress(Changed):  # the same archive is being imported elsewhere
+            name = layout.archive_segment(account, digest, new)
+            store.write(name, to_jsonl(tweets), generation=0)
+    return Imported(tweets=len(tweets), new=new)

@@ -1,4 +1,4 @@
-"""Prints what the operator asked for as tables."""
+"""Prints tables for the operator."""
 
 from collections.abc import Iterable
 
@@ -12,27 +12,28 @@ _NEWEST_POSTS = 5
 
 
 def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    """One table; nothing in its cells is taken for markup, and no terminal is too narrow for it.
+    """Print a table that fits any terminal; text in its cells is never read as markup.
 
-    What a row is about stands whole in its first cell, to be copied; other cells may break.
+    The first cell of a row names its subject and is never broken, so it can be copied. Other cells
+    may break.
     """
     first, *others = columns
-    made = Table(
+    printed = Table(
         Column(first, no_wrap=True),
         *(Column(other, overflow="fold") for other in others),
         title=title,
         title_justify="left",
     )
     for row in rows:
-        made.add_row(*map(Text, row))
-    Console().print(made)
+        printed.add_row(*map(Text, row))
+    Console().print(printed)
 
 
-def status(found: Status) -> None:
-    """The accounts, their newest posts, the slots without a post, the next ticks."""
-    accounts = found["accounts"]
+def status(stack: Status) -> None:
+    """Print the accounts, their newest posts, the slots without a post, and the next ticks."""
+    accounts = stack["accounts"]
     table(
-        f"stack {found['stack']}",
+        f"stack {stack['stack']}",
         ("account", "tweets", "live release", "loss", "releases", "posts", "reads", "this month"),
         (_summary(name, account) for name, account in accounts.items()),
     )
@@ -45,19 +46,19 @@ def status(found: Status) -> None:
             for post in account["posts"][: -_NEWEST_POSTS - 1 : -1]
         ),
     )
-    without = [
+    without_post = [
         (name, slot["slot"], slot["state"], slot["reason"])
         for name, account in accounts.items()
         for slot in account["without_post"][: -_NEWEST_POSTS - 1 : -1]
     ]
-    if without:
-        table("slots without a certain post", ("account", "slot", "state", "reason"), without)
+    if without_post:
+        table("slots without a certain post", ("account", "slot", "state", "reason"), without_post)
     apis = [(name, account["api"]) for name, account in accounts.items() if account["api"]]
     if apis:
         table("where texts can be asked for", ("account", "at"), apis)
-    table("next ticks", ("job", "at"), ((tick["job"], tick["at"]) for tick in found["next"]))
-    if found["resources"] is not None:
-        Console().print(f"{found['resources']} resources")
+    table("next ticks", ("job", "at"), ((tick["job"], tick["at"]) for tick in stack["next"]))
+    if stack["resources"] is not None:
+        Console().print(f"{stack['resources']} resources")
 
 
 def _summary(name: str, account: AccountStatus) -> tuple[str, ...]:
@@ -67,8 +68,8 @@ def _summary(name: str, account: AccountStatus) -> tuple[str, ...]:
         str(account["tweets"]),
         live["tag"] if live else "none yet",
         f"{live['loss']:.3f}" if live else "",
-        str(len(account["releases"])),
-        str(len(account["posts"])),
+        str(account["releases_total"]),
+        str(account["posts_bought"]),
         str(account["reads"]),
         f"${account['reads_usd']} reads, ${account['posts_usd']} posts",
     )

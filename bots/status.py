@@ -1,4 +1,8 @@
-"""What there is and what happened: the figures of every account, and the stack's next ticks."""
+"""The figures of every account, and the stack's next ticks.
+
+However old an account is, gathering reads a bounded number of objects: counts come from names,
+ledgers and the timeline's index, and only the newest releases and slots are read themselves.
+"""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,9 +17,12 @@ from pipeline.slots import Slot
 from pipeline.spend import Ledger
 from stacks import config, naming
 
+NEWEST_RELEASES = 5
+NEWEST_SLOTS = 20
+
 
 class ReleaseStatus(TypedDict):
-    """`loss`: on the held-out set, in nats a token, as int8."""
+    """`loss` is the int8 model's on the held-out set, in nats a token."""
 
     tag: str
     loss: float
@@ -23,7 +30,7 @@ class ReleaseStatus(TypedDict):
 
 
 class PostStatus(TypedDict):
-    """`id` is null where X's answer was lost but X has the post."""
+    """`id` is null if X has the post but its response was lost."""
 
     slot: str
     text: str
@@ -32,7 +39,7 @@ class PostStatus(TypedDict):
 
 
 class OpenSlot(TypedDict):
-    """A slot without a post, or without a certain one."""
+    """A slot that has no post, or of which it is unknown whether it has one."""
 
     slot: str
     state: str
@@ -40,15 +47,19 @@ class OpenSlot(TypedDict):
 
 
 class AccountStatus(TypedDict):
-    """`reads` and `posts_bought` are all that were ever paid for, the dollars this month's.
+    """An account's figures. Lists have the oldest first.
 
-    `api` is where texts can be asked for: an address of the local cloud, the name of the Run
-    service at Google; null where the account has none.
+    `tweets` and `newest_id` are those of `pipeline.corpus.Collected`. `releases` are the newest and
+    the live one; `releases_total` counts all. `posts` and `without_post` are of the newest slots.
+    `reads` and `posts_bought` count all that was ever paid for; the dollars are this month's. `api`
+    is where texts can be asked for: an address in the local cloud, the name of the Run service at
+    Google, and null if the account has no API.
     """
 
     tweets: int
     newest_id: str | None
     releases: list[ReleaseStatus]
+    releases_total: int
     posts: list[PostStatus]
     without_post: list[OpenSlot]
     reads: int
@@ -59,14 +70,14 @@ class AccountStatus(TypedDict):
 
 
 class Tick(TypedDict):
-    """`at` is RFC 3339."""
+    """`at` is in RFC 3339."""
 
     job: str
     at: str
 
 
 class Status(TypedDict):
-    """`resources` is null where only the engine knows it."""
+    """`resources` is null where only the engine knows the number."""
 
     stack: str
     accounts: dict[str, AccountStatus]
@@ -75,7 +86,7 @@ class Status(TypedDict):
 
 
 def gather(cloud: Cloud) -> Status:
-    """Read it all; nothing is changed."""
+    """Read the figures of the stack; changes nothing."""
     return {
         "stack": cloud.stack.name,
         "accounts": {
@@ -88,18 +99,16 @@ def gather(cloud: Cloud) -> Status:
 
 
 def _account(cloud: Cloud, name: str, account: config.Account) -> AccountStatus:
-    ids = {int(tweet.id) for tweet in corpus.read(cloud.data, name)}
-    live = live_tag(cloud.models, name)
-    records = _records(cloud, name)
+    collected = corpus.collected(cloud.data, name)
+    tags = release.tags(cloud.models, name)
+    records = _newest_records(cloud, name)
     reads = Ledger(cloud.data, layout.reads(name), account.reads_usd_per_month, cloud.now).spent()
     posts = Ledger(cloud.data, layout.spent(name), account.posts_usd_per_month, cloud.now).spent()
     return {
-        "tweets": len(ids),
-        "newest_id": str(max(ids)) if ids else None,
-        "releases": [
-            {"tag": m.tag, "loss": m.loss.held_out_int8, "live": m.tag == live}
-            for m in release.list_releases(cloud.models, name)
-        ],
+        "tweets": collected.tweets,
+        "newest_id": collected.newest_id,
+        "releases": _releases(cloud, name, tags),
+        "releases_total": len(tags),
         "posts": [
             {"slot": slot, "text": record.text or "", "id": record.id, "release": record.release}
             for slot, record in records
@@ -118,13 +127,31 @@ def _account(cloud: Cloud, name: str, account: config.Account) -> AccountStatus:
     }
 
 
+def _releases(cloud: Cloud, account: str, tags: list[str]) -> list[ReleaseStatus]:
+    """The newest releases, and the live one, which may be older."""
+    live = live_tag(cloud.models, account)
+    manifests = (
+        release.read_manifest(cloud.models, account, tag)
+        for tag in tags
+        if tag == live or tag in tags[-NEWEST_RELEASES:]
+    )
+    return [
+        {
+            "tag": manifest.tag,
+            "loss": manifest.loss.held_out_int8,
+            "live": manifest.tag == live,
+        }
+        for manifest in manifests
+    ]
+
+
 def _api(stack: config.Stack, account: str) -> str:
     service = naming.service(stack.name, account)
     return f"{stack.emulator}/run/{service}/" if stack.emulator else f"service {service}"
 
 
-def _records(cloud: Cloud, account: str) -> list[tuple[str, Slot]]:
-    names = slots.names(cloud.data, account)
+def _newest_records(cloud: Cloud, account: str) -> list[tuple[str, Slot]]:
+    names = slots.names(cloud.data, account)[-NEWEST_SLOTS:]
     # Fewer at once than the connections that the client keeps.
     with ThreadPoolExecutor(8) as pool:
         found = pool.map(partial(slots.read, cloud.data, account), names)

@@ -30,19 +30,19 @@ from pipeline.store import Store
 class WatchSettings(Environment):
     """What the watcher's environment says."""
 
-    data_bucket: str = Field(alias="DATA_BUCKET", min_length=1)
-    models_bucket: str = Field(alias="MODELS_BUCKET", min_length=1)
-    repository: str = Field(alias="REPOSITORY", min_length=1)
-    topic: str = Field(alias="TOPIC", min_length=1)
+    data_bucket: str
+    models_bucket: str
+    repository: str
+    topic: str
 
 
 class BuildSettings(Environment):
     """What the environment of a build's step says."""
 
     pointer: str = Field(alias="OBJECT", description="the object that changed")
-    models_bucket: str = Field(alias="MODELS_BUCKET", min_length=1)
-    repository: str = Field(alias="REPOSITORY", min_length=1)
-    workspace: Path = Field(alias="WORKSPACE", description="a folder that steps share")
+    models_bucket: str
+    repository: str
+    workspace: Path = Field(description="a folder that steps share")
 
 
 def main() -> int:

@@ -1,6 +1,5 @@
 """Machines on Compute Engine: inserted from a template, watched, listed and deleted."""
 
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
 from google.cloud import compute_v1  # pyright: ignore[reportMissingTypeStubs]
 
 from pipeline.clock import Clock
+from pipeline.environment import variable
 from pipeline.errors import UserError
 
 Sleep = Callable[[float], None]
@@ -64,7 +64,7 @@ class Compute:
     def open(cls, project: str, clock: Clock, sleep: Sleep) -> Self:
         """Compute Engine as whoever this program runs as."""
         # Where Google's own tools look for another address of the API.
-        address = os.environ.get("CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE", "").rstrip("/")
+        address = variable("CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE").rstrip("/")
         options = ClientOptions(api_endpoint=address or None)
         try:
             instances = compute_v1.InstancesClient(client_options=options)

@@ -8,13 +8,13 @@ access token as a bearer token, without Docker's exchange of tokens before it
 """
 
 import hashlib
-import os
 from dataclasses import dataclass
 from typing import Any
 
 import requests
 
 from pipeline import google
+from pipeline.environment import variable
 from pipeline.google import GoogleError
 
 _ADDRESS = "REGISTRY_ENDPOINT_OVERRIDE"
@@ -80,7 +80,7 @@ class Registry:
 
     def _ask(self, method: str, image: str, tag: str, **request: Any) -> requests.Response:
         host, _, path = self._url.partition("/")
-        base = os.environ.get(_ADDRESS, f"https://{host}").rstrip("/")
+        base = variable(_ADDRESS, f"https://{host}").rstrip("/")
         url = f"{base}/v2/{path}/{image}/manifests/{tag}"
         return google.send(self._session, method, url, f"{method} {image}:{tag}", host, **request)
 

@@ -57,17 +57,17 @@ class RetrainSettings(Environment):
     `seconds` is how long a run may take, with the search for machines.
     """
 
-    data_bucket: str = Field(alias="DATA_BUCKET", min_length=1)
-    models_bucket: str = Field(alias="MODELS_BUCKET", min_length=1)
-    settings: Json[Settings] = Field(alias="SETTINGS")
-    project: str = Field(alias="PROJECT", min_length=1)
-    runs: str = Field(alias="RUNS", min_length=1)
-    zones: Json[Annotated[list[str], Field(min_length=1)]] = Field(alias="ZONES")
-    templates: Json[Annotated[list[str], Field(min_length=1)]] = Field(alias="TEMPLATES")
-    workers: PositiveInt = Field(alias="WORKERS")
-    seconds: PositiveInt = Field(alias="SECONDS")
+    data_bucket: str
+    models_bucket: str
+    settings: Json[Settings]
+    project: str
+    runs: str
+    zones: Json[Annotated[list[str], Field(min_length=1)]]
+    templates: Json[Annotated[list[str], Field(min_length=1)]]
+    workers: PositiveInt
+    seconds: PositiveInt
     # Source: https://cloud.google.com/run/docs/container-contract#jobs-env-vars
-    execution: str = Field(alias="CLOUD_RUN_EXECUTION", min_length=1)
+    execution: str = Field(alias="CLOUD_RUN_EXECUTION")
 
     @property
     def suffix(self) -> str:

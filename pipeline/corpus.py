@@ -6,8 +6,9 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-from pipeline import layout
+from pipeline import index, layout
 from pipeline.store import Store
 from pipeline.tweets import Tweet, from_jsonl
 
@@ -75,6 +76,31 @@ def digest(tweets: Iterable[Tweet]) -> str:
     for tweet in tweets:
         sha.update(json.dumps([tweet.id, tweet.text]).encode() + b"\n")
     return sha.hexdigest()
+
+
+@dataclass(frozen=True)
+class Collected:
+    """How much was collected of an account.
+
+    Attributes:
+        tweets: The number of tweets. A tweet counts twice if the timeline brought it after an
+            archive did, which only reading all of them could tell.
+        newest_id: The timeline's newest tweet; None where nothing came from a timeline.
+    """
+
+    tweets: int
+    newest_id: str | None
+
+
+def collected(store: Store, account: str) -> Collected:
+    """How much was collected of an account, from the timeline's index and archives' names."""
+    found = index.read(store, account)
+    timeline = found[0] if found else None
+    archives = store.names(layout.archive_segments(account))
+    return Collected(
+        tweets=(timeline.count if timeline else 0) + sum(map(layout.new_in_archive, archives)),
+        newest_id=timeline and timeline.newest_id,
+    )
 
 
 def read(store: Store, account: str) -> list[Tweet]:

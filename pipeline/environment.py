@@ -1,6 +1,12 @@
-"""What a program takes from its process's environment, where the stack declares it."""
+"""Reads the process's environment. No other module of a program does.
+
+A program declares the variables that the stack sets for it as a subclass of `Environment`. A
+variable that only adjusts a client, such as CLOCK in the local cloud, is read by `variable`.
+Values appear in errors, so no variable may hold a secret: it holds the secret's name.
+"""
 
 import os
+from collections.abc import Mapping
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -9,19 +15,37 @@ from pipeline.errors import UserError
 
 
 class Environment(BaseModel):
-    """A program's variables; a subclass has a field for each, with its name as the alias."""
+    """A program's variables: a field for each, named like it in lower case unless it has an alias.
 
-    model_config = ConfigDict(frozen=True)
+    A variable that is empty counts as unset.
+    """
+
+    model_config = ConfigDict(frozen=True, alias_generator=str.upper)
 
     @classmethod
-    def read(cls) -> Self:
+    def read(cls, variables: Mapping[str, str] = os.environ) -> Self:
         """Read this process's environment.
 
         Raises:
-            UserError: A variable is missing or makes no sense; the text names it.
+            UserError: A variable is missing or wrong; the message has its name and value.
         """
+        given = {name: value for name, value in variables.items() if value}
         try:
-            return cls.model_validate(dict(os.environ))
+            return cls.model_validate(given)
         except ValidationError as error:
             what = error.errors()[0]
-            raise UserError(f"environment variable {what['loc'][0]}: {what['msg']}") from None
+            name, *inner = map(str, what["loc"])
+        if name not in given:
+            raise UserError(f"environment variable {name} is not set; the stack declares it")
+        where = f"{'.'.join(inner)}: " if inner else ""
+        raise UserError(f"environment variable {name} is {given[name]!r}: {where}{what['msg']}")
+
+
+def variable(name: str, default: str = "") -> str:
+    """One optional variable; `default` where it is unset or empty."""
+    return os.environ.get(name) or default
+
+
+def inherited(**variables: str) -> dict[str, str]:
+    """The environment for a child process: this process's own, with `variables` on top."""
+    return {**os.environ, **variables}

@@ -3,7 +3,6 @@
 For the few calls that come with no client library among the programs' packages.
 """
 
-import os
 from typing import Any, cast
 
 import google.auth
@@ -13,6 +12,7 @@ from google.auth.transport.requests import AuthorizedSession
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
+from pipeline.environment import variable
 from pipeline.errors import UserError
 
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -57,7 +57,7 @@ def ask(
     """
     # Where Google's own tools look for another address of an API.
     override = f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{api.upper()}"
-    base = os.environ.get(override, f"https://{api}.googleapis.com").rstrip("/")
+    base = variable(override, f"https://{api}.googleapis.com").rstrip("/")
     return send(session, method, f"{base}/v1/{call}", call, api, json=body)
 
 

@@ -53,6 +53,21 @@ def segments(account: str) -> str:
     return f"{tweets(account)}segments/"
 
 
+def archive_segments(account: str, digest: str = "") -> str:
+    """The prefix of the segments of all archives, or of the one archive with that SHA-256."""
+    return f"{segments(account)}archive-{digest[:32]}"
+
+
+def archive_segment(account: str, digest: str, new: int) -> str:
+    """The segment of an archive; `new` counts those of its tweets that no other segment had."""
+    return f"{archive_segments(account, digest)}-{new}.jsonl"
+
+
+def new_in_archive(segment: str) -> int:
+    """The `new` that the name of an archive's segment tells."""
+    return int(segment.removesuffix(".jsonl").rpartition("-")[2])
+
+
 def index(account: str) -> str:
     """The cursor and the user id of the timeline."""
     return f"{tweets(account)}index.json"

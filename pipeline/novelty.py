@@ -1,4 +1,4 @@
-"""Which texts copy a training tweet, told from hashes alone, so that no tweet leaves the bucket."""
+"""Finds copies of training tweets by hashes alone, so that no tweet leaves the bucket."""
 
 import re
 from array import array
@@ -14,43 +14,46 @@ RUN = 8
 
 
 def words(text: str) -> list[str]:
-    """The words of `text` in lower case, without punctuation: "The north-west, it's" has three."""
+    """The words of `text` in lower case, without punctuation; "The north-west, it's" has three."""
     return re.findall(r"\w+(?:['-]\w+)*", text.casefold().replace("\u2019", "'"))
 
 
 def _shingles(text: str) -> Iterator[int]:
-    """64-bit hashes of every RUN words in a row; of the whole text if it has fewer words."""
-    found = words(text) or [text.strip()]  # a tweet of emoji alone has no words
-    for start in range(max(1, len(found) - RUN + 1)):
-        run = " ".join(found[start : start + RUN])
+    """64-bit hashes of every RUN words in a row, or of the whole text if it has fewer words."""
+    parts = words(text) or [text.strip()]  # a tweet of emoji alone has no words
+    for start in range(max(1, len(parts) - RUN + 1)):
+        run = " ".join(parts[start : start + RUN])
         yield int.from_bytes(blake2b(run.encode(), digest_size=8).digest(), "little")
 
 
 class NoveltyIndex:
-    """The sorted hashes of all training tweets; its file is them as little-endian 64-bit words."""
+    """The sorted hashes of all training tweets; its file holds them as little-endian 64-bit words.
+
+    The file of a release's model has the name FILE.
+    """
 
     def __init__(self, hashes: "array[int]") -> None:
         self._hashes = hashes
 
     @classmethod
     def build(cls, texts: Iterable[str]) -> "NoveltyIndex":
-        """The index of these training tweets."""
+        """Build the index of these training tweets."""
         return cls(array("Q", sorted({h for text in texts for h in _shingles(text)})))
 
     @classmethod
     def load(cls, path: Path) -> "NoveltyIndex":
-        """Raise UserError if `path` is no such file."""
+        """Load an index; raises UserError if `path` is not one."""
         try:
             return cls(array("Q", path.read_bytes()))
         except (OSError, ValueError) as error:
-            raise UserError(f"{path} is no index of training tweets: {error}") from error
+            raise UserError(f"{path} is not an index of training tweets: {error}") from error
 
     def save(self, path: Path) -> None:
         """Write the index to `path`."""
         path.write_bytes(self._hashes.tobytes())
 
     def copies(self, text: str) -> bool:
-        """Whether `text` shares RUN words in a row with a training tweet or equals a short one."""
+        """Whether `text` shares RUN words in a row with a training tweet, or equals a short one."""
         return any(self._has(h) for h in _shingles(text))
 
     def _has(self, shingle: int) -> bool:

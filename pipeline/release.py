@@ -147,11 +147,15 @@ def mark(store: Store, account: str, tag: str, pruned: datetime | None) -> None:
     store.write(name, json.dumps(document, indent=1).encode(), generation=found.generation)
 
 
-def list_releases(store: Store, account: str) -> list[Manifest]:
-    """The account's complete releases, the oldest first."""
+def tags(store: Store, account: str) -> list[str]:
+    """The tags of the account's complete releases, the oldest first; reads names alone."""
     names = store.names(layout.releases(account))
-    tags = sorted(name.split("/")[-2] for name in names if name.endswith("/manifest.json"))
-    return [read_manifest(store, account, tag) for tag in tags]
+    return sorted(name.split("/")[-2] for name in names if name.endswith("/manifest.json"))
+
+
+def list_releases(store: Store, account: str) -> list[Manifest]:
+    """The account's complete releases, the oldest first; reads every manifest."""
+    return [read_manifest(store, account, tag) for tag in tags(store, account)]
 
 
 def read_live(store: Store, account: str) -> tuple[LivePointer, int] | None:

@@ -1,4 +1,4 @@
-"""How a model is trained: taken from the stack file, handed to the trainer unchanged."""
+"""How a model is trained. The stack file's settings reach the trainer unchanged."""
 
 from typing import Annotated
 

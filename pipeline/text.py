@@ -1,4 +1,4 @@
-"""X's rules for the text of a post: its weighted length, and what X would make a link of."""
+"""X's rules for the text of a post: weighted length, validity, links and mentions."""
 
 import importlib.resources
 import re
@@ -8,9 +8,9 @@ from types import ModuleType
 from typing import Any, cast
 
 LIMIT = 280
-"""The most that a post may weigh."""
+"""The largest weighted length of a post."""
 
-# A user name, where X sees one: twitter-text's validMentionOrList.
+# A user name where X sees a mention: twitter-text's validMentionOrList.
 # Source: github.com/twitter/twitter-text, js/src/regexp/validMentionOrList.js
 _MENTION = re.compile(
     r"(?:^|[^A-Za-z0-9_!#$%&*@\uff20]|(?:^|[^A-Za-z0-9_+~.-])(?:rt|RT|rT|Rt):?)"
@@ -19,7 +19,10 @@ _MENTION = re.compile(
 
 
 def _twitter_text() -> ModuleType:
-    """The parser, which asks pkg_resources for one file of its own; setuptools has dropped that."""
+    """Import the parser, with a stand-in for pkg_resources, which setuptools has dropped.
+
+    The parser reads one file of its own through pkg_resources.
+    """
 
     def resource_string(module: str, name: str) -> bytes:
         return importlib.resources.files(module.rpartition(".")[0]).joinpath(name).read_bytes()
@@ -44,20 +47,23 @@ _extract_urls = cast("Callable[[str], list[str]]", _parser.extract_urls)
 
 
 def weighted_length(text: str) -> int:
-    """The length that X counts: links 23, emoji and most scripts beyond Latin 2 a character."""
+    """The length as X counts it: a link is 23; emoji and most non-Latin characters are 2 each."""
     return _parse_tweet(text).weightedLength
 
 
 def valid(text: str) -> bool:
-    """Whether X takes the text: not empty, at most LIMIT, none of the characters it refuses."""
+    """Whether X accepts the text: not empty, at most LIMIT, no character that X refuses."""
     return _parse_tweet(text).valid
 
 
 def has_link(text: str) -> bool:
-    """Whether X would make a link, which costs more, of any of it; `example.com` is enough."""
+    """Whether X would turn a part of the text into a link; `example.com` is enough.
+
+    A post with a link costs more.
+    """
     return bool(_extract_urls(text))
 
 
 def has_mention(text: str) -> bool:
-    """Whether X would tell anybody that the post names them."""
+    """Whether X would notify a user that the post mentions them."""
     return _MENTION.search(text) is not None

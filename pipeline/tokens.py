@@ -1,4 +1,4 @@
-"""A GPT-2 vocabulary without TensorFlow: text to token ids and back."""
+"""A GPT-2 vocabulary, without TensorFlow: encodes text to token ids and decodes them."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,17 +11,21 @@ from tokenizers.pre_tokenizers import ByteLevel
 from pipeline.errors import UserError
 
 END = "<|endoftext|>"
+CONTEXT = 1024
+"""The tokens that GPT-2 sees at once, in every size of the model."""
 
 
 class Vocabulary:
-    """The byte-level BPE of `encoder.json` and `vocab.bpe`; ids are those of gpt-2-simple.
+    """The byte-level BPE of `encoder.json` and `vocab.bpe`, with the ids of gpt-2-simple.
 
-    `end` is the id that stands before, between and after tweets. It is looked up, since only
-    OpenAI's own vocabulary has it at 50256. `size` is the number of tokens.
+    Attributes:
+        end: The id of the end token, which stands before, between and after tweets. Only OpenAI's
+            own vocabulary has it at 50256.
+        size: The number of tokens.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Raise UserError where `folder` holds no such vocabulary."""
+        """Load the vocabulary; raises UserError if `folder` does not hold one."""
         try:
             vocabulary, merges = BPE.read_file(
                 str(folder / "encoder.json"), str(folder / "vocab.bpe")
@@ -38,15 +42,19 @@ class Vocabulary:
         self.size: int = self._tokenizer.get_vocab_size()
 
     def encode(self, text: str) -> list[int]:
-        """The ids of `text`; an end token spelt out in it is ordinary text."""
+        """The ids of `text`; an end token that is spelt out in it is encoded as ordinary text."""
         return self._tokenizer.encode(text).ids
 
+    def between_ends(self, text: str) -> list[int]:
+        """The ids of `text` between two end tokens, cut where the context is full."""
+        return [self.end, *self.encode(text)[: CONTEXT - 2], self.end]
+
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of `ids` without end tokens; bytes that are not UTF-8 become U+FFFD."""
+        """The text of `ids`, without end tokens; bytes that are not UTF-8 become U+FFFD."""
         return self._tokenizer.decode([i for i in ids if i != self.end])
 
     def token(self, id: int) -> str:  # noqa: A002
-        """The spelling of one id, as CTranslate2 takes it."""
+        """The token of an id as CTranslate2 spells it."""
         token = self._tokenizer.id_to_token(id)
         if token is None:
             raise ValueError(f"no token has the id {id}")

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, cast
 from urllib.parse import urlsplit, urlunsplit
@@ -14,6 +13,7 @@ from requests.adapters import HTTPAdapter
 
 from pipeline import clock
 from pipeline.clock import Clock
+from pipeline.environment import variable
 from pipeline.errors import UserError
 
 Kind = Literal[
@@ -94,7 +94,7 @@ class _Wire(HTTPAdapter):
     def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> Any:
         if options.get("timeout") is None:
             options["timeout"] = _TIMEOUT
-        elsewhere = os.environ.get("X_API_URL")
+        elsewhere = variable("X_API_URL")
         if elsewhere:
             there = urlsplit(elsewhere)
             asked = urlsplit(request.url or "")

@@ -2,12 +2,13 @@
 
 import contextlib
 import json
-import os
-import re
 import sys
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
+
+from pydantic import Field
 
 from pipeline import clock, events, layout, secrets, x
+from pipeline.environment import Environment
 from pipeline.errors import UserError
 from pipeline.log import log
 from pipeline.spend import Ledger, LimitReached
@@ -16,18 +17,34 @@ from scraper_image.collect import Collector
 from scraper_image.timeline import Timeline
 
 
+class Settings(Environment):
+    """What the job's environment says."""
+
+    account: str
+    # A user name, without @.
+    handle: str = Field(pattern=r"^[A-Za-z0-9_]{1,15}$")
+    data_bucket: str
+    x_bearer_secret: str
+    reads_usd_per_month: Decimal = Field(ge=0)
+
+
 def main() -> int:
     """Run once; the exit status is 0 if all that X has is collected."""
-    account = os.environ.get("ACCOUNT", "scraper")
     try:
-        _collect(_given("ACCOUNT"))
+        settings = Settings.read()
+    except UserError as error:
+        log("ERROR", str(error))
+        return 1
+    account = settings.account
+    try:
+        _collect(settings)
     except LimitReached as error:
         log(
             "ERROR",
             f"{account}: {error}",
             event=events.SPEND_LIMIT,
             account=account,
-            bucket=os.environ["DATA_BUCKET"],
+            bucket=settings.data_bucket,
         )
         return 1
     except UserError as error:
@@ -36,21 +53,15 @@ def main() -> int:
     return 0
 
 
-def _collect(account: str) -> None:
-    handle = _given("HANDLE")
-    if not re.fullmatch(r"[A-Za-z0-9_]{1,15}", handle):
-        raise UserError(
-            f"HANDLE is {handle!r}, which no user of X can have; "
-            "write the name alone, without @ and address"
-        )
+def _collect(settings: Settings) -> None:
+    account, handle = settings.account, settings.handle
     bearer = x.required(
-        secrets.latest(_given("X_BEARER_SECRET")),
+        secrets.latest(settings.x_bearer_secret),
         "X bearer token",
         "bots credentials --bearer",
     )
-    limit = _money("READS_USD_PER_MONTH")
-    store = Store.open(_given("DATA_BUCKET"))
-    ledger = Ledger(store, layout.reads(account), limit, clock.now)
+    store = Store.open(settings.data_bucket)
+    ledger = Ledger(store, layout.reads(account), settings.reads_usd_per_month, clock.now)
     before = ledger.spent().total
     timeline = Timeline(x.client(bearer))
     index = Collector(store, account, handle, timeline, ledger).collect()
@@ -73,24 +84,6 @@ def _note_success(store: Store, account: str) -> None:
     data = json.dumps({"at": clock.now().isoformat()}).encode()
     with contextlib.suppress(Changed):  # by an execution that has just ended well, too
         store.write(layout.collected(account), data, generation=found.generation if found else 0)
-
-
-def _given(name: str) -> str:
-    value = os.environ.get(name, "")
-    if not value:
-        raise UserError(f"{name} is not in the environment; the stack declares it for the job")
-    return value
-
-
-def _money(name: str) -> Decimal:
-    value = _given(name)
-    try:
-        money = Decimal(value)
-    except InvalidOperation:
-        money = Decimal("NaN")
-    if not money.is_finite() or money < 0:
-        raise UserError(f"{name} is {value!r}; write US dollars, as in 5.00")
-    return money
 
 
 if __name__ == "__main__":

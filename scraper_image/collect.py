@@ -5,12 +5,10 @@ each segment before it buys it, so a run that was cut short is repeated for noth
 stopped. The cursor moves once, after the last page: until then every run asks the same questions.
 """
 
-from typing import Annotated
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
+from pipeline import index as timeline_index
 from pipeline import layout
 from pipeline.errors import UserError
+from pipeline.index import Index
 from pipeline.spend import POST_READ, USER_READ, Ledger
 from pipeline.store import Changed, Store
 from pipeline.tweets import Tweet, from_jsonl, to_jsonl
@@ -18,19 +16,6 @@ from pipeline.x import XError
 from scraper_image.timeline import LARGEST, SMALLEST, Page, Timeline
 
 _MOST_EMPTY_PAGES = 100
-
-Id = Annotated[str, Field(pattern=r"^[0-9]+$")]
-
-
-class Index(BaseModel):
-    """Whose timeline this is and how far it was read: the cursor."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    user_id: Id
-    handle: str
-    newest_id: Id | None = None
-    count: int = 0
 
 
 class Collector:
@@ -66,30 +51,25 @@ class Collector:
         return moved
 
     def _index(self) -> tuple[Index, int]:
-        name = layout.index(self._account)
-        found = self._store.read(name)
+        found = timeline_index.read(self._store, self._account)
         if found is None:
             index = Index(user_id=self._look_up(), handle=self._handle)
             try:
                 return index, self._write_index(index, generation=0)
             except Changed:
                 return self._index()
-        try:
-            index = Index.model_validate_json(found.data)
-        except ValidationError:
-            raise UserError(f"{name}: no cursor; restore the object's last version") from None
+        index, generation = found
         if index.handle.lower() != self._handle.lower():
             raise UserError(
                 f"account {self._account} holds the tweets of @{index.handle}, but its handle is "
                 f"now @{self._handle}; give @{self._handle} an account of its own, or, if the same "
                 f"person changed their name, set `handle` in "
-                f"gs://{self._store.bucket_name}/{name}"
+                f"gs://{self._store.bucket_name}/{layout.index(self._account)}"
             )
-        return index, found.generation
+        return index, generation
 
     def _write_index(self, index: Index, generation: int) -> int:
-        name = layout.index(self._account)
-        return self._store.write(name, index.model_dump_json().encode(), generation=generation)
+        return timeline_index.write(self._store, self._account, index, generation=generation)
 
     def _look_up(self) -> str:
         self._ledger.reserve(USER_READ, count=0)

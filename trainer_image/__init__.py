@@ -1,1 +1,1 @@
-"""One program: trains a model for each account and makes it live if it is good enough."""
+"""The trainer: trains a model for each account and makes it live if it passes the gate."""

@@ -1,7 +1,6 @@
-"""`python -m trainer_image train MACHINE`: trains the accounts of one of a run's machines, once."""
+"""`python -m trainer_image train MACHINE`: trains one machine's share of a run's accounts, once."""
 
 import argparse
-import os
 import signal
 import sys
 
@@ -16,12 +15,12 @@ from trainer_image.config import Config
 
 
 def main() -> int:
-    """The exit status: 0, 1 if an account failed or all was refused, 143 if it was interrupted."""
+    """Train; returns 0, 1 if an account failed or the run was refused, 143 if interrupted."""
     interrupt.listen()
     arguments = _arguments()
     try:
         worker = Worker.parse(arguments.machine)
-        config = Config.from_environment(os.environ)
+        config = Config.read()
         models = Store.open(config.models_bucket)
         result = read_result(models, worker.machine)
         if result:
@@ -45,7 +44,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m trainer_image", description=__doc__)
     parser.add_argument("verb", choices=["train"])
-    parser.add_argument("machine", help="RUN, or RUN-<number>of<workers> where machines share it")
+    parser.add_argument("machine", help="RUN, or RUN-<number>of<workers> if machines share it")
     return parser.parse_args()
 
 

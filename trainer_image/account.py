@@ -1,4 +1,4 @@
-"""Trains one account, from its tweets to a live release; to be read from top to bottom."""
+"""Trains one account, from its tweets to a live release. Reads from top to bottom."""
 
 import hashlib
 import json
@@ -19,21 +19,28 @@ from pipeline.store import Changed, Store
 from pipeline.tweets import Tweet
 from trainer_image import base_model, child, gate, gpu
 from trainer_image.config import Config
-from trainer_image.evaluate import Model, copying, valid
+from trainer_image.evaluate import copying, load, sample, valid
 from trainer_image.job import RELEASE, Job
 from trainer_image.lease import Lease
 
 SAMPLES = 200
-# A trained model that is trained on at the full rate loses at first what it knew: measured on the
-# sample tweets, held-out loss 1.39 went up to 1.43 and ended at 1.40; at a quarter, at 1.35.
+# Further training at the full rate first undoes some of the earlier training. Measured on the
+# sample tweets: held-out loss rose from 1.39 to 1.43 and ended at 1.40; at a quarter of the rate it
+# ended at 1.35.
 WARM_RATE = 0.25
 LOG_EVERY = 1.0  # seconds
+# The number of releases among which a resumed run looks for its own. Runs happen one at a time, so
+# others have released the account since only if this run was interrupted for long.
+_NEWEST = 5
 
 Live = tuple[LivePointer, int]
 
 
 class Trainer:
-    """Trains accounts of one run; `scratch` is a folder on the local disk."""
+    """Trains accounts of one run.
+
+    `data` and `models` are the buckets, `scratch` is a folder on the local disk.
+    """
 
     def __init__(
         self, config: Config, run: str, data: Store, models: Store, scratch: Path, clock: Clock
@@ -42,32 +49,32 @@ class Trainer:
         self.data, self.models = data, models
 
     def train(self, account: str, lease: Lease) -> Outcome:
-        """Raises UserError if the account cannot be trained; nothing of it is released then."""
+        """Train an account; raises UserError if it cannot be trained, and nothing is released."""
         settings = self.config.settings
         live = release.read_live(self.models, account)
-        if made := self._made_before(account):
-            return self._go_live(made, live)
+        if own := self._own_release(account):
+            return self._go_live(own, live)
 
-        found = news.look(self.data, self.models, account, live and live[0], settings)
-        if found.refusal:
-            return found.refusal
-        return self._go_live(self._make(account, found.tweets, found.before, lease), live)
+        state = news.look(self.data, self.models, account, live and live[0], settings)
+        if state.refusal:
+            return state.refusal
+        return self._go_live(self._make_release(account, state.tweets, state.before, lease), live)
 
-    def _make(
+    def _make_release(
         self, account: str, tweets: list[Tweet], before: Manifest | None, lease: Lease
     ) -> Manifest:
-        """Train, judge and store a release; `before` is the live one."""
+        """Train, judge and store a release; `before` is the live one's manifest."""
         settings = self.config.settings
         held_out = [tweet for tweet in tweets if corpus.held_out(tweet.id)]
         train = [tweet for tweet in tweets if not corpus.held_out(tweet.id)]
 
-        # Training, from the live release where that has the same base
+        # Training starts from the live release, unless that has another base model.
         warm = before if before and before.base_model == settings.base_model else None
         folder = self.scratch / account
         folder.mkdir()
         curve: list[tuple[int, float]] = []
         with gpu.alone(self.scratch, meanwhile=lease.renew):
-            answer = child.finetune(
+            result = child.finetune(
                 Job(
                     settings=_gentler(settings) if warm else settings,
                     start=self._start(warm),
@@ -82,15 +89,16 @@ class Trainer:
                 ),
             )
 
-        # The gate, on the model as it would be served
+        # The gate judges the model as it would be served.
         log("INFO", "judging", account=account)
-        made = folder / RELEASE
-        model = Model(made / "model", settings.seed)
+        files = folder / RELEASE
+        model = load(files / "model", settings.seed)
         texts = [tweet.text for tweet in held_out]
         training = NoveltyIndex.build(tweet.text for tweet in train)
-        samples = model.sample(SAMPLES)
-        loss = model.nats(texts) / model.tokens(texts)
-        live_loss = before and self._nats_of(before, texts) / model.tokens(texts)
+        samples = sample(model, SAMPLES)
+        tokens = model.scored_tokens(texts)
+        loss = model.nats(texts) / tokens
+        live_loss = before and self._nats_of(before, texts) / tokens
         memorised = Memorisation(
             samples=copying([sample.text for sample in samples], training),
             held_out=copying(texts, training),
@@ -102,9 +110,9 @@ class Trainer:
             or gate.unusable(usable)
         )
 
-        # The release
-        training.save(made / "model" / novelty.FILE)
-        _write_dataset(made / release.DATASET, train, held_out)
+        # The release is complete once its manifest is uploaded.
+        training.save(files / "model" / novelty.FILE)
+        _write_dataset(files / release.DATASET, train, held_out)
         digest = corpus.digest(tweets)
         created = self.clock()
         manifest = Manifest(
@@ -118,27 +126,32 @@ class Trainer:
             compared_with=before and before.tag,
             settings=settings,
             loss=Loss(
-                held_out_float=answer.held_out_float,
+                held_out_float=result.held_out_float,
                 held_out_int8=loss,
                 live_int8=live_loss,
                 train_curve=curve,
-                held_out_curve=answer.held_out_curve,
+                held_out_curve=result.held_out_curve,
             ),
             memorisation=memorised,
             valid=usable,
-            step=answer.step,
-            files=_digests(made),
+            step=result.step,
+            files=_digests(files),
             gate="refused" if reason else "passed",
             reason=reason or "",
         )
         lease.renew()
-        self._upload(manifest, made)
+        self._upload(manifest, files)
         return manifest
 
-    def _made_before(self, account: str) -> Manifest | None:
-        """The release of this very run, if it was interrupted after it."""
-        releases = release.list_releases(self.models, account)
-        return next((made for made in releases if made.run == self.run), None)
+    def _own_release(self, account: str) -> Manifest | None:
+        """The release that this run made before it was interrupted, if it made one.
+
+        Reads only the newest releases. If several other runs have released the account since, this
+        run trains it again.
+        """
+        newest = release.tags(self.models, account)[-_NEWEST:]
+        manifests = (release.read_manifest(self.models, account, tag) for tag in reversed(newest))
+        return next((manifest for manifest in manifests if manifest.run == self.run), None)
 
     def _start(self, warm: Manifest | None) -> Path:
         if warm:
@@ -148,16 +161,16 @@ class Trainer:
             self.models, name, config.base_models / name, self.run, self.clock
         )
 
-    def _mounted(self, made: Manifest) -> Path:
-        return self.config.models_mount / layout.release(made.account, made.tag)
+    def _mounted(self, manifest: Manifest) -> Path:
+        return self.config.models_mount / layout.release(manifest.account, manifest.tag)
 
     def _nats_of(self, before: Manifest, texts: list[str]) -> float:
-        return Model(self._mounted(before) / "model").nats(texts)
+        return load(self._mounted(before) / "model").nats(texts)
 
     def _progress(
         self, account: str, lease: Lease, curve: list[tuple[int, float]]
     ) -> Callable[[int, float], None]:
-        """What is to be done at each step, given the step and its training loss."""
+        """The callback for each step and its training loss; it adds to `curve`."""
         settings = self.config.settings
         logged = -math.inf
 
@@ -178,7 +191,7 @@ class Trainer:
         return on_step
 
     def _upload(self, manifest: Manifest, folder: Path) -> None:
-        """Every file, then the manifest: until it is there, there is no release."""
+        """Upload every file and then the manifest, which completes the release."""
         for number, name in enumerate(manifest.files, start=1):
             log(
                 "INFO",
@@ -195,32 +208,34 @@ class Trainer:
             generation=0,
         )
 
-    def _go_live(self, made: Manifest, live: Live | None) -> Outcome:
-        """Move the live pointer, unless it is no longer at the release of the gate's comparison."""
-        if live and live[0].release == made.tag:
-            return Outcome(outcome="live", release=made.tag)
-        if made.gate == "refused":
-            return Outcome(outcome="refused", release=made.tag, reason=made.reason)
+    def _go_live(self, manifest: Manifest, live: Live | None) -> Outcome:
+        """Make a release live, unless another one is live than the gate compared it with."""
+        tag = manifest.tag
+        if live and live[0].release == tag:
+            return Outcome(outcome="live", release=tag)
+        if manifest.gate == "refused":
+            return Outcome(outcome="refused", release=tag, reason=manifest.reason)
         overtaken = Outcome(
-            outcome="passed", release=made.tag, reason="another release went live meanwhile"
+            outcome="passed", release=tag, reason="another release went live meanwhile"
         )
-        if (live[0].release if live else None) != made.compared_with:
+        if (live[0].release if live else None) != manifest.compared_with:
             return overtaken
         try:
             release.move_live(
                 self.models,
-                made.account,
-                made.tag,
+                manifest.account,
+                tag,
                 by=f"run {self.run}",
                 expected_generation=live[1] if live else 0,
                 at=self.clock(),
             )
         except Changed:
             return overtaken
-        return Outcome(outcome="live", release=made.tag)
+        return Outcome(outcome="live", release=tag)
 
 
 def _gentler(settings: Settings) -> Settings:
+    """The settings to go on from a trained model."""
     rate = settings.learning_rate * WARM_RATE
     return settings.model_copy(update={"learning_rate": rate})
 
@@ -231,7 +246,7 @@ def _write_dataset(path: Path, train: list[Tweet], held_out: list[Tweet]) -> Non
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    """The SHA-256 of each file below `folder`, by its name there."""
+    """The SHA-256 of each file below `folder`, by its path from there."""
     digests: dict[str, str] = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Where a training starts from: a base model in gpt-2-simple's layout, known to be whole."""
+"""Finds, brings and checks base models: the models in gpt-2-simple's layout to start from."""
 
 import json
 import time
@@ -16,13 +16,13 @@ from pipeline.tokens import Vocabulary
 from trainer_image import lease
 from trainer_image.convert import read_weights
 
-_LOOK_AGAIN = 5.0  # seconds
+_POLL = 5.0  # seconds
 
 
 def find(name: str, ahead: Path, mount: Path) -> Path | None:
-    """The model's folder: as the machine fetched it ahead, else in the mounted bucket, else None.
+    """The model's folder: the one that the machine fetched ahead, or the mounted bucket's, or None.
 
-    A folder of the bucket to which another machine still uploads counts as none.
+    A folder that lacks a file does not count: another machine may still be uploading it.
     """
     for folder in (ahead / name, mount / layout.base_model(name)):
         if all((folder / file).is_file() for file in layout.BASE_MODEL_FILES):
@@ -38,9 +38,10 @@ def bring(
     clock: Clock,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Path:
-    """`folder`, with a model that OpenAI publishes; of many machines one downloads it, for all.
+    """Put a model that OpenAI publishes into `folder`, and return `folder`.
 
-    Raises UserError if there is no such model, or if it cannot be had.
+    Of several machines one downloads the model and keeps it in the bucket; the others take it from
+    there. Raises UserError if there is no such model, or if it cannot be downloaded.
     """
     published.check_name(name)
     while not published.kept(models, name):
@@ -54,13 +55,13 @@ def bring(
                 return folder
         except lease.Busy as error:
             log("INFO", f"base model {name}: {error}")
-            sleep(_LOOK_AGAIN)
+            sleep(_POLL)
     published.restore(models, name, folder)
     return folder
 
 
 def check(folder: Path) -> None:
-    """Raise UserError unless every file is there, whole, and fits the others."""
+    """Raise UserError unless every file is there, undamaged, and consistent with the others."""
     tf: Any = import_module("tensorflow")
     try:
         shape = json.loads((folder / "hparams.json").read_text())

@@ -1,6 +1,5 @@
-"""Runs the process that trains one account, and follows it."""
+"""Runs the process that trains one account, and follows its progress."""
 
-import os
 import re
 import subprocess
 import sys
@@ -9,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
+from pipeline.environment import inherited
 from pipeline.errors import UserError
-from trainer_image.job import ANSWER, JOB, Answer, Job
+from trainer_image.job import JOB, RESULT, Job, Result
 
 # gpt-2-simple prints "[30 | 4.21] loss=2.13 avg=2.40" after each step.
 _STEP = re.compile(r"\[(\d+) \| .*\] loss=(\S+) ")
@@ -25,10 +25,18 @@ OnStep = Callable[[int, float], None]
 OnScore = Callable[[int, int], None]
 
 
-def finetune(job: Job, folder: Path, on_step: OnStep, on_score: OnScore) -> Answer:
-    """Train in `folder`, calling back with (step, loss) and then (checkpoints scored, of all).
+def finetune(job: Job, folder: Path, on_step: OnStep, on_score: OnScore) -> Result:
+    """Train in `folder`.
 
-    Raises UserError with the reason if it fails. Whatever ends this function ends the process.
+    Args:
+        job: The training.
+        folder: Where the process works; the release is in it afterwards.
+        on_step: Called with each step and its training loss.
+        on_score: Called with the number of checkpoints that are scored, and the number of all.
+
+    Raises:
+        UserError: Training failed; the message is the reason. Whatever ends this function ends the
+            process.
     """
     (folder / JOB).write_text(job.model_dump_json())
     command = [sys.executable, "-m", "trainer_image.finetune", str(folder.resolve())]
@@ -37,7 +45,7 @@ def finetune(job: Job, folder: Path, on_step: OnStep, on_score: OnScore) -> Answ
         subprocess.Popen(
             command,
             cwd=Path(__file__).parents[1],
-            env=os.environ | {"PYTHONUNBUFFERED": "1", "TF_CPP_MIN_LOG_LEVEL": "2"},
+            env=inherited(PYTHONUNBUFFERED="1", TF_CPP_MIN_LOG_LEVEL="2"),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -57,7 +65,7 @@ def finetune(job: Job, folder: Path, on_step: OnStep, on_score: OnScore) -> Answ
             raise
         if process.wait() != 0:
             raise UserError(_reason(process.returncode, errors))
-    return Answer.model_validate_json((folder / ANSWER).read_text())
+    return Result.model_validate_json((folder / RESULT).read_text())
 
 
 def _reason(status: int, errors: IO[str]) -> str:

@@ -1,25 +1,26 @@
-"""What the machine tells the trainer, by environment."""
+"""The trainer's environment, as the training machine sets it."""
 
-from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Json, PositiveInt, ValidationError
+from pydantic import Json, PositiveInt
 
-from pipeline.errors import UserError
+from pipeline.environment import Environment
 from pipeline.settings import Settings
 
 
-class Config(BaseModel):
-    """The environment.
+class Config(Environment):
+    """The trainer's variables.
 
-    `models_mount` has what the trainer reads of the models bucket, read-only; `base_models` the
-    base model as the machine fetched it ahead, and room for it. `max_run_seconds` is the time after
-    which the machine is stopped from outside, `keep_releases` how many releases of an account
-    pruning leaves whole beside those in use.
+    Attributes:
+        models_mount: Where `base/` and `releases/` of the models bucket are mounted, read-only.
+        base_models: Where the machine puts the base model that it fetched ahead. A base model that
+            the trainer downloads goes there, too.
+        require_gpu: Whether an account fails where TensorFlow sees no GPU.
+        max_run_seconds: After this time the machine is stopped from outside.
+        keep_releases: How many of the newest releases that passed the gate keep their weights,
+            besides those in use.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     data_bucket: str
     models_bucket: str
@@ -34,21 +35,3 @@ class Config(BaseModel):
     def longest(self) -> timedelta:
         """The longest that the machine runs."""
         return timedelta(seconds=self.max_run_seconds)
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> "Config":
-        """Raise UserError for the first variable that is missing or wrong."""
-        given = {
-            name: environment[name.upper()]
-            for name in cls.model_fields
-            if environment.get(name.upper())
-        }
-        try:
-            return cls.model_validate(given)
-        except ValidationError as error:
-            what = error.errors()[0]
-            name, *key = map(str, what["loc"])
-            value = environment.get(name.upper(), "unset")
-            raise UserError(
-                f"environment variable {'.'.join([name.upper(), *key])} ({value}): {what['msg']}"
-            ) from error

@@ -1,6 +1,6 @@
-"""A gpt-2-simple checkpoint to CTranslate2, which serves it without TensorFlow.
+"""Converts a gpt-2-simple checkpoint to CTranslate2, which serves it without TensorFlow.
 
-CTranslate2's own converter reads OpenNMT's and Hugging Face's models only.
+CTranslate2's own converters read only OpenNMT's and Hugging Face's models.
 """
 
 import json
@@ -17,9 +17,9 @@ VOCABULARY_FILES = ("encoder.json", "vocab.bpe")
 
 
 def read_weights(checkpoint: Path) -> dict[str, Any]:
-    """The tensors of a checkpoint (its prefix, such as `run/model-30`) by their names.
+    """The tensors of a checkpoint by name; `checkpoint` is its prefix, such as `run/model-30`.
 
-    TensorFlow checks each against its checksum as it is read, and raises its OpError.
+    TensorFlow compares each tensor with its checksum and raises an OpError if they differ.
     """
     tf: Any = import_module("tensorflow")
     reader = tf.train.load_checkpoint(str(checkpoint))
@@ -27,9 +27,13 @@ def read_weights(checkpoint: Path) -> dict[str, Any]:
 
 
 def convert(weights: dict[str, Any], layout: Path, out: Path, quantization: str) -> None:
-    """Write the model to `out`, afresh; `layout` is a folder with its vocabulary and hparams.
+    """Write the model to the folder `out`, in place of whatever is there.
 
-    `quantization` is CTranslate2's name for it: "float32" or "int8".
+    Args:
+        weights: The tensors, as `read_weights` returns them.
+        layout: A folder with the model's vocabulary and hparams.
+        out: The folder to write.
+        quantization: CTranslate2's name for it, "float32" or "int8".
     """
     specs: Any = import_module("ctranslate2.specs.transformer_spec")
     common: Any = import_module("ctranslate2.specs.common_spec")
@@ -51,13 +55,13 @@ def convert(weights: dict[str, Any], layout: Path, out: Path, quantization: str)
 
 
 def _fill(decoder: Any, weights: dict[str, Any]) -> None:
-    """Put GPT-2's tensors where CTranslate2 keeps them."""
+    """Put GPT-2's tensors into CTranslate2's specification."""
 
     def norm(target: Any, name: str) -> None:
         target.gamma, target.beta = weights[f"{name}/g"], weights[f"{name}/b"]
 
     def linear(target: Any, name: str) -> None:
-        # gpt-2-simple multiplies by [1, in, out], CTranslate2 by [out, in]
+        # gpt-2-simple keeps weights as [1, in, out], CTranslate2 as [out, in].
         target.weight = np.ascontiguousarray(weights[f"{name}/w"][0].T)
         target.bias = weights[f"{name}/b"]
 

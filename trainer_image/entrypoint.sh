@@ -1,10 +1,11 @@
 #!/bin/sh
-# Mounts what the trainer reads of the models bucket, then becomes the trainer.
+# Mounts the two prefixes of the models bucket that the trainer reads, then becomes the trainer.
 set -eu
 trap 'exit 143' TERM # process 1 has no default action for a signal
 export MODELS_MOUNT="${MODELS_MOUNT:-/mnt/models}"
-# A prefix each: gcsfuse looks every parent up as an object, and for a name that no grant covers
-# Cloud Storage answers 403. The bucket has no hierarchical namespace; gcsfuse need not ask.
+# Each prefix has a mount of its own: gcsfuse looks up every parent folder as an object, and Cloud
+# Storage answers 403 for a name that no grant covers. The bucket has no hierarchical namespace, so
+# gcsfuse need not ask for one.
 for prefix in base releases; do
     mkdir -p "$MODELS_MOUNT/$prefix"
     gcsfuse --implicit-dirs --enable-hns=false --only-dir "$prefix" -o ro \

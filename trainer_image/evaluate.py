@@ -1,88 +1,40 @@
-"""A converted model as the app runs it: its loss on texts, and what it writes."""
+"""What the gate measures of a model's texts: how many could be posted, and how many are copies."""
 
-import math
 import os
 import re
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from importlib import import_module
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline import text
+from pipeline.generation import Candidate, Model, Sampling
 from pipeline.novelty import NoveltyIndex
-from pipeline.tokens import END, Vocabulary
+from pipeline.tokens import Vocabulary
 
-_CONTEXT = 1024
-_LONGEST = 280  # tokens, as in the app
-_TOP_K, _TEMPERATURE = 40, 0.8
-# A step costs the same for one text as for twenty, so that many at once are cheap; each that is
-# still being written holds 74 kB a token at 124M.
+# A step costs about the same for one text as for twenty, so a large batch is cheap. Each text that
+# is still being written holds 74 kB a token at 124M.
 _AT_ONCE = 100
-_LOOK_EVERY = 8  # tokens
+_CHECK_EVERY = 8  # tokens
 
 
-@dataclass(frozen=True)
-class Sample:
-    """What a model wrote; not `ended` if it had to be stopped."""
-
-    text: str
-    ended: bool
+def load(folder: Path, seed: int | None = None) -> Model:
+    """Load a model on all processors but one, which feeds the GPU: another account trains there."""
+    return Model(folder, threads=max(1, (os.cpu_count() or 1) - 1), seed=seed)
 
 
-class Model:
-    """A CTranslate2 folder with its vocabulary, on all processors but one.
+def sample(model: Model, count: int) -> list[Candidate]:
+    """Draw `count` texts as the app does, without the app's objections.
 
-    That one hands the GPU its work: another account trains meanwhile.
+    A text that has become too long for a post is stopped; `valid` and `copying` do not depend on
+    what would have followed.
     """
-
-    def __init__(self, folder: Path, seed: int = 1) -> None:
-        ctranslate2: Any = import_module("ctranslate2")
-        ctranslate2.set_random_seed(seed)  # acts on generators that are made after it
-        self.vocabulary = Vocabulary(folder)
-        self._generator = ctranslate2.Generator(
-            str(folder), device="cpu", intra_threads=max(1, (os.cpu_count() or 1) - 1)
-        )
-
-    def nats(self, texts: Iterable[str]) -> float:
-        """Minus the log of the probability of all these texts, each from end token to end token.
-
-        Totals are comparable between vocabularies, losses a token are not.
-        """
-        scores = self._generator.score_batch(
-            [self._spelt(text) for text in texts], max_batch_size=64
-        )
-        return -math.fsum(p for score in scores for p in score.log_probs)
-
-    def tokens(self, texts: Iterable[str]) -> int:
-        """How many tokens `nats` is the loss of."""
-        return sum(len(self._spelt(text)) - 1 for text in texts)
-
-    def sample(self, count: int) -> list[Sample]:
-        """`count` texts as the app draws them, none of them filtered.
-
-        What no ending can make a post any more is stopped there, which `valid` and `copying` do
-        not see.
-        """
-        drawn: list[list[int]] = []
-        for start in range(0, count, _AT_ONCE):
-            results = self._generator.generate_batch(
-                [[END]] * min(_AT_ONCE, count - start),
-                max_length=_LONGEST,
-                sampling_topk=_TOP_K,
-                sampling_temperature=_TEMPERATURE,
-                include_prompt_in_result=False,
-                return_end_token=True,
-                callback=Overlong(self.vocabulary),
-            )
-            drawn += [result.sequences_ids[0] for result in results]
-        end = self.vocabulary.end
-        return [Sample(self.vocabulary.decode(ids), ids[-1:] == [end]) for ids in drawn]
-
-    def _spelt(self, text: str) -> list[str]:
-        return [self.vocabulary.token(token) for token in between_ends(self.vocabulary, text)]
+    drawn: list[Candidate] = []
+    for start in range(0, count, _AT_ONCE):
+        sampling = Sampling(texts=min(_AT_ONCE, count - start))
+        drawn += model.candidates(sampling, stop=Overlong(model.vocabulary))
+    return drawn
 
 
 class Overlong:
@@ -93,34 +45,29 @@ class Overlong:
         self._drawn: defaultdict[int, list[int]] = defaultdict(list)
 
     def __call__(self, step: Any) -> bool:
-        """Whether the text that `step` adds a token to is to be stopped."""
+        """Whether to stop the text that `step` adds a token to."""
         drawn = self._drawn[step.batch_id]
         drawn.append(step.token_id)
-        return len(drawn) % _LOOK_EVERY == 0 and overlong(self._vocabulary.decode(drawn))
-
-
-def between_ends(vocabulary: Vocabulary, text: str) -> list[int]:
-    """The ids of `text` as far as the context holds it, with an end token on either side."""
-    return [vocabulary.end, *vocabulary.encode(text)[: _CONTEXT - 2], vocabulary.end]
+        return len(drawn) % _CHECK_EVERY == 0 and overlong(self._vocabulary.decode(drawn))
 
 
 def overlong(beginning: str) -> bool:
-    """Whether a text with this beginning weighs too much for a post, however it goes on.
+    """Whether every text with this beginning weighs too much for a post.
 
-    What follows can make the last word part of a link, or of an emoji, and so lighter; it changes
-    nothing before that.
+    What follows can turn the last word into a part of a link or an emoji, which weighs less. It
+    changes nothing before the last word.
     """
     settled = beginning.rsplit(maxsplit=1)[:-1]
-    # Nothing weighs more than two a character, and weighing takes a millisecond.
+    # No character weighs more than two, and weighing takes a millisecond.
     return any(
         len(part) > text.LIMIT / 2 and text.weighted_length(part) > text.LIMIT for part in settled
     )
 
 
 def fitting(whole: str) -> str:
-    """The words at the beginning of `whole` that fit a post together; all of them if all do.
+    """The words at the beginning of `whole` that fit into a post together; all words if all fit.
 
-    A text that was stopped as `overlong` has the same as it would have had without.
+    The result is the same for a text that was stopped as `overlong` as for the whole text.
     """
     if text.weighted_length(whole) <= text.LIMIT:
         return whole
@@ -130,10 +77,13 @@ def fitting(whole: str) -> str:
 
 
 def copying(texts: Sequence[str], training: NoveltyIndex) -> float:
-    """The share of `texts` that hold 8 words in a row of a training tweet where a post has them."""
+    """The share of `texts` that repeat 8 words in a row of a training tweet within a post's length.
+
+    A short training tweet counts when a text equals it.
+    """
     return sum(training.copies(fitting(text)) for text in texts) / len(texts)
 
 
-def valid(samples: Sequence[Sample]) -> float:
-    """The share of samples that end by themselves, that X would take, each text counted once."""
+def valid(samples: Sequence[Candidate]) -> float:
+    """The share of samples that the model ended and X would take; equal texts count once."""
     return len({s.text for s in samples if s.ended and text.valid(s.text)}) / len(samples)

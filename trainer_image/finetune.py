@@ -1,6 +1,6 @@
-"""`python -m trainer_image.finetune FOLDER`: trains one account; a process of its own.
+"""`python -m trainer_image.finetune FOLDER`: trains one account, in a process of its own.
 
-gpt-2-simple trains once in a process: its optimizer's variables cannot be made twice.
+gpt-2-simple can train once per process: its optimizer's variables cannot be created twice.
 """
 
 import os
@@ -21,13 +21,12 @@ from pipeline.tokens import Vocabulary
 from trainer_image import base_model
 from trainer_image.convert import VOCABULARY_FILES, convert, read_weights
 from trainer_image.driver import require_gpu
-from trainer_image.evaluate import between_ends
-from trainer_image.job import ANSWER, JOB, RELEASE, Answer, Job
+from trainer_image.job import JOB, RELEASE, RESULT, Job, Result
 from trainer_image.score import held_out_curve
 
 
 def main(folder: Path) -> None:
-    """Do the job that lies in `folder`: train, score every checkpoint, keep the best."""
+    """Do the job in `folder`: train, score every checkpoint, keep the best."""
     os.chdir(folder)  # gpt-2-simple writes to the working folder
     job = Job.model_validate_json(Path(JOB).read_text())
     if job.require_gpu:
@@ -36,14 +35,14 @@ def main(folder: Path) -> None:
     base_model.check(start)
     tweets = encode(Vocabulary(start), job.train)
     session, checkpoints = train(tweets, start, job.settings)
-    answer = keep_best(session, checkpoints, start, job.held_out)
-    Path(ANSWER).write_text(answer.model_dump_json())
+    result = keep_best(session, checkpoints, start, job.held_out)
+    Path(RESULT).write_text(result.model_dump_json())
 
 
 def encode(vocabulary: Vocabulary, texts: Sequence[str]) -> Path:
-    """An .npz with one array a tweet: the end token, then its ids.
+    """Write an .npz with one array per tweet, the end token and the tweet's ids; returns its path.
 
-    In text or CSV the end token would be seven ordinary ones, which generation never meets.
+    gpt-2-simple would encode an end token in text or CSV as seven ordinary tokens.
     """
     arrays = [np.array([vocabulary.end, *vocabulary.encode(text)], np.int32) for text in texts]
     np.savez("tweets.npz", *arrays)
@@ -51,14 +50,14 @@ def encode(vocabulary: Vocabulary, texts: Sequence[str]) -> Path:
 
 
 def train(tweets: Path, start: Path, settings: Settings) -> tuple[Any, dict[int, Path]]:
-    """Run gpt-2-simple's finetune; return its session and the checkpoints it leaves, by step."""
+    """Run gpt-2-simple's finetune; returns its session and its checkpoints by step."""
     tf: Any = import_module("tensorflow")
     gpt2: Any = import_module("gpt_2_simple.gpt_2")
     random.seed(settings.seed)
     np.random.seed(settings.seed)
     tf.compat.v1.set_random_seed(settings.seed)
-    # The one thing that is replaced: gpt-2-simple asks its sampler for 1,024 tokens wherever they
-    # start, and has no argument for it.
+    # The only part of gpt-2-simple that is replaced: its own sampler draws 1,024 tokens from any
+    # position, and has no argument to change that.
     gpt2.Sampler = partial(Windows, length=settings.window)
     session = gpt2.start_tf_sess()
     gpt2.finetune(
@@ -83,14 +82,14 @@ def train(tweets: Path, start: Path, settings: Settings) -> tuple[Any, dict[int,
 
 
 class Windows:
-    """Windows of tweets drawn at random, each starting at an end token, as generation does."""
+    """Draws windows of random tweets. Each starts at an end token, as generation does."""
 
     def __init__(self, tweets: list["np.ndarray[Any, np.dtype[np.int32]]"], length: int) -> None:
         self.tweets, self.length = tweets, length
         self.total_size = sum(map(len, tweets))
 
     def sample(self, _length: int) -> "np.ndarray[Any, np.dtype[np.int32]]":
-        """`length` tokens; what does not fit of the last tweet is cut off."""
+        """`length` tokens; the last tweet is cut where they are full."""
         drawn: list[np.ndarray[Any, np.dtype[np.int32]]] = []
         while sum(map(len, drawn)) < self.length:
             drawn.append(random.choice(self.tweets))
@@ -99,25 +98,25 @@ class Windows:
 
 def keep_best(
     session: Any, checkpoints: dict[int, Path], start: Path, held_out: list[str]
-) -> Answer:
-    """Score every checkpoint, and keep the best in both forms; only that one is converted."""
+) -> Result:
+    """Score every checkpoint, and keep the best one as a model and as a checkpoint."""
     tf: Any = import_module("tensorflow")
     vocabulary = Vocabulary(start)
-    begun_with = Path(tf.train.latest_checkpoint(str(start)))
+    begin = Path(tf.train.latest_checkpoint(str(start)))
     curve = held_out_curve(
         session,
         start / "hparams.json",
-        {0: begun_with, **checkpoints},
-        [between_ends(vocabulary, text) for text in held_out],
+        {0: begin, **checkpoints},
+        [vocabulary.between_ends(text) for text in held_out],
     )
     best, loss = min(curve[1:], key=lambda point: point[1])
     convert(read_weights(checkpoints[best]), start, Path(RELEASE, "model"), "int8")
     keep_checkpoint(checkpoints[best], start, Path(RELEASE, "checkpoint"))
-    return Answer(step=best, held_out_float=loss, held_out_curve=curve)
+    return Result(step=best, held_out_float=loss, held_out_curve=curve)
 
 
 def keep_checkpoint(checkpoint: Path, start: Path, kept: Path) -> None:
-    """Move it to `kept` in the layout of a base model, so that a later training starts there."""
+    """Move a checkpoint to `kept` in a base model's layout, so that later trainings start there."""
     kept.mkdir()
     for part in checkpoint.parent.glob(f"{checkpoint.name}.*"):
         part.rename(kept / part.name.replace(checkpoint.name, "model.ckpt"))

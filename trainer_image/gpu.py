@@ -1,4 +1,4 @@
-"""One account at a time has the GPU, of all whose processes train on this machine."""
+"""Gives the GPU to one account at a time, among all processes that train on this machine."""
 
 import fcntl
 import time
@@ -6,20 +6,20 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-_LOOK_EVERY = 0.2  # seconds
+_POLL = 0.2  # seconds
 _LOCK = ".gpu"
 
 
 @contextmanager
 def alone(scratch: Path, meanwhile: Callable[[], None]) -> Generator[None, None, None]:
-    """The GPU for as long as the block takes; `meanwhile` is called again and again until then.
+    """Wait for the GPU and hold it during the block; calls `meanwhile` repeatedly until then.
 
-    The lock is a file in `scratch`, which all these processes share. It ends with its holder.
+    The lock is a file in `scratch`, which the processes share. It ends when its holder does.
     """
     with (scratch / _LOCK).open("w") as lock:
         while not _taken(lock.fileno()):
             meanwhile()
-            time.sleep(_LOOK_EVERY)
+            time.sleep(_POLL)
         yield
 
 

@@ -1,4 +1,4 @@
-"""What the trainer asks of the process that trains one account, and what that one answers."""
+"""What the trainer hands to the process that trains one account, and what that process returns."""
 
 from pathlib import Path
 
@@ -6,11 +6,12 @@ from pydantic import BaseModel, ConfigDict
 
 from pipeline.settings import Settings
 
-JOB, ANSWER, RELEASE = "job.json", "answer.json", "release"
+JOB, RESULT, RELEASE = "job.json", "result.json", "release"
+"""Names in the folder that both processes share."""
 
 
 class Job(BaseModel):
-    """`start` is a model in gpt-2-simple's layout."""
+    """One training; `start` is the folder of a model in gpt-2-simple's layout."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -21,13 +22,12 @@ class Job(BaseModel):
     held_out: list[str]
 
 
-class Answer(BaseModel):
-    """Losses are nats a token on the held-out tweets, by the weights in float32.
+class Result(BaseModel):
+    """What a training found.
 
-    At step 0 of the curve it is that of the model that training began with.
-
-    Beside the answer lies `release/`: the best step as `model/` (int8), and as `checkpoint/` in
-    gpt-2-simple's layout.
+    Losses are those of the float32 weights on the held-out tweets, in nats a token. Step 0 of the
+    curve is the model that training began with. The folder `release/` beside the result holds the
+    best step: `model/` for serving (int8), and `checkpoint/` in gpt-2-simple's layout.
     """
 
     model_config = ConfigDict(frozen=True)

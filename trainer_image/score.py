@@ -1,4 +1,4 @@
-"""Scores checkpoints in the TensorFlow session that trained them, and so on its GPU."""
+"""Scores checkpoints in the TensorFlow session that trained them, and therefore on its GPU."""
 
 import json
 import math
@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.errors import UserError
 
-# Scoring takes no more memory than a training step on one window of this size.
+# Scoring takes at most the memory of a training step on one window of this size.
 _TOKENS_AT_ONCE = 1024
 
 Curve = list[tuple[int, float]]
@@ -20,22 +20,27 @@ Curve = list[tuple[int, float]]
 def held_out_curve(
     session: Any, shape: Path, checkpoints: Mapping[int, Path], texts: Sequence[Sequence[int]]
 ) -> Curve:
-    """Return the mean nats a token on `texts` at each step, the end tokens included.
+    """The mean loss on `texts` at each step, in nats a token, end tokens included.
 
-    The session's graph already has gpt-2-simple's variables, and each checkpoint in turn takes
-    their place. `shape` is the model's hparams.json; a text is its ids between two end tokens.
-    Raises UserError for a loss that is no number.
+    Args:
+        session: A session whose graph has gpt-2-simple's variables. Their values are replaced.
+        shape: The model's hparams.json.
+        checkpoints: The prefix of each checkpoint, by step.
+        texts: The ids of each text, between two end tokens.
+
+    Raises:
+        UserError: A loss is not finite.
     """
     tf: Any = import_module("tensorflow")
     gpt2: Any = import_module("gpt_2_simple.src.model")
     hparams = gpt2.default_hparams()
     hparams.override_from_dict(json.loads(shape.read_text()))
-    given = tf.compat.v1.placeholder(tf.int32, [None, None])
-    asked = tf.compat.v1.placeholder(tf.int32, [None, None])
-    counts = tf.compat.v1.placeholder(tf.float32, [None, None])
-    logits = gpt2.model(hparams=hparams, X=given, reuse=True)["logits"]
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=asked, logits=logits)
-    nats = tf.reduce_sum(losses * counts)
+    inputs = tf.compat.v1.placeholder(tf.int32, [None, None])
+    labels = tf.compat.v1.placeholder(tf.int32, [None, None])
+    mask = tf.compat.v1.placeholder(tf.float32, [None, None])
+    logits = gpt2.model(hparams=hparams, X=inputs, reuse=True)["logits"]
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+    nats = tf.reduce_sum(losses * mask)
     weights = [v for v in tf.compat.v1.trainable_variables() if v.name.startswith("model/")]
     saver = tf.compat.v1.train.Saver(weights)
 
@@ -44,8 +49,8 @@ def held_out_curve(
     for step, checkpoint in checkpoints.items():
         saver.restore(session, str(checkpoint))
         sums = [
-            session.run(nats, {given: rows[:, :-1], asked: rows[:, 1:], counts: mask[:, 1:]})
-            for rows, mask in _batches(texts)
+            session.run(nats, {inputs: rows[:, :-1], labels: rows[:, 1:], mask: counted[:, 1:]})
+            for rows, counted in _batches(texts)
         ]
         loss = math.fsum(sums) / tokens
         if not math.isfinite(loss):
@@ -56,9 +61,9 @@ def held_out_curve(
 
 
 def _batches(texts: Sequence[Sequence[int]]) -> Iterator[tuple[Any, Any]]:
-    """Texts of like lengths as the rows of an array, with a mask of what is not padding.
+    """Texts of similar lengths as rows of an array, with a mask: 1 for a token, 0 for padding.
 
-    Each token sees only what is before it, so that the padding changes no other token's loss.
+    A token sees only the tokens before it, so padding at the end changes no token's loss.
     """
     rows: list[Sequence[int]] = []
     for text in [*sorted(texts, key=len), None]:

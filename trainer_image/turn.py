@@ -1,7 +1,8 @@
-"""`python -m trainer_image.turn MACHINE ACCOUNT SCRATCH ANSWER`: one account's turn in a run.
+"""`python -m trainer_image.turn MACHINE ACCOUNT SCRATCH DESCRIPTOR`: one account's turn in a run.
 
-A turn is a process of its own, so that one account is judged, which takes the processor, while the
-next one trains, which takes the GPU. `ANSWER` is the descriptor that it writes its outcome to.
+Each turn is a process of its own. So one account can be judged, which takes the processor, while
+the next one trains, which takes the GPU. The process writes its outcome to DESCRIPTOR, an open file
+descriptor.
 """
 
 import os
@@ -24,15 +25,15 @@ from trainer_image import lease, prune
 from trainer_image.account import Trainer
 from trainer_image.config import Config
 
-# One trains, one is judged: memory and disk for more than two accounts are never needed.
+# One account trains and one is judged, so the machine needs memory and disk for two.
 AT_ONCE = 2
-_PATIENCE = 5.0  # seconds, of the ten that `docker stop` gives
+_TIMEOUT = 5.0  # seconds; `docker stop` kills after ten
 
 
 def take_all(
     machine: str, accounts: Sequence[str], scratch: Path
 ) -> Generator[tuple[str, Outcome], None, None]:
-    """Give each account its turn, in this order, and yield what became of it when it has ended.
+    """Give each account its turn in this order; yields its outcome when the turn has ended.
 
     Closing the generator ends the turns that are under way.
     """
@@ -48,65 +49,65 @@ def take_all(
     finally:
         for turn in running:
             turn.process.terminate()
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _TIMEOUT
         for turn in running:
             turn.end(deadline)
 
 
 class _Turn:
-    """A process that is having its turn; for select(), it is readable once it has ended."""
+    """A process that trains an account. For select(), it is readable once it has ended."""
 
     def __init__(self, machine: str, account: str, scratch: Path) -> None:
         self.account = account
         reader, writer = os.pipe()
-        self._answer = os.fdopen(reader)
+        self._reader = os.fdopen(reader)
         module = [sys.executable, "-m", "trainer_image.turn"]
         try:
             self.process = subprocess.Popen(
                 [*module, machine, account, str(scratch.resolve()), str(writer)],
                 cwd=Path(__file__).parents[1],
-                stdin=subprocess.PIPE,  # it closes with this process, however that ends
+                stdin=subprocess.PIPE,  # closes when this process ends, whatever ends it
                 pass_fds=[writer],
             )
         finally:
             os.close(writer)
 
     def fileno(self) -> int:
-        return self._answer.fileno()
+        return self._reader.fileno()
 
     def outcome(self) -> Outcome:
-        """What it answered; without an answer it has failed."""
-        answer = self._answer.read()
-        status = self.end(time.monotonic() + _PATIENCE)
-        if answer:
-            return Outcome.model_validate_json(answer)
+        """The outcome that the process wrote; a process that wrote none has failed."""
+        written = self._reader.read()
+        status = self.end(time.monotonic() + _TIMEOUT)
+        if written:
+            return Outcome.model_validate_json(written)
         ended = f"was stopped by signal {-status}" if status < 0 else f"ended with status {status}"
         return Outcome(
             outcome="failed", reason=f"its process {ended}; for 9, give the machine more memory"
         )
 
     def end(self, deadline: float) -> int:
-        """Wait for its end, kill it at `deadline`, and return its status."""
+        """Wait for the process to end, kill it at `deadline`, and return its status."""
         try:
             return self.process.wait(max(0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:  # CTranslate2 lets no signal through while it computes
+        except subprocess.TimeoutExpired:  # a computation in CTranslate2 delays signals
             self.process.kill()
             return self.process.wait()
         finally:
-            self._answer.close()
+            self._reader.close()
             assert self.process.stdin
             self.process.stdin.close()
 
 
-def main(machine: str, account: str, scratch: str, answer: str) -> int:
-    """Train the account and write its outcome; the exit status is 143 if it was interrupted."""
+def main(machine: str, account: str, scratch: str, descriptor: str) -> int:
+    """Train the account and write its outcome; returns 143 if it was interrupted, else 0."""
     interrupt.listen()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         outcome = _outcome(machine, account, Path(scratch))
     except interrupt.Interrupted:
         return 128 + signal.SIGTERM
-    with os.fdopen(int(answer), "w") as out:
+    with os.fdopen(int(descriptor), "w") as out:
         out.write(outcome.model_dump_json())
     return 0
 
@@ -117,22 +118,22 @@ def _end_with_parent() -> None:
 
 
 def _outcome(machine: str, account: str, scratch: Path) -> Outcome:
-    """Whatever happens to one account is no other's."""
+    """Train the account; every error becomes its outcome, so that other accounts go on."""
     try:
-        config = Config.from_environment(os.environ)
+        config = Config.read()
         data, models = Store.open(config.data_bucket), Store.open(config.models_bucket)
         trainer = Trainer(config, machine, data, models, scratch, clock.now)
-        with lease.held(models, account, machine, clock.now) as mine:
-            outcome = trainer.train(account, mine)
-            prune.prune(models, account, config.keep_releases, mine, clock.now)
+        with lease.held(models, account, machine, clock.now) as held:
+            outcome = trainer.train(account, held)
+            prune.prune(models, account, config.keep_releases, held, clock.now)
             return outcome
     except lease.Busy as error:
         return Outcome(outcome="busy", reason=str(error))
     except UserError as error:
         return Outcome(outcome="failed", reason=str(error))
-    except OSError as error:  # storage and its network have raised UserError: this is the disk
+    except OSError as error:  # storage raises UserError, so this is the local disk
         return Outcome(outcome="failed", reason=f"the trainer's disk: {error}")
-    except Exception as error:  # noqa: BLE001  # a defect met by one account is no other's
+    except Exception as error:  # noqa: BLE001  # a defect must not stop the other accounts
         log("ERROR", "unexpected", account=account, stack_trace=traceback.format_exc())
         return Outcome(outcome="failed", reason=f"{type(error).__name__}: {error}".split("\n")[0])
 

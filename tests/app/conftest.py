@@ -1,4 +1,4 @@
-"""An X that fails at will, and a model small enough to be made for each test session."""
+"""An X that fails on demand, and a model small enough to make in each test session."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ def x(monkeypatch: pytest.MonkeyPatch) -> Iterator[XDouble]:
 
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A release's model files: random weights that write short nonsense of whole words."""
+    """A release's model files. Their random weights write short nonsense."""
     folder = tmp_path_factory.mktemp("model")
     build(folder)
     NoveltyIndex.build(["the lamp was lit at dusk and burned until the morning"]).save(

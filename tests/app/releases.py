@@ -1,4 +1,4 @@
-"""Releases that no trainer made: files of a model, their manifest, and the pointer."""
+"""Puts releases into a bucket without a trainer: model files, manifest and pointer."""
 
 import hashlib
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ _MADE = datetime(2026, 11, 23, 9, tzinfo=UTC)
 
 
 def publish(store: Store, tag: str, model: Path, digests: dict[str, str] | None = None) -> None:
-    """A release of keeper's in the bucket, by the manifest's word `digests`."""
+    """Upload a release of keeper. `digests` replaces digests in its manifest."""
     files: dict[str, str] = {}
     for file in sorted(model.iterdir()):
         name = f"model/{file.name}"
@@ -39,7 +39,7 @@ def publish(store: Store, tag: str, model: Path, digests: dict[str, str] | None 
         memorisation=Memorisation(samples=0, held_out=0),
         valid=1,
         step=60,
-        # What the server has no use for is in a release too; it is not even in this bucket.
+        # A release has files that the server does not need; this one is not even in the bucket.
         files={**files, **(digests or {}), "checkpoint/model.data": "0" * 64},
         gate="passed",
         reason="",

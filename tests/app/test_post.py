@@ -1,7 +1,7 @@
-"""Whatever fails and whoever else runs, a slot gets one post at most, and its record is true.
+"""A slot gets at most one post, and its record is true, whatever fails and whoever else runs.
 
-The store is a real fake-gcs-server, X a real HTTP double; only the clock and the texts are made
-up. Every text names its slot and its writer, so that two texts in one slot would be seen.
+The store is a fake-gcs-server and X is a double over HTTP; only the clock and the texts are made
+up. Every text names its slot and its writer, so two texts in one slot would show.
 """
 
 import itertools
@@ -34,11 +34,11 @@ KEYS = Keys(api_key="a", api_secret="b", access_token="c", access_token_secret="
 
 
 class Killed(BaseException):
-    """The process is gone: nothing of it runs any more."""
+    """The process is dead."""
 
 
 class Gate:
-    """Stands at every storage and X call of an execution; lets a test act at the n-th of them."""
+    """Wraps every storage and X call of an execution, so that a test can act at the n-th call."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -66,7 +66,7 @@ class GatedStore(Store):
 
 
 class World:
-    """One data bucket, one X, one clock; any number of accounts and executions."""
+    """One data bucket, one X and one clock for any number of accounts and executions."""
 
     def __init__(self, bucket: storage.Bucket, x: XDouble) -> None:
         self.bucket = bucket
@@ -143,7 +143,7 @@ def world(bucket_factory: Callable[[], storage.Bucket], x: XDouble) -> World:
 
 
 def killed(when: str, number: int) -> Gate:
-    """The n-th call is the last: before its effect, or after it."""
+    """The process dies at the n-th call, before or after its effect."""
 
     def act(call: int, at: str) -> None:
         if call >= number and at == when:
@@ -155,7 +155,7 @@ def killed(when: str, number: int) -> Gate:
 
 
 def failing(when: str, number: int) -> Gate:
-    """The n-th call fails for good, without its effect or with it; the program is told so."""
+    """The n-th call raises an error, before or after its effect."""
 
     def act(call: int, at: str) -> None:
         if call == number and at == when:
@@ -170,12 +170,12 @@ FAULTS = {
     "killed before the effect": lambda n: killed("before", n),
     "killed after the effect": lambda n: killed("after", n),
     "refused": lambda n: failing("before", n),
-    "answer lost": lambda n: failing("after", n),
+    "response lost": lambda n: failing("after", n),
 }
 
 
 def every_call(fault: Callable[[int], Gate], world: World) -> Iterator[tuple[int, Gate]]:
-    """A gate for each call that an undisturbed execution makes, each in an account of its own."""
+    """A gate for each call of an undisturbed execution, each in a new account."""
     undisturbed = Gate()
     world.run(gate=undisturbed)
     assert undisturbed.calls > 8
@@ -185,7 +185,7 @@ def every_call(fault: Callable[[int], Gate], world: World) -> Iterator[tuple[int
 
 
 class Paused:
-    """An execution in a thread of its own, held before its n-th call."""
+    """An execution in a thread of its own, paused before its n-th call."""
 
     def __init__(self, world: World, execution: str, number: int) -> None:
         self._reached, self._go = Event(), Event()
@@ -266,7 +266,7 @@ def test_one_failure_at_any_call_never_makes_two_posts_and_never_loses_one(
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
-def test_the_platforms_own_retry_goes_on_at_once_unless_a_post_may_be_under_way(
+def test_the_platforms_own_retry_continues_at_once_unless_a_post_may_be_under_way(
     world: World, fault: Callable[[int], Gate]
 ) -> None:
     for _number, gate in every_call(fault, world):
@@ -281,7 +281,7 @@ def test_the_platforms_own_retry_goes_on_at_once_unless_a_post_may_be_under_way(
 
 
 @pytest.mark.parametrize("second", FAULTS.values(), ids=FAULTS.keys())
-def test_a_takeover_that_fails_in_its_turn_makes_no_second_post(
+def test_a_takeover_that_fails_too_makes_no_second_post(
     world: World, second: Callable[[int], Gate]
 ) -> None:
     for number in range(1, 9):  # a takeover of an intent makes fewer calls
@@ -310,7 +310,7 @@ def interleavings(world: World) -> Iterator[tuple[int, int]]:
 def test_of_two_executions_at_once_one_posts_even_if_x_takes_duplicates(
     world: World, first_dies: bool
 ) -> None:
-    """The claim alone sees to it: no answer is lost here, so nothing rests on X's refusal."""
+    """The claim alone ensures it: no response is lost, so X need not refuse anything."""
     world.x.refuses_duplicates = False
     for first, second in interleavings(world):
         one = Paused(world, "one", first)
@@ -362,7 +362,7 @@ LOST: list[Fault] = ["cut after", UNAVAILABLE, (200, "<html>")]
 
 
 @pytest.mark.parametrize("fault", ["cut before", *LOST], ids=str)
-def test_an_answer_lost_once_is_found_by_sending_the_same_text_again(
+def test_a_response_lost_once_is_recovered_by_sending_the_same_text_again(
     world: World, fault: Fault
 ) -> None:
     world.x.faults.append(fault)
@@ -373,7 +373,7 @@ def test_an_answer_lost_once_is_found_by_sending_the_same_text_again(
 
 
 @pytest.mark.parametrize("fault", LOST, ids=str)
-def test_an_answer_lost_for_good_is_recorded_as_unknown_and_never_posted_again(
+def test_a_response_lost_for_good_is_recorded_as_unknown_and_never_posted_again(
     world: World, fault: Fault
 ) -> None:
     world.x.faults += (fault, fault, fault)
@@ -396,7 +396,7 @@ REFUSALS: dict[str, Fault] = {
 
 
 @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS.keys())
-def test_what_x_refuses_the_next_execution_posts_with_the_same_text(
+def test_after_a_refusal_the_next_execution_posts_the_same_text(
     world: World, refusal: Fault
 ) -> None:
     world.x.faults.append(refusal)
@@ -409,7 +409,7 @@ def test_what_x_refuses_the_next_execution_posts_with_the_same_text(
     assert world.spent == Decimal("0.015")
 
 
-def test_a_refusal_after_a_lost_answer_leaves_the_doubt_in_the_record(world: World) -> None:
+def test_a_refusal_after_a_lost_response_leaves_the_doubt_in_the_record(world: World) -> None:
     world.x.faults += ("cut after", REFUSALS["429"], REFUSALS["401"])
     for execution in ("one", "two"):
         record = world.run(execution)
@@ -439,14 +439,14 @@ def test_without_a_network_nothing_is_sent_and_the_next_execution_posts(
     world.assert_posted_once_and_recorded()
 
 
-def test_beyond_the_months_limit_nothing_is_posted_until_it_is_raised(
+def test_at_the_months_limit_nothing_is_posted_until_it_is_raised(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world.limit = Decimal("0.014")
     record = world.run("one")
     assert (record.state, record.text, world.on_x) == ("refused", None, [])
     assert "limit" in record.reason
-    # An alert listens for this, and knows the stack by its bucket.
+    # An alert watches for this event, and finds its stack by the bucket.
     logged = json.loads(capsys.readouterr().out)
     assert (logged["event"], logged["bucket"]) == (events.SPEND_LIMIT, world.store.bucket_name)
     world.limit = Decimal("0.015")
@@ -454,7 +454,7 @@ def test_beyond_the_months_limit_nothing_is_posted_until_it_is_raised(
     world.assert_posted_once_and_recorded()
 
 
-def test_a_slot_without_a_fit_text_is_closed_with_the_reasons(world: World) -> None:
+def test_a_slot_without_a_usable_text_is_closed_with_the_reasons(world: World) -> None:
     def compose(history: Collection[str]) -> str:
         raise NothingFit("none of 96 texts may be posted: link 96")
 
@@ -464,7 +464,7 @@ def test_a_slot_without_a_fit_text_is_closed_with_the_reasons(world: World) -> N
     assert (world.on_x, world.spent) == ([], 0)
 
 
-def test_every_text_that_was_ever_meant_is_known_to_the_composer(world: World) -> None:
+def test_the_composer_gets_every_text_that_was_ever_intended(world: World) -> None:
     world.x.faults.append(REFUSALS["402"])
     text = world.run().text
     seen: list[str] = []
@@ -477,10 +477,10 @@ def test_every_text_that_was_ever_meant_is_known_to_the_composer(world: World) -
     assert seen == [text]
 
 
-def test_x_answering_what_it_really_answered_never_ends_in_more_than_one_line(
+def test_a_recorded_response_of_x_never_ends_in_more_than_one_line(
     world: World, shared_data: Any
 ) -> None:
-    """Recorded answers to posts: each leaves a state that says whether the text is on X."""
+    """Each leaves a state that tells whether the text is on X."""
     states: dict[str, str] = {}
     for file in sorted((shared_data / "x-api").glob("*.json")):
         case = json.loads(file.read_text())

@@ -35,7 +35,7 @@ class Image:
     lines: list[dict[str, Any]] = field(default_factory=list)
 
     def run(self, *arguments: str, **environment: str) -> int:
-        """The exit status; what it printed is in `lines`, each of which has to be JSON."""
+        """Run it and return the exit status; `lines` has its output, of which each line is JSON."""
         done = subprocess.run(
             [sys.executable, *(arguments if arguments[0] == "-c" else ("-m", "app", *arguments))],
             cwd=self.folder,
@@ -112,7 +112,7 @@ def test_a_run_posts_what_the_model_wrote_and_the_next_run_posts_nothing(image: 
     assert len(image.x.posts("lampkeeper")) == 1
 
 
-def test_without_a_model_it_says_so_and_is_content(image: Image) -> None:
+def test_without_a_model_it_says_so_and_succeeds(image: Image) -> None:
     shutil.rmtree(image.folder / "model")
     assert image.run("post") == 0
     assert "no model" in image.line["message"]
@@ -132,9 +132,9 @@ def test_the_self_test_refuses_a_broken_model_in_one_line(image: Image, file: st
     assert "model" in image.line["message"]
 
 
-def test_the_self_test_refuses_a_model_that_writes_nothing_fit(image: Image) -> None:
+def test_the_self_test_refuses_a_model_that_writes_nothing_usable(image: Image) -> None:
     code = (
-        "import sys; from app import __main__ as m, generate as g;"
+        "import sys; from app import __main__ as m; from pipeline import generation as g;"
         "g.Model.candidates = lambda self: [g.Candidate('see example.com', True, -1.0)] * 32;"
         "sys.argv[1:] = ['self-test']; sys.exit(m.main())"
     )
@@ -143,7 +143,7 @@ def test_the_self_test_refuses_a_model_that_writes_nothing_fit(image: Image) -> 
 
 
 @pytest.mark.parametrize("keys", ["", '{"api_key": "secret-value"}'])
-def test_missing_keys_are_one_line_that_names_the_mend_and_shows_nothing(
+def test_missing_keys_are_one_line_that_names_the_command_and_shows_no_secret(
     image: Image, keys: str
 ) -> None:
     image.secrets.give("keys", keys)
@@ -153,7 +153,7 @@ def test_missing_keys_are_one_line_that_names_the_mend_and_shows_nothing(
     assert slots.read(image.store, "keeper", SLOT) is None
 
 
-def test_keys_that_its_account_may_not_read_are_one_line_that_names_secret_and_grant(
+def test_keys_that_the_program_may_not_read_are_one_line_that_names_secret_and_grant(
     image: Image,
 ) -> None:
     image.secrets.grants.clear()
@@ -169,7 +169,7 @@ def test_a_missing_environment_value_is_one_line(image: Image) -> None:
     assert "SCHEDULE" in image.line["message"]
 
 
-def test_a_schedule_that_is_none_is_one_line(image: Image) -> None:
+def test_a_malformed_schedule_is_one_line(image: Image) -> None:
     assert image.run("post", SCHEDULE="at nine") == 1
     assert "'at nine'" in image.line["message"]
 
@@ -196,7 +196,7 @@ def test_storage_that_does_not_answer_is_one_line(image: Image) -> None:
 
 
 def test_tensorflow_is_never_imported(image: Image) -> None:
-    """The trainer's 1.5 GB stay out of the image: it works where that import is impossible."""
+    """The image has no TensorFlow, so the app must work where importing it fails."""
     code = (
         "import sys; sys.modules['tensorflow'] = None;"
         "from app.__main__ import main; sys.argv[1:] = ['self-test']; status = main();"

@@ -24,11 +24,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app import live as live_module
-from app.filters import Filters
-from app.generate import Candidate, Sampling
 from app.live import CHECK_EVERY, Live, Release, load_release
 from app.serve import MOST_BYTES, MOST_PREFIX, Server
+from pipeline.generation import Candidate, Sampling
 from pipeline.novelty import NoveltyIndex
+from pipeline.objections import Objections
 from pipeline.store import Store
 from tests.app.releases import point, publish
 from tests.conftest import CloudStorage
@@ -140,23 +140,23 @@ class Writer:
     def tokens(self, text: str) -> int:
         return len(text.split())
 
-    def candidates(self, how: Sampling) -> list[Candidate]:
+    def candidates(self, sampling: Sampling) -> list[Candidate]:
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         self.begun.release()
         assert self.leave.acquire(timeout=60)
         self.at_once -= 1
-        return [Candidate(how.prefix + text, self.ended, -1.0) for text in self.texts]
+        return [Candidate(sampling.prefix + text, self.ended, -1.0) for text in self.texts]
 
 
 CORPUS = "the lamp was lit at dusk and burned until the morning"
 
 
 def writing(writer: Writer) -> Callable[[Store, str, str], Release]:
-    filters = Filters(
+    objections = Objections(
         NoveltyIndex.build([CORPUS]), frozenset([hashlib.sha256(b"beastly").hexdigest()])
     )
-    return lambda store, account, tag: Release(tag, writer, filters)  # pyright: ignore[reportArgumentType]
+    return lambda store, account, tag: Release(tag, writer, objections)  # pyright: ignore[reportArgumentType]
 
 
 @contextmanager
@@ -518,10 +518,10 @@ def environment(
 
 
 WAITS = (
-    "from app import generate; from pipeline.log import log;"
-    "write = generate.Model.candidates;"
-    "generate.Model.candidates = lambda self, how: ("
-    "log('INFO', 'writing'), sys.stdin.readline(), write(self, how))[2]"
+    "from pipeline import generation; from pipeline.log import log;"
+    "write = generation.Model.candidates;"
+    "generation.Model.candidates = lambda self, sampling: ("
+    "log('INFO', 'writing'), sys.stdin.readline(), write(self, sampling))[2]"
 )
 
 

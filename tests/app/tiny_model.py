@@ -1,4 +1,4 @@
-"""A random CTranslate2 model with a vocabulary of its own, in the files that a release has."""
+"""Makes a random CTranslate2 model with its own vocabulary, in the files of a release."""
 
 import itertools
 import json
@@ -16,7 +16,7 @@ END = "<|endoftext|>"
 
 @dataclass(frozen=True)
 class Shape:
-    """A GPT-2's; `tokens` without those of single bytes and the end."""
+    """The shape of a GPT-2; `tokens` counts neither single bytes nor the end token."""
 
     layers: int = 1
     heads: int = 1
@@ -58,8 +58,8 @@ def _spec(tokens: list[str], shape: Shape) -> Any:
     decoder.position_encodings.encodings = some(shape.context, width)
     decoder.embeddings.weight = some(len(tokens), width)
     decoder.projection.weight = decoder.embeddings.weight
-    # Letters and the end are likely, bytes that are no text are not.
-    decoder.projection.bias = np.array([_liking(token) for token in tokens], np.float32)
+    # Letters and the end token are likely; other bytes are not.
+    decoder.projection.bias = np.array([_bias(token) for token in tokens], np.float32)
     norms = [decoder.layer_norm]
     for layer in decoder.layer:
         norms += [layer.self_attention.layer_norm, layer.ffn.layer_norm]
@@ -77,7 +77,7 @@ def _spec(tokens: list[str], shape: Shape) -> Any:
     return spec
 
 
-def _liking(token: str) -> float:
+def _bias(token: str) -> float:
     if token == END:
         return 6
     return 8 if token.isascii() and token.islower() and len(token) == 1 else -8

@@ -1,4 +1,4 @@
-"""X's endpoint for posts over real HTTP, with every way to fail."""
+"""A double of X's endpoint for posts, over HTTP, that can fail in every way."""
 
 import json
 import threading
@@ -16,10 +16,11 @@ DUPLICATE = {
 
 
 class XDouble:
-    """Stands in for X where a test decides what it answers.
+    """Stands in for X in tests that decide how X responds.
 
-    `posts` are the texts it holds, `faults` what it does to the next requests: cut the connection
-    before or after the effect, or answer with a status and a body. It checks no signature.
+    `posts` are the texts that it holds. Each of `faults` applies to one of the next requests: it
+    cuts the connection before or after the effect, or responds with a status and a body. The double
+    checks no signature.
     """
 
     def __init__(self) -> None:
@@ -59,15 +60,15 @@ class XDouble:
                     self.close_connection = True
                     return
                 if isinstance(fault, tuple):
-                    self._answer(*fault)
+                    self._respond(*fault)
                     return
-                answer = double._create(body["text"])
+                response = double._create(body["text"])
                 if fault == "cut after":
                     self.close_connection = True
                     return
-                self._answer(*answer)
+                self._respond(*response)
 
-            def _answer(self, status: int, body: Any) -> None:
+            def _respond(self, status: int, body: Any) -> None:
                 data = (body if isinstance(body, str) else json.dumps(body)).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")

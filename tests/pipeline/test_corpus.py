@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import corpus, layout
+from pipeline import corpus, index, layout
 from pipeline.errors import UserError
+from pipeline.index import Index
 from pipeline.store import Store
 from pipeline.tweets import Tweet, to_jsonl
 from tests.pipeline.test_tweets import tweet
@@ -116,6 +117,18 @@ def test_all_segments_of_an_account_are_read_and_nobody_elses(store: Store):
     store.write(layout.index("keeper"), b"{}", generation=0)
     assert ids(corpus.read(store, "keeper")) == ["97", "98"]
     assert corpus.read(store, "nobody") == []
+
+
+def test_what_was_collected_is_counted_without_reading_a_segment(store: Store):
+    assert corpus.collected(store, "keeper") == corpus.Collected(tweets=0, newest_id=None)
+    for account in ("keeper", "keeper2"):
+        for digest, new in (("a" * 64, 60), ("b" * 64, 15)):
+            name = layout.archive_segment(account, digest, new)
+            store.write(name, b"not even tweets", generation=0)
+    assert corpus.collected(store, "keeper") == corpus.Collected(tweets=75, newest_id=None)
+    timeline = Index(user_id="1", handle="lampkeeper", newest_id="99", count=7)
+    index.write(store, "keeper", timeline, generation=0)
+    assert corpus.collected(store, "keeper") == corpus.Collected(tweets=82, newest_id="99")
 
 
 def test_a_damaged_segment_is_named(store: Store):

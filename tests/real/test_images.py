@@ -86,7 +86,7 @@ def test_a_checkout_by_a_careful_person_gives_an_image_that_starts(
     clone = tmp_path / "clone"
     build_as_declared(daemon, "scraper", "scraper:careful", root=clone)
     _, said = daemon.container("scraper:careful")
-    assert "ACCOUNT is not in the environment" in said
+    assert "environment variable ACCOUNT is not set" in said
     assert diff_ids(daemon, "scraper:careful") == diff_ids(daemon, "scraper:built")
 
 

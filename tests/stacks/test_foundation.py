@@ -74,7 +74,7 @@ def test_a_training_machine_tells_the_trainer_all_that_it_asks_for() -> None:
     for template in templates:
         written = yaml.safe_load(template.inputs["metadata"]["user-data"])["write_files"]
         (variables,) = [f["content"] for f in written if f["path"] == "/etc/trainer/container.env"]
-        told = Config.from_environment(dict(line.split("=", 1) for line in variables.splitlines()))
+        told = Config.read(dict(line.split("=", 1) for line in variables.splitlines()))
         assert told.keep_releases == 7
 
 

@@ -1,4 +1,4 @@
-"""A world to train in: two real buckets, made-up tweets, the tiny base model, a mounted folder."""
+"""A world to train in: two buckets, made-up tweets, the tiny base model and a mounted folder."""
 
 import json
 import os
@@ -32,7 +32,7 @@ REAL = {
     "window": 64,
     "save_every": 30,
 }
-# Enough to go through every step of a training, not enough to learn anything.
+# Enough to go through every step of a training, too little to learn anything.
 FAST = REAL | {"steps": 2, "batch_size": 1, "window": 16, "save_every": 1, "min_tweets": 20}
 
 NONE: Mapping[str, str] = {}
@@ -40,7 +40,7 @@ NONE: Mapping[str, str] = {}
 
 @dataclass(frozen=True)
 class World:
-    """`start` and `train` take settings, and more of the environment."""
+    """`start` and `train` take training settings and further environment variables."""
 
     data: Store
     models: Store
@@ -49,7 +49,7 @@ class World:
     cloud: dict[str, str] = field(repr=False)
 
     def collect(self, account: str, texts: Sequence[str], first_id: int = 1000) -> None:
-        """Put a segment of tweets, with ids that count from `first_id`."""
+        """Store a segment of tweets, with ids from `first_id` on."""
         start = datetime(2026, 1, 1, tzinfo=UTC)
         tweets = [
             Tweet(
@@ -64,7 +64,7 @@ class World:
         self.data.write(name, to_jsonl(tweets), generation=0)
 
     def declare(self, *accounts: str) -> None:
-        """As the Pulumi program does for each account."""
+        """Declare accounts as the Pulumi program does."""
         for account in accounts:
             self.models.write(layout.base_pointer(account), b"{}", generation=0)
 
@@ -85,7 +85,7 @@ class World:
     def remount(self) -> None:
         """Bring the mounted folder up to date.
 
-        Stands in for gcsfuse by copying; it cannot show how reading through the network behaves.
+        Stands in for gcsfuse by copying, so it cannot show how reading over the network behaves.
         """
         for name in self.models.names("releases/"):
             path = self.mount / name
@@ -114,7 +114,7 @@ class World:
         return Finished(process.returncode, _lines(output), errors, read_result(self.models, run))
 
     def copy_to(self, other: "World", prefix: str) -> None:
-        """Put the objects of the models bucket below `prefix` into another world's."""
+        """Copy the objects below `prefix` into another world's models bucket."""
         for name in self.models.names(prefix):
             found = self.models.read(name)
             assert found
@@ -145,12 +145,12 @@ class Finished:
 
 
 def _lines(output: str) -> list[dict[str, Any]]:
-    """Every line is JSON: what gpt-2-simple prints goes nowhere."""
+    """Parse the log. Every line must be JSON: what gpt-2-simple prints must not appear."""
     return [json.loads(line) for line in output.splitlines()]
 
 
 def processes_of(folder: Path) -> dict[int, str]:
-    """The command lines that name `folder`, by process."""
+    """The command lines that contain `folder`, by process id."""
     found: dict[int, str] = {}
     for process in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -204,7 +204,7 @@ def without_tensorflow(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def trained(make_world: Callable[[], World]) -> Trained:
-    """Both sample accounts, really trained by the trainer's own program (half a minute)."""
+    """Both sample accounts, trained by the trainer's own program (half a minute)."""
     world = make_world()
     world.declare(*grammar.VOICES)
     for voice in grammar.VOICES:
@@ -214,7 +214,7 @@ def trained(make_world: Callable[[], World]) -> Trained:
 
 @pytest.fixture
 def keeper_live(trained: Trained, world: World) -> World:
-    """A world of its own in which the trained keeper is live, by a run named "first"."""
+    """A new world in which the trained keeper is live; the run was named "first"."""
     world.declare("keeper")
     world.collect("keeper", grammar.tweets("keeper"))
     trained.world.copy_to(world, layout.releases("keeper"))

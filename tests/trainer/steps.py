@@ -1,4 +1,4 @@
-"""Programs on one bucket that are interleaved, and stopped, at each of their storage calls."""
+"""Interleaves programs on one bucket at each of their storage calls, and kills them there."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -8,11 +8,11 @@ from pipeline.store import Changed, Object, Store
 
 
 class Killed(BaseException):
-    """The program is gone, in the midst of what it did."""
+    """The program is dead."""
 
 
 class Bucket:
-    """What Cloud Storage keeps; `tests/trainer/test_prune.py` holds it to a real server's answers.
+    """The objects of a bucket; `tests/trainer/test_prune.py` compares it with a real server.
 
     Its generations count up over all objects, as Google's grow with time.
     """
@@ -23,7 +23,7 @@ class Bucket:
 
 
 class Steps(Store):
-    """A `Store` on a `Bucket`: before each call `step` says when, or whether, it is made.
+    """A `Store` on a `Bucket`. `step` runs before each call; it may wait, or raise Killed.
 
     Calls on objects that no other program changes come in any order to the same end; with `shared`
     (ends of names) only calls on those objects wait for their turn.
@@ -83,10 +83,10 @@ class Steps(Store):
 
 
 class Actor:
-    """A program in a thread of its own that makes one storage call whenever it is told to."""
+    """A program in a thread of its own that makes one storage call for each `advance`."""
 
     def __init__(self, program: Callable[[Callable[[], None]], None], dies_at: int = 0) -> None:
-        """`program` is given the step to make before each call; at call `dies_at` it is killed."""
+        """`program` takes the function to call before each call; it dies at call `dies_at`."""
         self.done = False
         self.error: BaseException | None = None
         self._program, self._dies_at, self.calls = program, dies_at, 0
@@ -117,7 +117,7 @@ class Actor:
 
 
 def interleavings(actors: Callable[[], list[Actor]]) -> Iterator[tuple[list[Actor], list[int]]]:
-    """Every order of the actors' calls, each played on new `actors` to its end."""
+    """Every order of the actors' calls, each played to its end on new actors."""
     pending: list[list[int]] = [[]]
     while pending:
         prefix = pending.pop()
@@ -131,3 +131,15 @@ def interleavings(actors: Callable[[], list[Actor]]) -> Iterator[tuple[list[Acto
             cast[choice].advance()
             played.append(choice)
         yield cast, played
+
+
+class Counting(Steps):
+    """A `Store` that records which objects are read."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        super().__init__(bucket)
+        self.read_names: list[str] = []
+
+    def read(self, name: str) -> Object | None:
+        self.read_names.append(name)
+        return super().read(name)

@@ -1,4 +1,4 @@
-"""A base model is used only when it is whole, and downloaded by one machine for all."""
+"""A base model is used only when it is complete, and one machine downloads it for all."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ def put(folder: Path, *left_out: str) -> Path:
 
 @pytest.fixture
 def downloads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The models that were downloaded; each file holds its name."""
+    """The names of the models that were downloaded; a file's content is its name."""
     done: list[str] = []
 
     def download(name: str, folder: Path, host: str = "") -> None:
@@ -79,7 +79,7 @@ def test_machines_that_start_at_once_wait_for_the_one_that_downloads(
     assert len(slept) == 2
 
 
-def test_a_machine_that_died_while_it_downloaded_holds_nobody_up_for_ever(
+def test_a_machine_that_died_while_it_downloaded_delays_others_until_its_lease_ends(
     store: Store, tmp_path: Path, downloads: list[str]
 ):
     lease.Lease(store, "base-124M", "dead", now)
@@ -93,7 +93,7 @@ def test_a_machine_that_died_while_it_downloaded_holds_nobody_up_for_ever(
     assert downloads == ["124M"]
 
 
-def test_a_model_of_ones_own_that_is_not_in_the_bucket_is_told_by_name(
+def test_an_own_model_that_is_not_in_the_bucket_is_named(
     store: Store, tmp_path: Path, downloads: list[str]
 ):
     with pytest.raises(UserError, match="base model 'mine': OpenAI publishes 124M"):

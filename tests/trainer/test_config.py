@@ -18,23 +18,23 @@ ENVIRONMENT = {
 
 
 def test_the_environment_is_read():
-    config = Config.from_environment(ENVIRONMENT)
+    config = Config.read(ENVIRONMENT)
     assert (config.models_mount, config.settings.steps) == (Path("/mnt/models"), 7)
     assert not config.require_gpu
     assert config.longest == timedelta(hours=4)
-    assert Config.from_environment(ENVIRONMENT | {"REQUIRE_GPU": "1"}).require_gpu
+    assert Config.read(ENVIRONMENT | {"REQUIRE_GPU": "1"}).require_gpu
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"DATA_BUCKET": ""}, r"DATA_BUCKET \(\): Field required"),
-        ({"MAX_RUN_SECONDS": "0"}, r"MAX_RUN_SECONDS \(0\): Input should be greater than 0"),
-        ({"SETTINGS": "nonsense"}, r"SETTINGS \(nonsense\): Invalid JSON"),
-        ({"SETTINGS": '{"step": 7}'}, r"SETTINGS.step .*: Extra inputs"),
-        ({"SETTINGS": '{"steps": 0}'}, r"SETTINGS.steps .*: Input should be greater"),
+        ({"DATA_BUCKET": ""}, r"DATA_BUCKET is not set; the stack declares it"),
+        ({"MAX_RUN_SECONDS": "0"}, r"MAX_RUN_SECONDS is '0': Input should be greater than 0"),
+        ({"SETTINGS": "nonsense"}, r"SETTINGS is 'nonsense': Invalid JSON"),
+        ({"SETTINGS": '{"step": 7}'}, "SETTINGS is .*: step: Extra inputs"),
+        ({"SETTINGS": '{"steps": 0}'}, "SETTINGS is .*: steps: Input should be greater"),
     ],
 )
 def test_a_wrong_variable_is_named(change: dict[str, str], message: str):
     with pytest.raises(UserError, match=f"^environment variable {message}"):
-        Config.from_environment(ENVIRONMENT | change)
+        Config.read(ENVIRONMENT | change)

@@ -1,4 +1,4 @@
-"""What the trainer says of a GPU that TensorFlow does not see."""
+"""What the trainer logs if TensorFlow sees no GPU."""
 
 import pytest
 

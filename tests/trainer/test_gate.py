@@ -16,6 +16,6 @@ def test_a_model_may_repeat_training_tweets_about_as_often_as_their_author():
     assert "46% of samples" in str(gate.memorised(0.46, 0.2))
 
 
-def test_half_of_the_samples_must_be_fit_to_post():
+def test_half_of_the_samples_must_be_usable():
     assert gate.unusable(0.5) is None
     assert "49% of samples" in str(gate.unusable(0.49))

@@ -1,4 +1,4 @@
-"""Nothing that looks whole lacks a file, and the live release never does, in whatever order."""
+"""No release that looks complete lacks a file, in whatever order programs run."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -30,13 +30,13 @@ LATER = NOW + REST
 KEEP = 1
 
 SHARED = (layout.live_pointer("keeper"), layout.manifest("keeper", OLD))
-"""What a pruning and an operator who promotes OLD both touch."""
+"""The ends of names that both a pruning and an operator who promotes OLD use."""
 
 Step = Callable[[], None]
 
 
 def publish(store: Store, tag: str, **changes: object) -> Manifest:
-    """A whole release in the bucket."""
+    """Store a complete release."""
     digests = dict.fromkeys(FILES, "00")
     manifest = a_manifest(tag).model_copy(update={"files": digests, **changes})
     for file in FILES:
@@ -51,7 +51,7 @@ def move(store: Store, tag: str, at: datetime = START) -> None:
 
 
 def a_bucket(*more: str) -> Bucket:
-    """OLD is needed by nobody; BEFORE was live before LIVE."""
+    """Nothing needs OLD; BEFORE was live before LIVE."""
     bucket = Bucket()
     store = Steps(bucket)
     for tag in (OLD, BEFORE, LIVE, *more):
@@ -62,7 +62,7 @@ def a_bucket(*more: str) -> Bucket:
 
 
 def run_prune(store: Store, now: datetime, keep: int = KEEP) -> None:
-    """As a training does that ends now."""
+    """Prune as a training does that ends now."""
     lease = Lease(store, "keeper", "run", lambda: now)
     prune.prune(store, "keeper", keep, lease, lambda: now)
 
@@ -77,7 +77,7 @@ def is_whole(store: Store, tag: str) -> bool:
 
 
 def pruned(store: Store) -> list[str]:
-    """The tags of the releases that say so."""
+    """The tags of the releases that are marked."""
     return [m.tag for m in release.list_releases(store, "keeper") if m.pruned]
 
 
@@ -88,7 +88,7 @@ def live_tag(store: Store) -> str:
 
 
 def check(bucket: Bucket) -> None:
-    """What has to hold whenever every program is done, or dead."""
+    """Check what must hold whenever every program has ended or died."""
     store = Steps(bucket)
     for manifest in release.list_releases(store, "keeper"):
         if manifest.pruned is None:
@@ -97,7 +97,7 @@ def check(bucket: Bucket) -> None:
 
 
 def check_now_and_later(bucket: Bucket) -> None:
-    """Also after the next two trainings; then no mark is left on what is in use."""
+    """Check now and after each of the next two trainings, when no used release is marked."""
     check(bucket)
     for now in (LATER, LATER + REST):
         run_prune(Steps(bucket), now)
@@ -105,10 +105,10 @@ def check_now_and_later(bucket: Bucket) -> None:
     assert live_tag(Steps(bucket)) not in pruned(Steps(bucket))
 
 
-# What stays and what goes
+# Which releases are pruned
 
 
-def test_in_use_and_newest_stay_whole_and_all_others_lose_their_weights(store: Store):
+def test_releases_in_use_and_the_newest_keep_their_weights_and_all_others_lose_them(store: Store):
     for tag in (OLD, BEFORE, LIVE, NEW):
         publish(store, tag)
     move(store, OLD)
@@ -138,7 +138,7 @@ def test_before_the_first_release_goes_live_the_newest_stay(store: Store):
     assert pruned(store) == []
 
 
-def test_a_mark_rests_before_anything_is_deleted():
+def test_nothing_is_deleted_until_a_while_after_the_mark():
     bucket = a_bucket()
     for now in (NOW, LATER - timedelta(seconds=1)):
         run_prune(Steps(bucket), now)
@@ -148,12 +148,12 @@ def test_a_mark_rests_before_anything_is_deleted():
     assert not is_whole(Steps(bucket), OLD)
 
 
-def test_no_machine_runs_for_longer_than_a_mark_rests():
+def test_no_machine_runs_for_longer_than_the_time_from_mark_to_deletion():
     with pytest.raises(ValueError, match="hours"):
         config.Training(zones=("europe-west4-a",), hours=REST // timedelta(hours=1) + 1)
 
 
-def test_what_is_pruned_tells_all_that_it_told_and_what_other_programs_wrote():
+def test_a_mark_changes_nothing_else_in_the_manifest():
     bucket = a_bucket()
     store = Steps(bucket)
     name = layout.manifest("keeper", OLD)
@@ -164,7 +164,7 @@ def test_what_is_pruned_tells_all_that_it_told_and_what_other_programs_wrote():
     assert release.read_manifest(store, "keeper", OLD).pruned == NOW
 
 
-def test_a_manifest_from_before_there_was_pruning_is_read():
+def test_a_manifest_that_is_older_than_pruning_is_read():
     document = json.loads(a_manifest(OLD).model_dump_json())
     del document["pruned"]
     assert Manifest.model_validate(document).pruned is None
@@ -184,7 +184,7 @@ def test_pruning_again_changes_nothing():
 
 
 def test_manifests_of_emptied_releases_are_not_read_again():
-    """They grow without bound; a training machine's time is dear."""
+    """Their number grows without bound, and a training machine's time is expensive."""
     bucket = a_bucket()
     run_prune(Steps(bucket), NOW)
     run_prune(Steps(bucket), LATER)
@@ -200,7 +200,7 @@ def test_manifests_of_emptied_releases_are_not_read_again():
     assert layout.manifest("keeper", OLD) not in read
 
 
-def test_an_upload_that_broke_off_goes_once_nobody_can_be_at_it(store: Store):
+def test_an_incomplete_upload_is_deleted_once_nothing_can_still_be_uploading_it(store: Store):
     half = release.tag(NOW, "0123456789")
     publish(store, LIVE)
     store.write(layout.release("keeper", half) + FILES[0], b"half", generation=0)
@@ -214,7 +214,7 @@ def test_an_upload_that_broke_off_goes_once_nobody_can_be_at_it(store: Store):
     assert store.names(layout.releases("keeper-two"))
 
 
-def test_storage_that_fails_is_a_warning_and_not_the_trainings_failure(
+def test_storage_that_fails_is_a_warning_and_does_not_fail_the_training(
     capsys: pytest.CaptureFixture[str],
 ):
     class Broken(Steps):
@@ -228,7 +228,7 @@ def test_storage_that_fails_is_a_warning_and_not_the_trainings_failure(
     assert "cannot list releases/keeper/" in line["message"]
 
 
-def test_who_has_lost_the_lease_marks_nothing(capsys: pytest.CaptureFixture[str]):
+def test_a_program_that_lost_the_lease_marks_nothing(capsys: pytest.CaptureFixture[str]):
     bucket = a_bucket()
     store = Steps(bucket)
     times = [NOW]
@@ -253,8 +253,8 @@ def test_pruning_beside_an_operator_leaves_the_live_release_whole(act: str):
     assert ends == ({"moved", "refused"} if act == "promote" else {"moved"})
 
 
-def test_an_operator_who_is_slower_than_any_mark_rests_is_refused_or_right():
-    """The promotion read the manifest before the mark; its move may come after all is deleted."""
+def test_an_operator_who_is_slower_than_the_deletion_is_refused_or_succeeds():
+    """The promotion read the manifest before the mark; it may move after the deletion."""
 
     def slow(bucket: Bucket) -> Actor:
         found = release.read_live(Steps(bucket), "keeper")
@@ -291,7 +291,7 @@ def test_a_first_promotion_that_is_undone_leaves_no_pointer():
 
 
 def test_a_promotion_that_is_undone_leaves_what_another_chose_meanwhile():
-    """A second operator promotes BEFORE between the first one's move and its second look."""
+    """A second operator promotes BEFORE between the first one's move and its check."""
     bucket = a_bucket()
     run_prune(Steps(bucket), NOW)
 
@@ -309,8 +309,8 @@ def test_a_promotion_that_is_undone_leaves_what_another_chose_meanwhile():
 
 
 @pytest.mark.parametrize("dies_at", range(1, 7))
-def test_an_operator_who_dies_anywhere_leaves_a_live_release_that_is_whole(dies_at: int):
-    """Dead after its move, it leaves a pointer to a marked release, which is given back."""
+def test_an_operator_who_dies_at_any_call_leaves_a_complete_live_release(dies_at: int):
+    """If it dies after its move, the pointer names a marked release, whose mark is taken back."""
     for bucket, _, _ in played(pruning(NOW), acting("promote", dies_at)):
         check_now_and_later(bucket)
 
@@ -346,7 +346,7 @@ def test_a_training_that_goes_live_and_prunes_beside_an_operator_leaves_it_whole
 
 
 def reading(bucket: Bucket) -> Actor:
-    """What a build and the tweet API do: the pointer, the manifest, every file of the model."""
+    """Read as a build and the tweet API do: the pointer, the manifest, every model file."""
 
     def program(step: Step) -> None:
         store = Steps(bucket, step)
@@ -359,8 +359,8 @@ def reading(bucket: Bucket) -> Actor:
     return Actor(program)
 
 
-def test_who_reads_the_live_release_gets_all_of_it_whatever_goes_live_meanwhile():
-    """Two changes of the pointer, so that what is being read is in use no more, and a pruning."""
+def test_a_reader_of_the_live_release_gets_all_of_it_whatever_goes_live_meanwhile():
+    """The pointer moves twice, so the release that is being read is unused; then it is pruned."""
     of_live = tuple(layout.release("keeper", LIVE) + file for file in (*FILES, "manifest.json"))
 
     def changing(bucket: Bucket) -> Actor:
@@ -379,13 +379,13 @@ def test_who_reads_the_live_release_gets_all_of_it_whatever_goes_live_meanwhile(
     for bucket, (reader, _), order in played(reading, changing, start=start):
         assert reader.error is None, order
         seen_marked |= LIVE in pruned(Steps(bucket))
-    assert seen_marked, "what is read is never pruned, so this proved nothing"
+    assert seen_marked, "the release that is read was never pruned, so this proved nothing"
 
 
-# Dying anywhere
+# Dying at any call
 
 
-def test_pruning_that_dies_anywhere_leaves_nothing_that_looks_whole_and_the_next_completes_it():
+def test_pruning_that_dies_at_any_call_leaves_a_true_state_and_the_next_completes_it():
     for begun in (NOW, LATER):
         deaths = 0
         while True:
@@ -407,8 +407,10 @@ def test_pruning_that_dies_anywhere_leaves_nothing_that_looks_whole_and_the_next
         assert deaths > 8
 
 
-def test_a_release_that_lacks_files_is_never_given_back(capsys: pytest.CaptureFixture[str]):
-    """Only the death of an operator who was slower than a mark rests makes one live."""
+def test_the_mark_of_a_release_that_lacks_files_is_never_taken_back(
+    capsys: pytest.CaptureFixture[str],
+):
+    """Such a release is live only if an operator was slower than the deletion, and died."""
     bucket = a_bucket()
     store = Steps(bucket)
     run_prune(store, NOW)
@@ -459,7 +461,7 @@ def test_a_training_prunes_the_account_even_when_it_has_nothing_to_train(
 
 
 @pytest.mark.parametrize("double", [False, True])
-def test_the_bucket_of_these_tests_answers_as_a_real_server(double: bool, store: Store):
+def test_the_bucket_of_these_tests_behaves_like_a_real_server(double: bool, store: Store):
     tested = Steps(Bucket()) if double else store
     said: list[object] = []
 
@@ -495,7 +497,7 @@ def test_the_bucket_of_these_tests_answers_as_a_real_server(double: bool, store:
     ]
 
 
-CONFIG = Config.from_environment(
+CONFIG = Config.read(
     {
         "DATA_BUCKET": "d",
         "MODELS_BUCKET": "m",
@@ -517,7 +519,7 @@ def pruning_program(
 
 
 def pruning(*nows: datetime) -> Callable[[Bucket], Actor]:
-    """Trainings that prune, at these times."""
+    """Trainings that prune at these times."""
     return lambda bucket: Actor(pruning_program(bucket, *nows))
 
 
@@ -538,7 +540,7 @@ def acting(act: str, dies_at: int = 0) -> Callable[[Bucket], Actor]:
 
 
 def end_of(operator: Actor, act: str, bucket: Bucket) -> str:
-    """Whether the operator was told the truth, and which."""
+    """Check that the operator learned the truth; returns "moved" or "refused"."""
     if operator.error is None:
         assert live_tag(Steps(bucket)) == {"promote": OLD, "rollback": BEFORE}[act]
         return "moved"

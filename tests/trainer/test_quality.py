@@ -1,4 +1,4 @@
-"""Whether the tweets are worth it: what trained accounts write, and an untrained model does not."""
+"""Trained accounts write like their authors, and an untrained model does not."""
 
 import math
 from collections import Counter
@@ -10,9 +10,10 @@ import pytest
 from demo.samples import grammar
 from demo.samples.grammar import VOICES
 from pipeline import layout, novelty
+from pipeline.generation import Candidate
 from pipeline.novelty import NoveltyIndex, words
 from trainer_image.convert import convert, read_weights
-from trainer_image.evaluate import Model, copying, valid
+from trainer_image.evaluate import copying, load, sample, valid
 
 from .conftest import Trained
 
@@ -22,7 +23,7 @@ MORE_COPIES = 0.2
 
 
 class Classifier:
-    """Naive Bayes over words: which of the corpora a text is likeliest from."""
+    """Naive Bayes over words: tells which corpus a text most likely comes from."""
 
     def __init__(self, corpora: Mapping[str, list[str]]) -> None:
         self.counts = {
@@ -52,24 +53,28 @@ def classifier() -> Classifier:
 
 
 def folder_of(trained: Trained, account: str) -> Path:
-    """The model as the app gets it."""
+    """The folder of the model that the app gets."""
     trained.world.remount()
     live = trained.world.live(account)
     assert live, trained.finished
     return trained.world.mount / layout.release(account, live) / "model"
 
 
+def draw(folder: Path, count: int) -> list[Candidate]:
+    return sample(load(folder, seed=1), count)
+
+
 @pytest.fixture(scope="module")
 def written(trained: Trained) -> dict[str, list[str]]:
-    return {v: [s.text for s in Model(folder_of(trained, v)).sample(DRAWN)] for v in VOICES}
+    return {v: [s.text for s in draw(folder_of(trained, v), DRAWN)] for v in VOICES}
 
 
 @pytest.fixture(scope="module")
 def untrained(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """What the base model writes."""
+    """Texts of the base model."""
     folder = tmp_path_factory.mktemp("untrained") / "model"
     convert(read_weights(base_model), base_model, folder, "int8")
-    return [sample.text for sample in Model(folder).sample(DRAWN)]
+    return [s.text for s in draw(folder, DRAWN)]
 
 
 def test_both_accounts_are_live(trained: Trained):
@@ -79,7 +84,7 @@ def test_both_accounts_are_live(trained: Trained):
         assert trained.world.live(voice) == trained.finished[voice].release
 
 
-def test_the_classifier_tells_tweets_apart_that_it_never_saw(classifier: Classifier):
+def test_the_classifier_tells_unseen_tweets_apart(classifier: Classifier):
     for voice in VOICES:
         assert classifier.accuracy(grammar.tweets(voice, 800)[600:], voice) >= 0.98
 
@@ -109,7 +114,7 @@ def test_an_account_repeats_tweets_not_much_more_often_than_its_author(
 ):
     folder = folder_of(trained, voice)
     training = NoveltyIndex.load(folder / novelty.FILE)
-    samples = [sample.text for sample in Model(folder).sample(200)]
+    samples = [s.text for s in draw(folder, 200)]
     author = copying(grammar.tweets(voice, 1200)[600:], training)
     assert author > 0.05
     assert copying(samples, training) <= author + MORE_COPIES
@@ -117,7 +122,7 @@ def test_an_account_repeats_tweets_not_much_more_often_than_its_author(
 
 @pytest.mark.parametrize("voice", VOICES)
 def test_what_is_written_could_be_posted(voice: str, trained: Trained):
-    assert valid(Model(folder_of(trained, voice)).sample(100)) >= NEEDED
+    assert valid(draw(folder_of(trained, voice), 100)) >= NEEDED
 
 
 @pytest.mark.parametrize("voice", VOICES)

@@ -58,7 +58,7 @@ def test_tags_sort_by_time():
     assert sorted([THIRD, FIRST, SECOND]) == [FIRST, SECOND, THIRD]
 
 
-def test_a_release_without_its_manifest_is_none(store: Store):
+def test_without_its_manifest_there_is_no_release(store: Store):
     store.write(layout.release("keeper", FIRST) + "model/model.bin", b"half", generation=0)
     put(store, a_manifest(SECOND))
     assert [made.tag for made in release.list_releases(store, "keeper")] == [SECOND]
@@ -76,12 +76,12 @@ def test_a_manifest_comes_back_as_it_was_written(store: Store):
     assert release.read_manifest(store, "keeper", FIRST) == a_manifest(FIRST)
 
 
-def test_an_absent_release_is_named_with_what_lists_them(store: Store):
+def test_an_absent_release_is_named_with_the_command_that_lists_them(store: Store):
     with pytest.raises(UserError, match=f"keeper has no release {FIRST}: see `bots releases"):
         release.read_manifest(store, "keeper", FIRST)
 
 
-def test_a_manifest_that_is_none_is_one_line(store: Store):
+def test_a_malformed_manifest_is_one_line(store: Store):
     store.write(layout.manifest("keeper", FIRST), b'{"account": 3}', generation=0)
     with pytest.raises(UserError, match=r"^object releases/keeper/.*/manifest.json: account: .*$"):
         release.read_manifest(store, "keeper", FIRST)
@@ -110,7 +110,7 @@ def test_a_pointer_that_moved_meanwhile_stays(store: Store):
     assert live[0].release == SECOND
 
 
-def test_of_several_who_move_it_at_once_one_wins(store: Store):
+def test_one_of_several_simultaneous_moves_wins(store: Store):
     seen = move(store, FIRST, 0)
 
     def attempt(number: int) -> bool:

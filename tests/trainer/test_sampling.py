@@ -1,4 +1,4 @@
-"""What the gate sees of a model's samples, where the sampler stops early what can be no post."""
+"""Stopping texts that are too long for a post changes nothing that the gate measures."""
 
 import re
 from dataclasses import dataclass
@@ -11,17 +11,18 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline import text
+from pipeline.generation import Candidate
 from pipeline.novelty import NoveltyIndex
-from pipeline.tokens import END
+from pipeline.tokens import END, Vocabulary
 from trainer_image.convert import convert, read_weights
-from trainer_image.evaluate import Model, Overlong, Sample, copying, fitting, overlong, valid
+from trainer_image.evaluate import Overlong, copying, fitting, load, overlong, sample, valid
 
 DRAWN = 100
 
 
 @pytest.fixture(scope="module")
 def rambling(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that ends less than half of its texts: its end token is made unlikely."""
+    """A model that ends less than half of its texts, since its end token is unlikely."""
     folder = tmp_path_factory.mktemp("rambling") / "model"
     weights = read_weights(base_model)
     weights["model/wte"][-1] *= 0.5
@@ -31,7 +32,7 @@ def rambling(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @dataclass
 class Step:
-    """What CTranslate2 tells of a token."""
+    """CTranslate2's report of a token."""
 
     batch_id: int
     token_id: int
@@ -39,7 +40,7 @@ class Step:
 
 @pytest.fixture(scope="module")
 def drawn(rambling: Path) -> list[list[int]]:
-    """The ids of whole texts, each until it ended or took 280 tokens."""
+    """The ids of whole texts: each ended, or was cut after 280 tokens."""
     ctranslate2: Any = import_module("ctranslate2")
     results = ctranslate2.Generator(str(rambling)).generate_batch(
         [[END]] * DRAWN,
@@ -53,8 +54,7 @@ def drawn(rambling: Path) -> list[list[int]]:
 
 
 def test_stopping_early_changes_no_share(rambling: Path, drawn: list[list[int]]):
-    model = Model(rambling)
-    vocabulary = model.vocabulary
+    vocabulary = Vocabulary(rambling)
     stop = Overlong(vocabulary)
 
     def until_stopped(number: int) -> list[int]:
@@ -63,32 +63,34 @@ def test_stopping_early_changes_no_share(rambling: Path, drawn: list[list[int]])
                 return drawn[number][:taken]
         return drawn[number]
 
-    def samples(texts: list[list[int]]) -> list[Sample]:
-        return [Sample(vocabulary.decode(ids), ids[-1] == vocabulary.end) for ids in texts]
+    def samples(texts: list[list[int]]) -> list[Candidate]:
+        return [
+            Candidate(vocabulary.decode(ids), ids[-1] == vocabulary.end, likelihood=-1.0)
+            for ids in texts
+        ]
 
     whole = samples(drawn)
     stopped = samples([until_stopped(number) for number in range(DRAWN)])
     assert sum(len(s.text) < len(w.text) for s, w in zip(stopped, whole, strict=True)) > DRAWN / 3
-    # Half of the training tweets are what texts say early, half is what they say once too long.
-    words = [sample.text.split() for sample in whole]
+    # Half of the training tweets repeat the start of texts, half their end beyond a post's length.
+    words = [candidate.text.split() for candidate in whole]
     training = NoveltyIndex.build(
         [" ".join(w[2:12]) for w in words[::3]] + [" ".join(w[-10:]) for w in words[1::3]]
     )
-    texts, shorter = ([sample.text for sample in found] for found in (whole, stopped))
+    texts, shorter = ([one.text for one in drawn] for drawn in (whole, stopped))
     assert valid(stopped) == valid(whole) > 0.1
     assert copying(shorter, training) == copying(texts, training) > 0.3
-    # Without the end of what a post has, the shares would differ.
+    # If texts were not cut to a post's length, the shares would differ.
     assert sum(map(training.copies, texts)) > sum(map(training.copies, shorter))
 
 
-def test_only_what_no_ending_makes_a_post_is_stopped(rambling: Path):
-    model = Model(rambling)
-    samples = model.sample(DRAWN)
-    stopped = [sample.text for sample in samples if not sample.ended]
+def test_only_texts_that_cannot_become_posts_are_stopped(rambling: Path):
+    samples = sample(load(rambling, seed=1), DRAWN)
+    stopped = [drawn.text for drawn in samples if not drawn.ended]
     assert len(samples) == DRAWN
     assert DRAWN / 3 < len(stopped) < DRAWN
     assert all(map(overlong, stopped))
-    assert max(len(model.vocabulary.encode(text)) for text in stopped) < 140
+    assert max(len(Vocabulary(rambling).encode(text)) for text in stopped) < 140
 
 
 LINKS = ["http://", "https://x.com/", "example", ".com", "/path?q=", "x" * 40]
@@ -101,7 +103,7 @@ BEGINNINGS = st.builds(lambda words, end: "x " * words + end, st.integers(100, 1
 @settings(max_examples=150, deadline=None)
 @example(beginning="x " * 125 + "x" * 40, more=".com")  # a link weighs 23
 @given(beginning=BEGINNINGS, more=TEXTS)
-def test_what_is_overlong_stays_so_however_it_goes_on(beginning: str, more: str):
+def test_an_overlong_text_stays_overlong_whatever_follows(beginning: str, more: str):
     whole = beginning + more
     if overlong(beginning):
         assert not text.valid(whole)
@@ -111,12 +113,12 @@ def test_what_is_overlong_stays_so_however_it_goes_on(beginning: str, more: str)
 @pytest.mark.parametrize(
     "beginning", ["http://example.com/" + "x" * 400, "x" * 400, "日" * 280, "word " * 56]
 )
-def test_what_may_still_become_a_post_is_not_overlong(beginning: str):
+def test_a_text_that_may_still_become_a_post_is_not_overlong(beginning: str):
     assert not overlong(beginning)
 
 
 @pytest.mark.parametrize("word", ["word ", "日本 ", "http://example.com/a/long/path "])
-def test_what_fits_is_all_words_that_a_post_can_have(word: str):
+def test_fitting_keeps_as_many_words_as_a_post_can_have(word: str):
     long = word * 100
     fits = fitting(long)
     assert long.startswith(fits)

@@ -1,4 +1,4 @@
-"""Checkpoints scored in TensorFlow, and which of them is kept."""
+"""Checkpoints are scored in TensorFlow, and the best is kept."""
 
 import json
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ import pytest
 
 from demo.samples import grammar
 from pipeline.errors import UserError
+from pipeline.generation import Model
 from pipeline.tokens import Vocabulary
 from trainer_image import finetune
 from trainer_image.convert import convert, read_weights
-from trainer_image.evaluate import Model, between_ends
 from trainer_image.score import held_out_curve
 
-# Short ones, one that fills the context and one that does not fit it.
+# Short texts, one that fills the context and one that is longer.
 TEXTS = [*grammar.tweets("keeper", 20), "lamp", "", *(" ".join(["lamp"] * n) for n in (900, 1500))]
 
 
@@ -34,7 +34,7 @@ def session(base_model: Path) -> Iterator[Any]:
 
 def curve(session: Any, base_model: Path, checkpoints: dict[int, Path], texts: list[str]):
     vocabulary = Vocabulary(base_model)
-    ids = [between_ends(vocabulary, text) for text in texts]
+    ids = [vocabulary.between_ends(text) for text in texts]
     return held_out_curve(session, base_model / "hparams.json", checkpoints, ids)
 
 
@@ -43,13 +43,13 @@ def test_a_checkpoint_scores_as_its_converted_model_does(
 ):
     convert(read_weights(base_model), base_model, tmp_path / "model", "float32")
     model = Model(tmp_path / "model")
-    served = model.nats(TEXTS) / model.tokens(TEXTS)
+    served = model.nats(TEXTS) / model.scored_tokens(TEXTS)
     checkpoints = {0: base_model / "model.ckpt", 30: base_model / "model.ckpt"}
     scored = curve(session, base_model, checkpoints, TEXTS)
     assert scored == [(0, pytest.approx(served, abs=1e-4)), (30, scored[0][1])]
 
 
-def test_scoring_tells_how_far_it_is(
+def test_scoring_prints_its_progress(
     session: Any, base_model: Path, capsys: pytest.CaptureFixture[str]
 ):
     checkpoints = {0: base_model / "model.ckpt", 30: base_model / "model.ckpt"}
@@ -57,7 +57,7 @@ def test_scoring_tells_how_far_it_is(
     assert capsys.readouterr().out == "scored 1 of 2\nscored 2 of 2\n"
 
 
-def test_a_held_out_loss_that_is_no_number_is_a_failure(
+def test_a_held_out_loss_that_is_not_a_number_is_a_failure(
     session: Any, base_model: Path, tmp_path: Path
 ):
     tf: Any = import_module("tensorflow")
@@ -90,8 +90,8 @@ def test_only_the_best_step_is_converted(
     monkeypatch.setattr(finetune, "held_out_curve", scored)
     monkeypatch.setattr(finetune, "read_weights", read.append)
     monkeypatch.setattr(finetune, "convert", lambda *how: converted.append(how[-1]))
-    answer = finetune.keep_best(None, checkpoints, base_model, ["lamp"])
-    assert (answer.step, answer.held_out_float) == (60, 2.0)
+    result = finetune.keep_best(None, checkpoints, base_model, ["lamp"])
+    assert (result.step, result.held_out_float) == (60, 2.0)
     assert read == [checkpoints[60]]
     assert converted == ["int8"]
     assert (tmp_path / "release/checkpoint/model.ckpt.index").read_text() == "60"

@@ -26,7 +26,7 @@ def test_ids_are_those_of_gpt_2_simple(base_model: Path, text: str):
 
 
 @given(st.text())
-def test_every_text_comes_back(base_model: Path, text: str):
+def test_every_text_survives_encoding(base_model: Path, text: str):
     vocabulary = Vocabulary(base_model)
     assert vocabulary.decode(vocabulary.encode(text)) == text
 
@@ -38,7 +38,7 @@ def test_the_end_token_is_looked_up_and_never_part_of_a_text(base_model: Path):
     assert vocabulary.decode([vocabulary.end, *vocabulary.encode("a"), vocabulary.end]) == "a"
 
 
-def test_bytes_that_are_no_utf_8_are_marked(base_model: Path):
+def test_bytes_that_are_not_utf_8_are_marked(base_model: Path):
     vocabulary = Vocabulary(base_model)
     half_an_emoji = vocabulary.encode("🥖")[1:]
     assert "\ufffd" in vocabulary.decode(half_an_emoji)

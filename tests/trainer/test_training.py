@@ -25,7 +25,7 @@ from .conftest import FAST, NONE, REAL, Finished, Trained, World, processes_of
 TWEETS = grammar.tweets("keeper", 60)
 
 
-# What is decided before TensorFlow is imported
+# Decisions before TensorFlow is imported
 
 
 def test_an_account_with_too_few_tweets_is_refused_at_once(
@@ -125,10 +125,10 @@ def test_one_accounts_failure_never_stops_the_others(
     assert "run another is training taken" in finished["taken"].reason
 
 
-def test_a_run_interrupted_after_a_release_goes_on_from_there(
+def test_a_run_interrupted_after_a_release_continues_with_it(
     trained: Trained, world: World, without_tensorflow: dict[str, str]
 ):
-    """As if the machine had gone away between the manifest and the live pointer."""
+    """The machine was gone between the manifest and the live pointer."""
     world.declare("keeper")
     world.collect("keeper", grammar.tweets("keeper"))
     trained.world.copy_to(world, layout.releases("keeper"))
@@ -137,7 +137,9 @@ def test_a_run_interrupted_after_a_release_goes_on_from_there(
     assert world.live("keeper") == finished["keeper"].release
 
 
-def test_a_base_model_that_is_nowhere_is_named(world: World, without_tensorflow: dict[str, str]):
+def test_a_base_model_that_does_not_exist_is_named(
+    world: World, without_tensorflow: dict[str, str]
+):
     world.declare("keeper")
     world.collect("keeper", TWEETS)
     finished = world.train("first", FAST | {"base_model": "huge"}, without_tensorflow)
@@ -149,13 +151,13 @@ def test_a_base_model_that_is_nowhere_is_named(world: World, without_tensorflow:
 def test_a_mistake_in_the_environment_is_one_line(world: World):
     finished = world.train("first", FAST | {"steps": 0})
     assert (finished.status, finished.errors, finished.result) == (1, "", None)
-    assert "environment variable SETTINGS.steps" in finished.lines[0]["message"]
+    assert "environment variable SETTINGS is" in finished.lines[0]["message"]
 
 
-# What a training leaves
+# The results of a training
 
 
-def test_a_release_is_whole(trained: Trained):
+def test_a_release_is_complete(trained: Trained):
     for voice in VOICES:
         (manifest,) = trained.world.releases(voice)
         prefix = layout.release(voice, manifest.tag)
@@ -210,7 +212,7 @@ def test_a_later_run_starts_from_the_live_release(keeper_live: World):
     assert (manifest.warm_start, manifest.compared_with) == (before, before)
     assert manifest.dataset.tweets == 660
     assert manifest.loss.live_int8
-    # It begins with the very weights of the live release, on the same held-out tweets.
+    # Step 0 has the weights of the live release, and the held-out tweets are the same.
     assert manifest.loss.held_out_curve[0][1] == pytest.approx(manifest.loss.live_int8, abs=5e-3)
     pointer = release.read_live(keeper_live.models, "keeper")
     assert pointer
@@ -230,8 +232,8 @@ def test_a_worse_model_is_kept_but_not_live(keeper_live: World):
     assert manifest.warm_start is None
 
 
-def test_who_lost_the_race_for_the_pointer_passes_but_is_not_live(keeper_live: World):
-    """The operator rolls back while the run trains: the gate has compared with another release."""
+def test_a_run_that_lost_the_race_for_the_pointer_passes_but_is_not_live(keeper_live: World):
+    """The operator rolls back during the training, so the gate compared with another release."""
     models = keeper_live.models
     seen = release.read_live(models, "keeper")
     assert seen
@@ -247,7 +249,7 @@ def test_who_lost_the_race_for_the_pointer_passes_but_is_not_live(keeper_live: W
     assert keeper_live.live("keeper") == other
 
 
-# What can go wrong
+# Failures
 
 
 def wait_for(process: subprocess.Popen[str], message: str) -> dict[str, Any]:
@@ -267,7 +269,7 @@ def one_account(world: World) -> World:
 
 
 def failure(world: World, settings: dict[str, Any] = FAST, more: Mapping[str, str] = NONE) -> str:
-    """The one reason why the account failed, with nothing released."""
+    """Train, check that the account failed and nothing is released, and return the reason."""
     finished: Finished = world.train("first", settings, more)
     assert (finished["keeper"].outcome, finished.status) == ("failed", 1), finished
     assert world.models.names("releases/") == []
@@ -277,7 +279,7 @@ def failure(world: World, settings: dict[str, Any] = FAST, more: Mapping[str, st
     return finished["keeper"].reason
 
 
-def test_a_missing_gpu_is_a_failure_where_one_is_declared(one_account: World):
+def test_a_missing_gpu_is_a_failure_if_one_is_declared(one_account: World):
     reason = failure(one_account, more={"REQUIRE_GPU": "1", "CUDA_VISIBLE_DEVICES": "-1"})
     assert reason.startswith("TensorFlow sees no GPU")
 
@@ -317,7 +319,7 @@ with tf.Session() as session:
 """
 
 
-def test_a_loss_that_is_no_number_is_a_failure(one_account: World):
+def test_a_loss_that_is_not_a_number_is_a_failure(one_account: World):
     folder = one_account.mount / layout.base_model("tiny")
     subprocess.run([sys.executable, "-c", POISON, folder], check=True, capture_output=True)
     assert "training loss became nan at step 1: lower learning_rate" in failure(one_account)
@@ -325,7 +327,7 @@ def test_a_loss_that_is_no_number_is_a_failure(one_account: World):
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A real file system of 12 MB: a checkpoint of the tiny model takes nearly 4."""
+    """A file system of 12 MB; a checkpoint of the tiny model takes nearly 4 MB."""
     (tmp_path / "disk").mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=12m", "none", str(tmp_path / "disk")]
     if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
@@ -355,6 +357,6 @@ def test_an_interrupted_run_leaves_nothing_and_can_be_run_again(
     assert processes_of(tmp_path) == {}
     assert list(tmp_path.iterdir()) == []
     assert world.models.names("runs/") == world.models.names("releases/") == []
-    # Its lease is over: another run may have the account at once.
+    # It has released its lease, so another run may train the account at once.
     Lease(world.models, "keeper", "second", lambda: datetime.now(UTC) + timedelta(seconds=1))
     assert world.models.read(layout.run_lease()) is None

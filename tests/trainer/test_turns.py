@@ -1,4 +1,4 @@
-"""The accounts of a run side by side: one is judged while the next trains."""
+"""Two accounts of a run at once: one is judged while the next trains."""
 
 import json
 import os
@@ -27,10 +27,10 @@ SETTINGS = REAL | {"steps": 10, "save_every": 5, "min_tweets": 20}
 
 
 class Judging:
-    """A run whose live accounts are judged for as long as the test likes.
+    """A run whose live accounts are judged until the test lets them continue.
 
-    The vocabulary of each live model, which is read for the comparison and for nothing before, is a
-    pipe. Which of two accounts trains first is not settled: that is `judged`, and then `training`.
+    The vocabulary of each live model is a pipe. The trainer reads it only to compare models, and
+    waits there. Either account may train first: `judged` is that account, `training` the other.
     """
 
     def __init__(self, world: World, scratch: Path, others: list[str], until: ExitStack) -> None:
@@ -54,7 +54,7 @@ class Judging:
         self.training = self.wait_for("training")
 
     def wait_for(self, message: str) -> str:
-        """Until the trainer logs it; return of which account."""
+        """Wait until the trainer logs a message; returns the account."""
         assert self.process.stdout
         lines: list[dict[str, Any]] = []
         for text in self.process.stdout:
@@ -64,7 +64,7 @@ class Judging:
         pytest.fail(f"the trainer ended with {lines[-3:]}")
 
     def go_on(self, account: str) -> None:
-        """Let its judging go on, once it is being judged."""
+        """Let the account's judging continue, once it has begun."""
         self._pipes[account].write_bytes(self._vocabulary)
 
     def end(self) -> RunResult:
@@ -77,7 +77,7 @@ class Judging:
         return result
 
     def kill(self) -> None:
-        """End it and all that it has started."""
+        """Kill the run and all its processes."""
         self.process.kill()
         for number in processes_of(self.scratch):
             with suppress(ProcessLookupError):
@@ -86,7 +86,7 @@ class Judging:
             os.close(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK))
 
     def turn_of(self, account: str) -> int:
-        """The process of the account's turn."""
+        """The process id of the account's turn."""
         (turn,) = [
             number
             for number, command in processes_of(self.scratch).items()
@@ -105,7 +105,7 @@ Begin = Callable[..., Judging]
 
 @pytest.fixture
 def judging(trained: Trained, world: World, tmp_path: Path) -> Iterator[Begin]:
-    """Begins a run of both sample accounts, which are live, and of others, which are new."""
+    """Begins a run of both sample accounts, which are live, and of other, new accounts."""
     world.declare(*grammar.VOICES)
     for voice in grammar.VOICES:
         world.collect(voice, grammar.tweets(voice, 660))
@@ -157,8 +157,8 @@ def test_an_interrupted_run_ends_the_judged_and_the_trained_at_once(judging: Beg
     assert processes_of(run.scratch) == {}
     assert list(run.scratch.iterdir()) == []
     assert run.world.models.names("runs/") == []
-    # The lease of what was training is over; a native call, as here the judged one's, lets no
-    # signal through, so that its process is killed and its lease expires by itself.
+    # The account in training released its lease. The judged one is in a native call, which delays
+    # signals, so its process was killed and its lease expires by itself.
     Lease(run.world.models, run.training, "third", lambda: datetime.now(UTC) + timedelta(seconds=1))
 
 
@@ -170,7 +170,7 @@ def test_a_turn_ends_with_the_program_that_gave_it(judging: Begin):
     assert processes_of(run.scratch) == {}
 
 
-def test_who_waits_for_the_gpu_gets_it_when_its_holder_is_done(tmp_path: Path):
+def test_a_process_that_waits_for_the_gpu_gets_it_when_its_holder_ends(tmp_path: Path):
     holder, waited = ExitStack(), list[str]()
     holder.enter_context(gpu.alone(tmp_path, meanwhile=lambda: pytest.fail("nobody has it")))
 

@@ -1,4 +1,4 @@
-"""Storage that fails while a release is uploaded."""
+"""Storage fails while a release is uploaded."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from trainer_image.config import Config
 
 from .test_release import FIRST, NOON, SECOND, THIRD, a_manifest, put
 
-# Made live by somebody else.
+# A release that somebody else makes live.
 ZEROTH = release.tag(NOON, "fedcba9876")
 
 
@@ -43,7 +43,7 @@ def models(server: StorageServer) -> Store:
 def test_storage_killed_in_mid_upload_leaves_no_release_and_the_next_try_completes_it(
     server: StorageServer, models: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    config = Config.from_environment(
+    config = Config.read(
         {
             "DATA_BUCKET": "d",
             "MODELS_BUCKET": "m",
@@ -75,11 +75,11 @@ def test_storage_killed_in_mid_upload_leaves_no_release_and_the_next_try_complet
     assert release.list_releases(models, "keeper") == [manifest]
 
 
-def test_a_run_that_is_taken_up_again_moves_no_pointer_that_was_moved_meanwhile(
+def test_a_resumed_run_does_not_move_a_pointer_that_was_moved_meanwhile(
     models: Store, tmp_path: Path
 ):
-    """Nor one that stands where there was none when its release was compared."""
-    config = Config.from_environment(
+    """Nor a pointer that did not exist when its release was compared."""
+    config = Config.read(
         {
             "DATA_BUCKET": "d",
             "MODELS_BUCKET": "m",

@@ -10,18 +10,18 @@ from pipeline.novelty import NoveltyIndex, words
 UNSAFE_WORDS = Path(__file__).with_name("unsafe-words.sha256")
 
 
-class Filters:
-    """What keeps a text from being posted: the rules of X, the corpus, earlier posts, decency."""
+class Objections:
+    """Checks texts against X's rules, the corpus, the account's earlier posts and unsafe words."""
 
     def __init__(self, corpus: NoveltyIndex, unsafe: frozenset[str]) -> None:
-        """Take the live release's training tweets, and the digests of unsafe words."""
+        """Take the index of the release's training tweets, and the digests of unsafe words."""
         self._corpus = corpus
         self._unsafe = unsafe
 
-    def objection(self, text: str, posted: Collection[str]) -> str | None:
-        """Why `text` may not be posted, in a word or two; None if it may.
+    def first(self, text: str, posted: Collection[str]) -> str | None:
+        """The first objection to `text`, in a word or two; None if it may be posted.
 
-        `posted` are the normalised texts (see `normalised`) of the account's earlier posts.
+        `posted` holds the account's earlier posts, each as `normalised` gives it.
         """
         if not words(text):
             return "empty"
@@ -43,11 +43,11 @@ class Filters:
 
 
 def normalised(text: str) -> str:
-    """What two texts share that a reader would call the same: their words, in order."""
+    """The words of `text` in order: equal for two texts that a reader would call the same."""
     return " ".join(words(text))
 
 
 def unsafe_words(file: Path = UNSAFE_WORDS) -> frozenset[str]:
-    """The SHA-256 digests of words that are never posted; the file says how to add one."""
+    """The SHA-256 digests of the words that are never posted; the file says how to add one."""
     lines = (line.partition("#")[0].strip() for line in file.read_text().splitlines())
     return frozenset(line for line in lines if line)

@@ -5,15 +5,13 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
+from pipeline import __version__
 from pipeline.errors import UserError
 from stacks import stack_file, surroundings
 from stacks.account import Account
 from stacks.config import Stack
-from stacks.foundation import Foundation
-from stacks.images import Images
 from stacks.project import Project
-from stacks.release import Release
-from stacks.scraper import Scraper
+from stacks.shared import Shared
 from stacks.watcher import Watcher
 
 if TYPE_CHECKING:
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 
 
 async def main() -> pulumi.Inputs:
-    """Declare everything, project by project; what comes back are the stack's outputs."""
+    """Declare everything, project by project, and return the stack's outputs."""
     values = pulumi.runtime.get_config_env()
     try:
         stack = stack_file.from_engine(pulumi.get_stack(), values)
@@ -30,52 +28,50 @@ async def main() -> pulumi.Inputs:
         raise pulumi.RunError(str(error)) from None
 
     first, *further = stack.by_project()
-    foundation, monitoring = await declare(first, Project(first, further=False))
+    shared, monitoring = await declare(first, Project(first, further=False))
     others = [(await declare(part, Project(part, further=True)))[0] for part in further]
     if monitoring is not None:
-        monitoring.budget([foundation, *others])
+        monitoring.budget([part.storage.data for part in (shared, *others)])
 
     return {
-        "data_bucket": foundation.data.name,
-        "models_bucket": foundation.models.name,
-        "registry": foundation.registry.url,
+        "data_bucket": shared.storage.data.name,
+        "models_bucket": shared.storage.models.name,
+        "registry": shared.registry.url,
+        "version": __version__,
     }
 
 
-async def declare(stack: Stack, project: Project) -> "tuple[Foundation, Monitoring | None]":
-    """One project's share of the stack, in the order in which one part stands on another."""
-    foundation = Foundation(stack, project)
-    images = Images(foundation)
-    release = Release(foundation, images)
-    scraper = Scraper(foundation)
-    Watcher(foundation, images, release)
+async def declare(stack: Stack, project: Project) -> "tuple[Shared, Monitoring | None]":
+    """Declare one project's part of the stack, in the order in which one part needs another."""
+    shared = Shared.declare(project)
+    Watcher(shared)
     for name, bot in stack.accounts.items():
-        Account(name, bot, foundation, scraper, images, release)
-        # The SDK sends what is declared when the program yields. Where it yields at its end alone,
-        # the SDK's wait for it all takes time with the square of the accounts.
+        Account(name, bot, shared)
+        # The SDK sends what is declared when the program yields. If the program yielded only at
+        # its end, the SDK's wait would grow with the square of the number of accounts.
         await asyncio.sleep(0)
-    # Imported where declared, with what they need of the SDK: Compute's module takes seconds.
+    # The modules below load parts of the SDK that take seconds, so they are imported when used.
     serving = training = None
     served = {name: bot.serve for name, bot in stack.accounts.items() if bot.serve is not None}
     if served:
         from stacks.serving import Serving
 
-        serving = Serving(served, foundation, images)
+        serving = Serving(served, shared)
     if stack.training is not None:
         from stacks.training import Training
 
-        training = Training(stack.training, foundation, images, release)
-    # Who may list stands in one grant a bucket, which is declared once all of them are known, and
-    # before those start who list at once.
-    listing = foundation.let_list()
+        training = Training(stack.training, shared)
+    # One grant per bucket names all who may list it, so it follows all identities, and precedes
+    # the services and machines that list as soon as they start.
+    listing = shared.storage.grant_listing()
     for part in (serving, training):
         if part is not None:
             part.start(*listing)
     if stack.monitoring is None:
-        return foundation, None
+        return shared, None
     from stacks.monitoring import Monitoring
 
-    return foundation, Monitoring(stack.monitoring, foundation, release)
+    return shared, Monitoring(stack.monitoring, shared)
 
 
 pulumi.run(main)

@@ -15,7 +15,7 @@ from bots.releases import live_tag
 from pipeline import corpus, layout, release, slots
 from pipeline.slots import Slot
 from pipeline.spend import Ledger
-from stacks import config, naming
+from stacks import config
 
 NEWEST_RELEASES = 5
 NEWEST_SLOTS = 20
@@ -146,7 +146,7 @@ def _releases(cloud: Cloud, account: str, tags: list[str]) -> list[ReleaseStatus
 
 
 def _api(stack: config.Stack, account: str) -> str:
-    service = naming.service(stack.name, account)
+    service = layout.service(stack.name, account)
     return f"{stack.emulator}/run/{service}/" if stack.emulator else f"service {service}"
 
 
@@ -168,4 +168,4 @@ def _schedules(stack: config.Stack, now: datetime) -> Iterator[tuple[str, dateti
         for role, cron in (("collect", account.collect), ("post", account.post)):
             if cron is not None:
                 tick = next(slots.following(cron, account.time_zone, now))
-                yield naming.job(stack.name, name, role), tick
+                yield layout.job(stack.name, name, role), tick

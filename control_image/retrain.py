@@ -133,9 +133,9 @@ class Retrain:
     def _begun_before(self) -> str | None:
         """The run that an earlier attempt of this execution began."""
         end = f"-{self.settings.suffix}/accounts.json"
-        names = self.models.names(layout.runs() + self.settings.runs)
+        names = self.models.names(layout.all_runs() + self.settings.runs)
         for name in reversed([name for name in names if name.endswith(end)]):
-            run = name.removeprefix(layout.runs()).rpartition("/")[0]
+            run = name.removeprefix(layout.all_runs()).rpartition("/")[0]
             begun = read_accounts(self.models, run)
             if begun and begun.deadline > self.clock() - _LONGEST_EXECUTION:
                 return run

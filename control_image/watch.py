@@ -133,7 +133,7 @@ class Watcher:
         found = self.data.read(layout.watch_state())
         before = _parse(State, found.data, layout.watch_state()) if found else State()
         after = State()
-        prefix = layout.schedules()
+        prefix = layout.all_schedules()
         accounts = [n.removeprefix(prefix).removesuffix(".json") for n in self.data.names(prefix)]
         failed = 0
         for account in accounts:

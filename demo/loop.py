@@ -28,7 +28,7 @@ from local.stack import LocalStack
 from pipeline import layout, release, slots
 from pipeline.errors import UserError
 from pipeline.runs import RunResult, read_result
-from stacks import config, naming
+from stacks import config
 from stacks.config import Stack
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -196,7 +196,7 @@ class Demo:
 
     def _fire(self, account: str, role: str) -> None:
         """Fire an account's schedule now, and see how its job ended."""
-        job = naming.job(self._stack.name, account, role)
+        job = layout.job(self._stack.name, account, role)
         fired = self._client.run(job)
         attempt = fired["attempt"]
         if attempt and attempt["error"]:
@@ -211,7 +211,7 @@ class Demo:
         if self._stack.training is None:
             return
         run = self._next_run()
-        machine = naming.machine(self._stack.name, run)
+        machine = layout.machine(self._stack.name, run)
         named = self._local.home / f"run/Pulumi.{self._stack.name}.yaml"
         named.parent.mkdir(exist_ok=True)
         document: dict[str, Any] = yaml.safe_load(self._local.stack_file.read_text())
@@ -230,7 +230,7 @@ class Demo:
     def _next_run(self) -> str:
         """A run that has no result yet: a new one, or the one that was interrupted."""
         number = 1
-        while read_result(self._cloud.models, naming.machine(self._stack.name, f"demo-{number}")):
+        while read_result(self._cloud.models, layout.machine(self._stack.name, f"demo-{number}")):
             number += 1
         return f"demo-{number}"
 
@@ -296,7 +296,7 @@ class Demo:
             said: list[str] = []
             for name in served:
                 report(name, None)
-                text = self._client.ask(naming.service(self._stack.name, name))
+                text = self._client.ask(layout.service(self._stack.name, name))
                 said.append(f"{name}, asked for a text: {text}")
             report("; ".join(said), 1)
 

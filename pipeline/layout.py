@@ -42,10 +42,66 @@ def keys_secret(stack: str, account: str) -> str:
     return fit(f"{stack}-{account}-x-keys", 255)
 
 
+# Prefixes of what all accounts have of one kind, for grants and listings.
+def all_tweets() -> str:
+    """The prefix of all that is collected."""
+    return "tweets/"
+
+
+def all_posts() -> str:
+    """The prefix of all slots, histories and ledgers of posting."""
+    return "posts/"
+
+
+def all_collected() -> str:
+    """The prefix of the times of the last collections."""
+    return "collected/"
+
+
+def all_schedules() -> str:
+    """The prefix of the accounts' schedules."""
+    return "schedules/"
+
+
+def all_releases() -> str:
+    """The prefix of all releases."""
+    return "releases/"
+
+
+def all_base_models() -> str:
+    """The prefix of all base models."""
+    return "base/"
+
+
+def all_pointers() -> str:
+    """The prefix of all live and base pointers."""
+    return "rollout/"
+
+
+def all_live_pointers() -> str:
+    """The prefix of the live pointers, which the trainer and the operator write."""
+    return f"{all_pointers()}live/"
+
+
+def all_base_pointers() -> str:
+    """The prefix of the base pointers, which the Pulumi program alone writes."""
+    return f"{all_pointers()}base/"
+
+
+def all_runs() -> str:
+    """The prefix of the documents of training runs."""
+    return "runs/"
+
+
+def all_leases() -> str:
+    """The prefix of all leases."""
+    return "leases/"
+
+
 # Objects of the data bucket.
 def tweets(account: str) -> str:
     """The prefix of all that is collected of an account."""
-    return f"tweets/{account}/"
+    return f"{all_tweets()}{account}/"
 
 
 def segments(account: str) -> str:
@@ -80,7 +136,7 @@ def reads(account: str) -> str:
 
 def posts(account: str) -> str:
     """The prefix of all that an account posts."""
-    return f"posts/{account}/"
+    return f"{all_posts()}{account}/"
 
 
 def slot(account: str, slot: str) -> str:
@@ -100,12 +156,12 @@ def spent(account: str) -> str:
 
 def collected(account: str) -> str:
     """When collecting last ended well; not below `tweets`, for who reads it needs no tweets."""
-    return f"collected/{account}.json"
+    return f"{all_collected()}{account}.json"
 
 
-def schedules(account: str = "") -> str:
-    """When an account collects and posts, written by the Pulumi program alone; or all of them."""
-    return f"schedules/{account}.json" if account else "schedules/"
+def schedules(account: str) -> str:
+    """When an account collects and posts; written by the Pulumi program alone."""
+    return f"{all_schedules()}{account}.json"
 
 
 def watch_state() -> str:
@@ -126,7 +182,7 @@ def run_by_hand(run: str) -> str:
 # Objects of the models bucket.
 def base_model(name: str) -> str:
     """The prefix of a base model in gpt-2-simple's layout."""
-    return f"base/{name}/"
+    return f"{all_base_models()}{name}/"
 
 
 BASE_MODEL_FILES = (
@@ -148,7 +204,7 @@ def base_manifest(name: str) -> str:
 
 def releases(account: str) -> str:
     """The prefix of an account's releases."""
-    return f"releases/{account}/"
+    return f"{all_releases()}{account}/"
 
 
 def release(account: str, tag: str) -> str:
@@ -169,28 +225,23 @@ def weights(account: str, tag: str) -> tuple[str, str]:
 
 def live_pointer(account: str) -> str:
     """Which release is live; written by the trainer and the operator."""
-    return f"rollout/live/{account}.json"
+    return f"{all_live_pointers()}{account}.json"
 
 
 def base_pointer(account: str) -> str:
     """On which app base, by digest; written by the Pulumi program alone."""
-    return f"rollout/base/{account}.json"
+    return f"{all_base_pointers()}{account}.json"
 
 
 def account_of(pointer: str) -> str | None:
     """The account whose pointer an object is; None for an object that is no pointer."""
-    found = re.fullmatch(rf"rollout/(?:live|base)/({ACCOUNT})\.json", pointer)
+    found = re.fullmatch(rf"{all_pointers()}(?:live|base)/({ACCOUNT})\.json", pointer)
     return found and found[1]
 
 
 def run_result(run: str) -> str:
     """How a training run ended; a run that has one never trains again."""
-    return f"{runs()}{run}/result.json"
-
-
-def runs() -> str:
-    """The prefix of all that is written of training runs."""
-    return "runs/"
+    return f"{all_runs()}{run}/result.json"
 
 
 def shares(workers: int) -> list[str]:
@@ -202,25 +253,70 @@ def shares(workers: int) -> list[str]:
 
 def run_accounts(run: str) -> str:
     """The accounts that a scheduled run trains; a run by hand has none and trains all."""
-    return f"{runs()}{run}/accounts.json"
+    return f"{all_runs()}{run}/accounts.json"
 
 
 def run_verdict(run: str) -> str:
     """How a scheduled run ended as a whole; one that has a verdict is over."""
-    return f"{runs()}{run}/verdict.json"
+    return f"{all_runs()}{run}/verdict.json"
 
 
 def run_lease() -> str:
     """Which run is under way, and until when: never two at once."""
-    return "leases/run.json"
+    return f"{all_leases()}run.json"
 
 
 def lease(account: str) -> str:
     """Who is training the account, and until when."""
-    return f"leases/accounts/{account}.json"
+    return f"{all_leases()}accounts/{account}.json"
 
 
 # Tags of an account's images.
 def image_tag(release: str, base: str) -> str:
     """The tag of a release on an app base, which is named by digest."""
     return f"{release}-{base.rpartition(':')[2][:12]}"
+
+
+# Names of Cloud Run's jobs, which their schedules have, too, and services. A job has at most 63
+# characters, a service fewer than 50.
+def job(stack: str, account: str, role: str) -> str:
+    """The job of an account that does `role`: "collect" or "post"."""
+    return fit(f"{stack}-{account}-{role}", 63)
+
+
+def watcher_job(stack: str) -> str:
+    """The watcher's job. Cannot clash with an account's job: those end in their role."""
+    return fit(f"{stack}-watcher", 63)
+
+
+def retrain_job(stack: str) -> str:
+    """The job of scheduled training. Cannot clash with an account's job: see `watcher_job`."""
+    return fit(f"{stack}-retrain", 63)
+
+
+def service(stack: str, account: str) -> str:
+    """The tweet API of an account."""
+    return fit(f"{stack}-{account}-api", 49)
+
+
+def repository(stack: str) -> str:
+    """The image repository. Artifact Registry takes at most 63 characters."""
+    return fit(f"{stack}-bots", 63)
+
+
+# Names of training runs and of their machines. Compute Engine takes at most 63 characters.
+def run_names(stack: str) -> str:
+    """Prefix of the names of the stack's training runs."""
+    return f"{fit(f'train-{stack}', 34)}-"
+
+
+def machine(stack: str, run: str) -> str:
+    """A training run, and its machine if it has only one; `run` is the stack file's name of it."""
+    return fit(f"{run_names(stack)}{run}", 63)
+
+
+def machines(stack: str, run: str, workers: int) -> list[str]:
+    """The machines that share a training run. Each name begins with the run's name."""
+    added = shares(workers)
+    name = fit(machine(stack, run), 63 - max(map(len, added)))
+    return [name + share for share in added]

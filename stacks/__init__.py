@@ -1,1 +1,1 @@
-"""What is declared: one module per concept, and one stack file per environment."""
+"""The declaration: one module per concept, and one stack file per environment."""

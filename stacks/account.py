@@ -1,4 +1,4 @@
-"""One bot: how it collects, how it posts, and on which image."""
+"""One bot: when it collects and posts, and the image that it posts with."""
 
 import json
 
@@ -9,48 +9,38 @@ import pulumi_gcp as gcp
 from pipeline import layout
 from stacks import config, naming
 from stacks.component import Component
-from stacks.foundation import Foundation
-from stacks.images import Images
-from stacks.job import Schedule, ScheduledJob
-from stacks.release import POST_MEMORY, Release
-from stacks.scraper import Scraper
+from stacks.job import Schedule
+from stacks.release import POST_MEMORY
 from stacks.secret import Secret
+from stacks.shared import Shared
 
-# Seconds; the poster's claim on a slot outlasts it.
+# Seconds. The poster's claim on a slot is valid for longer.
 _POST_TIMEOUT = 600
 _COLLECT_TIMEOUT = 1800
 
 
 class Account(Component):
-    """The resources of one bot; adding or removing it touches nothing else."""
+    """The resources of one bot. Adding or removing a bot changes no other bot's resources."""
 
-    def __init__(
-        self,
-        name: str,
-        bot: config.Account,
-        foundation: Foundation,
-        scraper: Scraper,
-        images: Images,
-        release: Release,
-    ) -> None:
-        super().__init__(name, foundation)
+    def __init__(self, name: str, bot: config.Account, shared: Shared) -> None:
+        super().__init__(name, shared.project)
         self._name = name
         self._bot = bot
-        self._foundation = foundation
+        self._shared = shared
         self._schedules()
         if bot.collect is not None:
-            self._collect(scraper, images, bot.collect)
-        live = self._live_image(images, release)
+            self._collect(bot.collect)
+        live = self._live_image()
         if bot.post is not None:
             self._post(live, bot.post)
         self.register_outputs({})
 
     def _schedules(self) -> None:
-        """What the watcher measures the account by; an object, so that its job names no account."""
+        """Tell the watcher the account's schedules. In an object, so its job names no account."""
         gcp.storage.BucketObject(
             f"{self._name}-schedules",
             gcp.storage.BucketObjectArgs(
-                bucket=self._foundation.data.name,
+                bucket=self._shared.storage.data.name,
                 name=layout.schedules(self._name),
                 content_type="application/json",
                 content=json.dumps(
@@ -64,93 +54,87 @@ class Account(Component):
             self.child(),
         )
 
-    def _collect(self, scraper: Scraper, images: Images, cron: str) -> None:
-        ScheduledJob(
+    def _collect(self, cron: str) -> None:
+        shared = self._shared
+        shared.scheduler.job(
             f"{self._name}-collect",
             self,
-            self._foundation,
-            physical_name=naming.job(self._foundation.stack.name, self._name, "collect"),
-            image=images.scraper,
+            physical_name=layout.job(shared.project.stack.name, self._name, "collect"),
+            image=shared.images.scraper,
             args=[],
-            runs_as=scraper.identity,
+            runs_as=shared.scraper.identity,
             env={
                 "ACCOUNT": self._name,
                 "HANDLE": self._bot.handle,
-                "DATA_BUCKET": self._foundation.data.name,
+                "DATA_BUCKET": shared.storage.data.name,
                 "READS_USD_PER_MONTH": str(self._bot.reads_usd_per_month),
             },
-            secrets={"X_BEARER_SECRET": scraper.bearer},
+            secrets={"X_BEARER_SECRET": shared.scraper.bearer},
             schedule=Schedule(cron, self._bot.time_zone),
             timeout=_COLLECT_TIMEOUT,
             memory="512Mi",
-            needs=[],
         )
 
-    def _live_image(self, images: Images, release: Release) -> docker_build.Index:
-        """`:live`, made once on the bare app so that the job can exist; then the builds move it.
+    def _live_image(self) -> docker_build.Index:
+        """Declare the tag `:live` and the base pointer.
 
-        It is never updated, lest it point back at the bare app, and never deleted, lest it take
-        the manifest along that it points at by then.
+        The tag is made once, on the app base, so that the job can exist before a first release.
+        From then on the builds move it. It is never updated, which would move it back to the app
+        base, and never deleted, which would delete the image that it points at by then.
         """
+        registry, images = self._shared.registry, self._shared.images
         live = docker_build.Index(
             f"{self._name}-live",
             docker_build.IndexArgs(
-                tag=f"{self._foundation.registry.url}/{self._name}:live",
-                sources=[images.app],
-                push=True,
+                tag=f"{registry.url}/{self._name}:live", sources=[images.app], push=True
             ),
-            self.child(
-                self._foundation.registry.repository,
-                ignore_changes=["*"],
-                retain_on_delete=True,
-            ),
+            self.child(registry.repository, ignore_changes=["*"], retain_on_delete=True),
         )
         gcp.storage.BucketObject(
             f"{self._name}-base",
             gcp.storage.BucketObjectArgs(
-                bucket=self._foundation.models.name,
+                bucket=self._shared.storage.models.name,
                 name=layout.base_pointer(self._name),
                 content_type="application/json",
-                # The seed's digest is part of it, so that a seed that was pushed again makes an
-                # event, and the event's build points `:live` at the release again.
+                # With the digest of the first `:live`, so that pushing it again changes the
+                # pointer, and the build that follows moves `:live` to the release again.
                 content=pulumi.Output.json_dumps({"base": images.app, "seed": live.ref}),
             ),
-            # Written when its event already finds the build.
-            self.child(release),
+            # After the release component: a pointer's event needs the build that it starts.
+            self.child(self._shared.release),
         )
         return live
 
     def _post(self, live: docker_build.Index, cron: str) -> None:
-        stack = self._foundation.stack.name
+        shared, stack = self._shared, self._shared.project.stack.name
         poster = gcp.serviceaccount.Account(
             f"{self._name}-post",
             gcp.serviceaccount.AccountArgs(
                 account_id=naming.service_account(stack, f"{self._name}-post"),
                 display_name=f"{stack}: posts for {self._name}",
             ),
-            self.child(self._foundation.service("iam")),
+            self.child(shared.project.service("iam")),
         )
-        self._foundation.data.folder(self._name, poster.member, layout.posts(self._name))
-        self._foundation.data.may_list(poster.member)
-        keys = Secret(
+        shared.storage.data.grant_folder(self._name, poster.member, layout.posts(self._name))
+        shared.storage.data.may_list(poster.member)
+        keys = Secret.declare(
             f"{self._name}-x-keys",
             self,
+            shared.project,
             secret_id=layout.keys_secret(stack, self._name),
-            readable_by=poster.member,
-            needs=self._foundation.service("secretmanager"),
+            readable_by=poster,
         )
-        ScheduledJob(
+        shared.scheduler.job(
             f"{self._name}-post",
             self,
-            self._foundation,
-            physical_name=naming.job(stack, self._name, "post"),
-            # A job looks its tag up at each execution, so that a release needs no rollout.
-            image=f"{self._foundation.registry.url}/{self._name}:live",
+            physical_name=layout.job(stack, self._name, "post"),
+            # The job looks up the tag at each execution, so a release changes no job.
+            image=f"{shared.registry.url}/{self._name}:live",
             args=["post"],
             runs_as=poster,
             env={
                 "ACCOUNT": self._name,
-                "DATA_BUCKET": self._foundation.data.name,
+                "DATA_BUCKET": shared.storage.data.name,
                 "SCHEDULE": cron,
                 "TIME_ZONE": self._bot.time_zone,
                 "POSTS_USD_PER_MONTH": str(self._bot.posts_usd_per_month),

@@ -1,8 +1,8 @@
-"""What people are told of: one alert for each thing that goes wrong by itself, and what to do then.
+"""The alerts: one for each thing that goes wrong by itself, with what to do about it.
 
-Several stacks may share a project, and the name of one may begin with another's. So filters name
-this stack's jobs, bucket and trigger one by one, or its label: never a prefix. That an
-account's jobs stand in them is the one thing that adding an account changes outside of it.
+Several stacks may share a project, and the name of one may begin with another's. So filters never
+select by prefix: they name each job, bucket and trigger of this stack, or the stack's label. The
+filters that name jobs, and the grants to list, are all that a new account changes elsewhere.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,29 +12,28 @@ from typing import Literal, TypeVar
 import pulumi
 import pulumi_gcp as gcp
 
-from pipeline import events
-from stacks import naming
+from pipeline import events, layout
+from stacks.bucket import Bucket
 from stacks.component import Component
 from stacks.config import Stack
-from stacks.foundation import Foundation
-from stacks.release import Release
+from stacks.project import Project
 
-# Characters of a metric filter, and conditions of a policy, that Cloud Monitoring takes.
+# The limits of Cloud Monitoring: characters of a metric filter, and conditions of a policy.
 _LONGEST_FILTER = 2048
 _MOST_CONDITIONS = 6
 _EXECUTIONS = (
     'resource.type = "cloud_run_job"'
     ' AND metric.type = "run.googleapis.com/job/completed_execution_count"'
 )
-# Seconds; the longest that Cloud Monitoring looks back for what is absent.
+# Seconds. Cloud Monitoring takes no longer time for an absent metric.
 _ABSENT = 23 * 3600 + 30 * 60
-# Seconds after its hard limit in which a machine may still be on its way out.
+# Seconds that Compute Engine may take to stop a machine after the machine's hard limit.
 _GOING = 15 * 60
 
 
 @dataclass(frozen=True)
 class Alert:
-    """How an alert is called, how bad it is, and what to do; in Markdown."""
+    """The title and severity of an alert, and what to do about it, in Markdown."""
 
     title: str
     severity: Literal["CRITICAL", "ERROR", "WARNING"]
@@ -45,106 +44,110 @@ ALERTS = {
     "failed-executions": Alert(
         "a job failed",
         "ERROR",
-        "The incident names the Run job. Its last execution's log ends with one line of severity"
-        " ERROR that names the mend; after it, run the job again or wait for its schedule. A slot"
-        " is posted once at most, and a page of tweets bought once, however often a job runs.",
+        "The incident names the Cloud Run job. The log of its last execution ends with one line of"
+        " severity ERROR that says what to do. Then run the job again, or wait for its schedule."
+        " However often a job runs, a slot is posted at most once, and a page of tweets is bought"
+        " once.",
     ),
     "silent-account": Alert(
         "an account has gone silent",
         "ERROR",
-        "For two ticks of a schedule in a row an account has posted or collected nothing, or never"
-        " has since it was declared. `bots status` shows its slots without a post and why; a new"
-        " account needs its keys (`bots credentials`) and a first release (train it). If no job"
-        " ran at all, look at Cloud Scheduler.",
+        "An account has posted or collected nothing for two ticks of its schedule in a row, or has"
+        " never done so since it was declared. `bots status` lists its slots without a post, with"
+        " the reasons. A new account needs its keys (`bots credentials`) and a first release"
+        " (a training run). If no job ran at all, look at Cloud Scheduler.",
     ),
     "stopped-watcher": Alert(
         "the watcher has stopped",
         "CRITICAL",
-        "For almost a day the watcher has not ended well, so nobody would tell of a silent account"
-        " or an image that was not built. Its job's last log says why; if it has not run at all,"
-        " look at Cloud Scheduler. Run the job again after the mend.",
+        "The watcher has had no success for almost a day, so nobody would be told of a silent"
+        " account, or of an image that was not built. The last log of its job says why. If the job"
+        " has not run at all, look at Cloud Scheduler. When the cause is removed, run the job"
+        " again.",
     ),
     "stale-image": Alert(
         "a live image is not what its pointers say",
         "ERROR",
         "For an hour `:live` has not been the image of the release and the app base that the"
-        " account's pointers ask for, although the watcher asked for a build again. The newest"
-        " build's log in Cloud Build says why; `bots rollback` makes an earlier release live"
-        " meanwhile. Where there is no newer build at all, the project may not build in its"
-        " `build_region`, so choose another and run `pulumi up`; or the trigger no longer hears of"
-        " pointers, which `pulumi up --replace '**trigger:Trigger::rollout'` mends.",
+        " account's pointers name, although the watcher has asked for the build again. The log of"
+        " the newest build in Cloud Build says why. Until that is mended, `bots rollback` makes an"
+        " earlier release live. If there is no newer build, there are two possible causes. The"
+        " project may not build in its `build_region`: choose another, and run `pulumi up`. Or the"
+        " trigger no longer receives messages: run"
+        " `pulumi up --replace '**trigger:Trigger::rollout'`.",
     ),
     "scheduler-errors": Alert(
         "a schedule could not start its job",
         "ERROR",
-        "Cloud Scheduler's call was refused or not answered; the log entry has the status. 403: a"
-        " grant is missing, so run `pulumi up --refresh`. 404: the job is gone, likewise. 5xx:"
-        " Google's trouble, which the retries outlast or not; the next tick comes anyway.",
+        "Cloud Scheduler's call was refused, or got no response. The log entry has the status. 403:"
+        " a grant is missing, so run `pulumi up --refresh`. 404: the job is missing, so do the"
+        " same. 5xx: an outage at Google. The retries may outlast it, and the schedule's next tick"
+        " comes anyway.",
     ),
     "failed-builds": Alert(
         "a release's build failed",
         "WARNING",
-        "The build's log names the step: `fetch` (the release is not whole), `bundle` (the image"
-        " does not build, or its self-test refused the model), `live` (the tag could not be"
-        " moved). The account goes on with the image that it has, and the watcher asks for the"
-        " build again; a release that fails its self-test is undone by `bots rollback`.",
+        "The build's log names the step: `fetch` (a file of the release is missing), `bundle` (the"
+        " image could not be built, or failed its self-test), or `live` (the tag could not be"
+        " moved). The account keeps the image that it has, and the watcher asks for the build"
+        " again. If a release fails its self-test, undo it with `bots rollback`.",
     ),
     "spend-limit": Alert(
         "a monthly spending limit is reached",
         "WARNING",
-        "Reading or posting of the account that the line names has stopped until the month ends"
-        " (UTC). That is what the limit is for: raise `reads_usd_per_month` or"
-        " `posts_usd_per_month` and run `pulumi up`, or wait.",
+        "The log entry names an account whose reads or posts have stopped until the month ends"
+        " (UTC). The limit is there to do this. Wait, or raise `reads_usd_per_month` or"
+        " `posts_usd_per_month` and run `pulumi up`.",
     ),
     "old-machine": Alert(
         "a training machine outlives its limit",
         "CRITICAL",
-        "A machine of this stack runs longer than `training.hours`, at which Google should have"
-        " stopped it; it costs money by the minute. Delete it: `gcloud compute instances delete`."
-        " Nothing is lost but its run.",
+        "A machine of this stack has run for longer than `training.hours`. Google should have"
+        " stopped it, and it costs money by the minute. Delete it with"
+        " `gcloud compute instances delete`. Only its training run is lost.",
     ),
     "left-machine": Alert(
         "a training machine by hand is left over",
         "WARNING",
-        "The run that the stack file names has ended, or its hours have passed: powered off,"
-        " stopped, or taken away as SPOT machines are. What is left of its machines costs money,"
-        " the disk at least. Remove `run:` from `training:` and run `pulumi up`. A machine that"
-        " left no result tells why in its log, in Cloud Logging; name another run to try again.",
+        "The run that the stack file names has ended, or its hours have passed, and its machines"
+        " still exist. They are powered off or stopped, and at least their disks cost money. Remove"
+        " `run:` from `training:` and run `pulumi up`. If a machine left no result, its log in"
+        " Cloud Logging says why. To try again, name another run.",
     ),
     "failed-training": Alert(
         "scheduled training failed",
         "ERROR",
-        "The last line of the job's log names the reason: no zone had a machine (add zones or"
-        " `training.fallbacks`, or ask for quota), the machine powered off without a result (its"
-        " log is in Cloud Logging), or it ran into its limit. Accounts keep their live release;"
-        " the next run of the schedule tries again.",
+        "The last line of the job's log has the reason. If no zone had a machine, add zones or"
+        " `training.fallbacks`, or ask Google for quota. If the machine powered off without a"
+        " result, look at its log in Cloud Logging. It may also have reached its limit of hours."
+        " The accounts keep their live releases, and the next run of the schedule tries again.",
     ),
 }
 
 
 def jobs(stack: Stack) -> list[str]:
-    """The names of the Run jobs that every stack has, which their schedules bear too."""
+    """The names of the Run jobs of the accounts and the watcher. Their schedules have them, too."""
     return [
         *(
-            naming.job(stack.name, name, what)
+            layout.job(stack.name, name, what)
             for name, account in stack.accounts.items()
             for what, cron in (("collect", account.collect), ("post", account.post))
             if cron is not None
         ),
-        naming.watcher(stack.name),
+        layout.watcher_job(stack.name),
     ]
 
 
 def watchers_successes(stack: str) -> str:
-    """Metric filter for executions of the stack's watcher that ended well."""
+    """Metric filter for successful executions of the stack's watcher."""
     return (
         f'{_EXECUTIONS} AND metric.labels.result = "succeeded"'
-        f' AND resource.labels.job_name = "{naming.watcher(stack)}"'
+        f' AND resource.labels.job_name = "{layout.watcher_job(stack)}"'
     )
 
 
 def failed_executions(names: Sequence[str]) -> list[str]:
-    """Metric filters for failed executions of these jobs, each as long as one may be."""
+    """Metric filters for failed executions of these jobs, as few as their length allows."""
     common = f'{_EXECUTIONS} AND metric.labels.result = "failed"'
     each = max(len(name) for name in names) + len('"", ')
     fitting = (_LONGEST_FILTER - len(common) - 100) // each
@@ -155,7 +158,7 @@ def failed_executions(names: Sequence[str]) -> list[str]:
 
 
 def old_machine(stack: str) -> str:
-    """Metric filter for how long the stack's machines have been up."""
+    """Metric filter for the uptime of the stack's machines."""
     return (
         'resource.type = "gce_instance"'
         ' AND metric.type = "compute.googleapis.com/instance/uptime_total"'
@@ -165,15 +168,15 @@ def old_machine(stack: str) -> str:
 
 
 def watchers_event(stack: str, event: str) -> str:
-    """Log filter for what the stack's watcher reports."""
+    """Log filter for an event that the stack's watcher reports."""
     return (
-        f'resource.type="cloud_run_job" AND resource.labels.job_name="{naming.watcher(stack)}"'
+        f'resource.type="cloud_run_job" AND resource.labels.job_name="{layout.watcher_job(stack)}"'
         f' AND jsonPayload.event="{event}"'
     )
 
 
 def spend_limit(bucket: str) -> str:
-    """Log filter for a spending guard that tripped, of a job that keeps its ledger there."""
+    """Log filter for a reached spending limit of a job whose ledger is in this bucket."""
     return (
         'resource.type="cloud_run_job"'
         f' AND jsonPayload.event="{events.SPEND_LIMIT}" AND jsonPayload.bucket="{bucket}"'
@@ -181,7 +184,7 @@ def spend_limit(bucket: str) -> str:
 
 
 def scheduler_errors(names: Sequence[str]) -> str:
-    """Log filter for calls of these schedules that came to nothing."""
+    """Log filter for calls of these schedules that failed."""
     return (
         'resource.type="cloud_scheduler_job" AND severity>=ERROR'
         f" AND resource.labels.job_id=({_quoted(names, ' OR ')})"
@@ -189,7 +192,7 @@ def scheduler_errors(names: Sequence[str]) -> str:
 
 
 def failed_builds(trigger: str) -> str:
-    """Log filter for the line with which a build of one trigger ends when it fails."""
+    """Log filter for the last line of a failed build of one trigger."""
     return (
         f'resource.type="build" AND resource.labels.build_trigger_id="{trigger}"'
         ' AND textPayload=~"^(ERROR|TIMEOUT)"'
@@ -209,25 +212,29 @@ def _quoted(names: Sequence[str], joint: str) -> str:
 
 
 class Alerts(Component):
-    """The alert policies of one project's share of a stack."""
+    """The alert policies of one project of a stack."""
 
     def __init__(
-        self, foundation: Foundation, release: Release, channels: list[pulumi.Input[str]]
+        self,
+        project: Project,
+        data: Bucket,
+        trigger: gcp.cloudbuild.Trigger,
+        channels: list[pulumi.Input[str]],
     ) -> None:
-        super().__init__(foundation.named("alerts"), foundation)
-        self._foundation = foundation
+        super().__init__(project.named("alerts"), project)
+        self._project = project
         self._channels = channels
-        stack = foundation.stack
+        stack = project.stack
         names = jobs(stack)
         self._counted("failed-executions", *failed_executions(names), by="resource.label.job_name")
         self._logged("silent-account", watchers_event(stack.name, events.SILENT))
         self._absent("stopped-watcher", watchers_successes(stack.name))
         self._logged("stale-image", watchers_event(stack.name, events.IMAGE_STALE))
-        self._logged("spend-limit", foundation.data.name.apply(spend_limit))
-        self._logged("failed-builds", release.trigger.trigger_id.apply(failed_builds))
+        self._logged("spend-limit", data.name.apply(spend_limit))
+        self._logged("failed-builds", trigger.trigger_id.apply(failed_builds))
         training = stack.training
         if training is not None and training.schedule is not None:
-            retrain = naming.retrain(stack.name)
+            retrain = layout.retrain_job(stack.name)
             self._counted(
                 "failed-training", *failed_executions([retrain]), by="resource.label.job_name"
             )
@@ -239,7 +246,7 @@ class Alerts(Component):
         self.register_outputs({})
 
     def _counted(self, key: str, *filters: str, by: str) -> None:
-        """An alert for every event of a metric that counts what goes wrong."""
+        """An alert for every event of a metric that counts failures."""
         conditions = [
             self._threshold(key, filter_, 0, aligner="ALIGN_DELTA", reducer="REDUCE_SUM", by=[by])
             for filter_ in filters
@@ -248,7 +255,7 @@ class Alerts(Component):
             self._policy(key, part, name=f"{key}-{number + 1}" if number else key)
 
     def _absent(self, key: str, filter_: str) -> None:
-        """An alert for counts that no longer come; Google needs to have seen one before."""
+        """An alert for a metric that is absent. Google needs to have seen it once before."""
         absent = gcp.monitoring.AlertPolicyConditionConditionAbsentArgs(
             filter=filter_,
             duration=f"{_ABSENT}s",
@@ -270,7 +277,7 @@ class Alerts(Component):
         )
 
     def _old_machine(self, seconds: int) -> None:
-        filter_ = old_machine(self._foundation.stack.name)
+        filter_ = old_machine(self._project.stack.name)
         self._policy(
             "old-machine", [self._threshold("old-machine", filter_, seconds, aligner="ALIGN_MAX")]
         )
@@ -304,7 +311,7 @@ class Alerts(Component):
         )
 
     def _logged(self, key: str, filter_: pulumi.Input[str]) -> None:
-        """An alert for log entries; a policy has one such condition at most, and a rate."""
+        """An alert for log entries. A policy takes one such condition, and needs a rate limit."""
         self._policy(
             key,
             [
@@ -331,7 +338,7 @@ class Alerts(Component):
         name: str | None = None,
         strategy: gcp.monitoring.AlertPolicyAlertStrategyArgs | None = None,
     ) -> None:
-        alert, stack = ALERTS[key], self._foundation.stack.name
+        alert, stack = ALERTS[key], self._project.stack.name
         gcp.monitoring.AlertPolicy(
             self.named(name or key),
             gcp.monitoring.AlertPolicyArgs(
@@ -344,10 +351,8 @@ class Alerts(Component):
                 documentation=gcp.monitoring.AlertPolicyDocumentationArgs(
                     content=alert.what_to_do, mime_type="text/markdown"
                 ),
-                # The provider's default labels are not for alert policies.
+                # The provider does not put its default labels on alert policies.
                 user_labels={"program": "gpt2-bots", "stack": stack},
             ),
-            pulumi.ResourceOptions(
-                parent=self, depends_on=[self._foundation.service("monitoring")]
-            ),
+            pulumi.ResourceOptions(parent=self, depends_on=[self._project.service("monitoring")]),
         )

@@ -1,52 +1,43 @@
-"""A bucket, and who may do what under which prefix of it."""
+"""A bucket, and the grants on its objects."""
 
 import pulumi
 import pulumi_gcp as gcp
 
 from stacks.component import Component
+from stacks.project import Project
 
 READ = "roles/storage.objectViewer"
-# Creating, and never overwriting.
+# Create, but never overwrite.
 CREATE = "roles/storage.objectCreator"
-# Reading, creating, overwriting (which needs delete) and deleting.
+# Read, create, overwrite and delete. Overwriting needs the permission to delete.
 WRITE = "roles/storage.objectUser"
-# Of a bucket: its metadata, and the names of its objects, which hold nothing private.
+# Read a bucket's metadata and the names of its objects, which contain nothing private.
 LIST = "roles/storage.legacyBucketReader"
 
 _DAY = 24 * 3600  # seconds
 
 
 class Bucket(Component):
-    """A private bucket whose old versions go, and whose live objects stay.
+    """A private bucket. Old versions of its objects are deleted, live objects never.
 
-    What was deleted or replaced is a noncurrent version for a day, and soft-deleted for `keep_days`
-    after that: it can be had back in all that time. What is deleted with all its versions is
-    soft-deleted at once, which nobody can cut short: `keep_days` is when it is gone for good.
+    An object that is deleted or replaced stays a noncurrent version for a day, and is then
+    soft-deleted for `keep_days`. It can be restored during all that time. An object that is deleted
+    with all of its versions is soft-deleted at once, and nobody can shorten that: it is gone for
+    good after `keep_days`.
     """
 
-    def __init__(
-        self,
-        role: str,
-        part_of: Component,
-        *,
-        name: str,
-        project: str,
-        location: str,
-        keep_days: int,
-        throw_away: bool,
-        needs: pulumi.Resource,
-    ) -> None:
-        super().__init__(part_of.named(role), part_of)
+    def __init__(self, role: str, project: Project, *, name: str, keep_days: int) -> None:
+        super().__init__(project.named(role), project)
         self._role = role
         self._name = name
-        # Google gives the viewers of a project this role on every new bucket.
-        self._listers: list[pulumi.Input[str]] = [f"projectViewer:{project}"]
+        # Google grants this role to the project's viewers on every new bucket.
+        self._listers: list[pulumi.Input[str]] = [f"projectViewer:{project.stack.project}"]
         self.bucket = gcp.storage.Bucket(
             self.named(role),
             gcp.storage.BucketArgs(
                 name=name,
-                location=location,
-                force_destroy=throw_away,
+                location=project.stack.region,
+                force_destroy=project.stack.throw_away,
                 uniform_bucket_level_access=True,
                 public_access_prevention="enforced",
                 versioning=gcp.storage.BucketVersioningArgs(enabled=True),
@@ -55,7 +46,7 @@ class Bucket(Component):
                 ),
                 lifecycle_rules=[_delete_old_versions(), _abort_stale_uploads()],
             ),
-            self.child(needs),
+            self.child(project.service("storage")),
         )
         self.name = self.bucket.name
         self.register_outputs({})
@@ -63,7 +54,14 @@ class Bucket(Component):
     def grant(
         self, who: str, member: pulumi.Input[str], role: str, *prefixes: str
     ) -> gcp.storage.BucketIAMMember:
-        """`role` for the objects under the prefixes, and no others; `who` names the grant."""
+        """Grant `role` on the objects under the prefixes, and on no others.
+
+        Args:
+            who: The member's role in the program; the grant is named after it.
+            member: Who gets the role.
+            role: One of this module's roles for objects.
+            prefixes: Of the names of objects.
+        """
         objects = f"projects/_/buckets/{self._name}/objects/"
         verb = role.removeprefix("roles/storage.object").lower()
         return gcp.storage.BucketIAMMember(
@@ -82,21 +80,21 @@ class Bucket(Component):
             self.child(),
         )
 
-    def folder(
+    def grant_folder(
         self, who: str, member: pulumi.Input[str], name: str
     ) -> gcp.storage.ManagedFolderIamMember:
         """Let a member read and write the objects of one folder, and no others.
 
-        The folder has an IAM policy of its own. So many folders are opened at once, where each
-        grant on the bucket's policy waits for the one before (docs/performance.md). When the folder
-        goes, its objects stay.
+        A managed folder has an IAM policy of its own, so the grants on many folders are made at the
+        same time. Grants on the bucket's own policy wait for each other (docs/performance.md). When
+        the folder is deleted, its objects stay.
         """
         folder = gcp.storage.ManagedFolder(
             self.named(f"{self._role}-{who}-folder"),
             gcp.storage.ManagedFolderArgs(
                 bucket=self.bucket.name,
                 name=name,
-                # Not its objects: Google would refuse to delete a folder that has any.
+                # Without it Google refuses to delete a folder that has objects.
                 force_destroy=True,
             ),
             self.child(),
@@ -110,16 +108,17 @@ class Bucket(Component):
         )
 
     def may_list(self, member: pulumi.Input[str]) -> None:
-        """Let a member see the names of all objects, from when `let_list` is declared.
+        """Let a member see the names of all objects, once `grant_listing` declares the grant.
 
-        Cloud Storage answers 403 in place of 404 for an absent object to a caller who may not list.
+        Cloud Storage answers 403, not 404, for an absent object to a caller who may not list.
         """
         self._listers.append(member)
 
-    def let_list(self) -> gcp.storage.BucketIAMBinding:
-        """Declare who may list: one grant for all of them, however many they are.
+    def grant_listing(self) -> gcp.storage.BucketIAMBinding:
+        """Declare one grant for all who may list, however many they are.
 
-        It says who has the role, and nobody else has it: the program uses the role for this alone.
+        A binding takes the role from everybody whom it does not name. That is safe here, because
+        the program uses this role for nothing else.
         """
         return gcp.storage.BucketIAMBinding(
             self.named(f"{self._role}-list"),

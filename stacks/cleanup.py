@@ -1,6 +1,6 @@
-"""Which images the registry deletes by itself: old ones that nothing runs any more.
+"""The registry's clean-up policies: it deletes old images that nothing uses any more.
 
-Keeping wins over deleting, and is by tag, by digest, or by being among a package's newest.
+A policy that keeps an image wins over one that deletes it.
 Source: https://cloud.google.com/artifact-registry/docs/repositories/cleanup-policy-overview
 (2026-11).
 """
@@ -17,11 +17,11 @@ _OLD = f"{30 * 24 * 3600}s"
 def policies(stack: Stack) -> list[Policy]:
     """The clean-up policies of a stack's registry.
 
-    A program image loses its tag to the next one before the jobs that name it by digest change;
-    until then it is among the newest of its package. The image of a release that has to go live
-    again need not be kept: it is built again, from the models bucket.
+    A program image loses its tag to the next image before the jobs that name it by digest change.
+    Until then it is among the newest of its package. Images of earlier releases need not be kept: a
+    rollback builds the image again from the models bucket.
     """
-    # Jobs run `live`; program images that are built here bear the stack's name.
+    # Jobs run the tag `live`. Program images that are built here have the stack's name as tag.
     used = Condition(tag_state="TAGGED", tag_prefixes=["live", stack.name])
     newest = Newest(keep_count=stack.keep.releases)
     keeping = [
@@ -29,7 +29,7 @@ def policies(stack: Stack) -> list[Policy]:
         Policy(id="newest", action="KEEP", most_recent_versions=newest),
     ]
     if stack.images is not None:
-        # They may be in this registry, under any tag: a version's name is its digest.
+        # They may be in this registry under any tag, so keep them by digest, a version's name.
         digests = [image.rpartition("@")[2] for image in stack.images.model_dump().values()]
         given = Condition(version_name_prefixes=digests)
         keeping.append(Policy(id="given", action="KEEP", condition=given))

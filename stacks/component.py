@@ -1,4 +1,4 @@
-"""What the components share: their type tokens, and the options of their children."""
+"""The base class of the components: type tokens, names, and the options of children."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ class Component(pulumi.ComponentResource):
         self._prefix = part_of.named("") if part_of is not None else prefix
 
     def named(self, name: str) -> str:
-        """The name in Pulumi of something that every project of the stack has one of."""
+        """The name in Pulumi of a resource that every project of the stack has one of."""
         return f"{self._prefix}{name}"
 
     def child(
@@ -35,7 +35,10 @@ class Component(pulumi.ComponentResource):
         ignore_changes: Sequence[str] = (),
         retain_on_delete: bool = False,
     ) -> pulumi.ResourceOptions:
-        """Options of a child with a physical name of its own, which two cannot bear at once."""
+        """The options of a child resource with an explicit physical name.
+
+        The old one is deleted before a replacement is made, since both would have the same name.
+        """
         return pulumi.ResourceOptions(
             parent=self,
             depends_on=list(depends_on),

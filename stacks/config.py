@@ -1,7 +1,7 @@
-"""The stack file as frozen models: what a person may ask for.
+"""The models of a stack file.
 
-Everything else in the program takes these models, never `pulumi.Config`. Unknown keys are errors,
-since a misspelt key would silently do nothing.
+The rest of the program takes these models, never `pulumi.Config`. Unknown keys are errors, because
+a misspelt key would silently do nothing.
 """
 
 from collections import Counter
@@ -15,33 +15,33 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from pipeline.settings import Settings
 from stacks import machines, naming
-from stacks.forms import (
+from stacks.types import (
     AccountName,
-    Address,
     BillingAccount,
     BuildRegion,
     Cron,
-    Days,
     Dollars,
     Email,
     Handle,
     ImageReference,
+    LocalAddress,
     NotificationChannel,
     ProjectId,
     Region,
-    RunId,
+    RetentionDays,
+    RunName,
     TimeZone,
     Zone,
-    comes_within,
+    ticks_within,
 )
 
 _HALF_A_DAY = timedelta(hours=12)
-# Service accounts are 100 a project; about ten are the stack's own (docs/decisions).
+# A project has at most 100 service accounts, of which about ten are the stack's own.
 MOST_ACCOUNTS = 90
 
 
 class Model(BaseModel):
-    """What all models share: frozen, and closed to unknown keys."""
+    """The base of all models: frozen, without unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -51,11 +51,12 @@ class Serving(Model):
 
     public: bool = Field(
         default=False,
-        description="whether everybody may ask it, and not only who is granted to; an organisation"
-        " may forbid that (`constraints/iam.allowedPolicyMemberDomains`)",
+        description="whether everybody may call it; otherwise only callers with a grant. An"
+        " organisation may forbid `true` (`constraints/iam.allowedPolicyMemberDomains`)",
     )
     max_instances: Annotated[
-        int, Field(ge=1, le=10, description="how many may run at a time, and so cost")
+        int,
+        Field(ge=1, le=10, description="how many instances may run, and cost, at the same time"),
     ] = 1
 
 
@@ -67,58 +68,62 @@ class Account(Model):
         description="`timeline`: bought from X by a schedule; `archive`: imported by `bots import`"
     )
     consent: Annotated[
-        str, Field(min_length=3, description="who agreed to this bot, and where that is recorded")
+        str,
+        Field(min_length=3, description="who agreed to this bot, and where the agreement is kept"),
     ]
     x_terms_acknowledged: bool = Field(
         default=False,
-        description="X's terms on training with API content were read; timelines need it",
+        description="`true` says that you read X's terms on training with content of its API;"
+        " timelines need it",
     )
     project: ProjectId | None = Field(
-        default=None, description="another project than the stack's, where one has no room left"
+        default=None, description="the account's own project, if the stack's has no room left"
     )
-    time_zone: TimeZone = Field(default="Etc/UTC", description="of both schedules")
+    time_zone: TimeZone = Field(default="Etc/UTC", description="the time zone of both schedules")
     collect: Cron | None = Field(default=None, description="when the timeline is read")
     post: Cron | None = Field(default=None, description="when a tweet is posted")
     serve: Serving | None = Field(
         default=None, description="an HTTP API that answers with a tweet on request"
     )
     reads_usd_per_month: Dollars = Field(
-        default=Decimal(5), description="collecting stops at it, before X does"
+        default=Decimal(5), description="collecting stops at this limit, before X stops it"
     )
     posts_usd_per_month: Dollars = Field(
-        default=Decimal(5), description="posting stops at it, before X does"
+        default=Decimal(5), description="posting stops at this limit, before X stops it"
     )
 
     @model_validator(mode="after")
     def _source_and_schedule_agree(self) -> Self:
         if self.source == "timeline" and not self.x_terms_acknowledged:
             raise ValueError(
-                "collecting a timeline needs `x_terms_acknowledged: true`: X restricts training"
-                " with content of its API; a person's own archive (`source: archive`) is free"
-                " of that"
+                "collecting a timeline needs `x_terms_acknowledged: true`, because X restricts"
+                " training with content of its API; the restriction does not cover a person's own"
+                " archive (`source: archive`)"
             )
         if self.source == "archive" and self.collect is not None:
             raise ValueError(
-                "`collect` is for timelines: an archive is imported once by `bots import`;"
-                " remove `collect` or say `source: timeline`"
+                "`collect` is for timelines: an archive is imported once, by `bots import`;"
+                " remove `collect`, or set `source: timeline`"
             )
         return self
 
 
 class Gpu(Model):
-    """GPUs beside a machine that bundles none."""
+    """GPUs that are attached to a machine type without its own."""
 
     type: Annotated[str, Field(json_schema_extra={"enum": [*machines.ATTACHED]})] = Field(
-        description="Compute Engine's name of it"
+        description="Compute Engine's name of the GPU"
     )
-    count: Annotated[int, Field(ge=1, le=8, description="how many of them")] = 1
+    count: Annotated[int, Field(ge=1, le=8, description="how many GPUs")] = 1
 
 
 class Hardware(Model):
-    """A machine type, and the GPUs beside it where it bundles none."""
+    """A machine type, with attached GPUs if it has none of its own."""
 
-    machine_type: str = Field(description="Compute Engine's name of it")
-    gpu: Gpu | None = Field(default=None, description="for machines that bundle no GPU (n1)")
+    machine_type: str = Field(description="Compute Engine's name of the machine type")
+    gpu: Gpu | None = Field(
+        default=None, description="GPUs for a machine type without its own (n1)"
+    )
 
     @model_validator(mode="after")
     def _exists(self) -> Self:
@@ -127,106 +132,109 @@ class Hardware(Model):
 
     @property
     def has_gpu(self) -> bool:
-        """Whether there is any, bundled or beside it."""
+        """Whether the machine has GPUs, its own or attached ones."""
         return self.gpu is not None or machines.bundles_gpu(self.machine_type)
 
     @property
     def name(self) -> str:
-        """Such as n1-standard-4-1x-nvidia-tesla-t4."""
+        """A name such as n1-standard-4-1x-nvidia-tesla-t4."""
         gpus = f"-{self.gpu.count}x-{self.gpu.type}" if self.gpu else ""
         return self.machine_type + gpus
 
 
 class Training(Model):
-    """The machine that trains, and the settings it trains with."""
+    """The machines that train, and the settings they train with."""
 
     zones: Annotated[
         tuple[Zone, ...],
         Field(
             min_length=1,
-            description="a run by hand takes the first; a scheduled run tries them in this order",
+            description="a scheduled run tries them in this order; a run by hand takes the first",
         ),
     ]
     machine_type: str = Field(
-        default="g2-standard-4", description="Compute Engine's name of it; g2 comes with an L4"
+        default="g2-standard-4",
+        description="Compute Engine's name of the machine type; g2 has an L4 GPU",
     )
-    gpu: Gpu | None = Field(default=None, description="for machines that bundle no GPU (n1)")
-    disk_gb: Annotated[int, Field(ge=20, le=2000, description="its boot disk")] = 100
-    spot: bool = Field(default=False, description="cheaper, and may be taken away")
-    hours: Annotated[int, Field(ge=1, le=72, description="the machine's hard limit")] = 4
-    run: RunId | None = Field(
-        default=None, description="a name asks for one training run; remove it afterwards"
+    gpu: Gpu | None = Field(
+        default=None, description="GPUs for a machine type without its own (n1)"
+    )
+    disk_gb: Annotated[int, Field(ge=20, le=2000, description="the size of the boot disk")] = 100
+    spot: bool = Field(default=False, description="cheaper machines, which Google may take away")
+    hours: Annotated[int, Field(ge=1, le=72, description="the hard limit of a machine's run")] = 4
+    run: RunName | None = Field(
+        default=None, description="a name starts one training run; remove it afterwards"
     )
     schedule: Cron | None = Field(
-        default=None, description="when all accounts are trained, without anybody naming a run"
+        default=None, description="when all accounts are trained, without a run by hand"
     )
-    time_zone: TimeZone = Field(default="Etc/UTC", description="of the schedule")
+    time_zone: TimeZone = Field(default="Etc/UTC", description="the time zone of the schedule")
     workers: Annotated[
-        int, Field(ge=1, le=20, description="machines that share out the accounts of a run")
+        int, Field(ge=1, le=20, description="how many machines share the accounts of a run")
     ] = 1
     fallbacks: tuple[Hardware, ...] = Field(
-        default=(), description="other machines, tried in this order when no zone has the first"
+        default=(), description="other machines, tried in this order if no zone has the first"
     )
     public_address: bool = Field(
         default=True,
-        description="whether the machine has one, which an organisation may forbid"
-        " (`constraints/compute.vmExternalIpAccess`); without, it goes out by a NAT gateway",
+        description="whether a machine has a public address; otherwise it uses a NAT gateway. An"
+        " organisation may forbid `true` (`constraints/compute.vmExternalIpAccess`)",
     )
-    settings: Settings = Field(default=Settings(), description="what the trainer is told")
+    settings: Settings = Field(default=Settings(), description="the trainer's settings")
 
     @model_validator(mode="after")
     def _machine_exists(self) -> Self:
         machines.check(self.machine_type, self.gpu and (self.gpu.type, self.gpu.count))
         if self.fallbacks and self.schedule is None:
             raise ValueError(
-                "`fallbacks` are tried by scheduled runs only: say a `schedule`, or remove them;"
+                "only scheduled runs try `fallbacks`: set a `schedule`, or remove them;"
                 " a run by hand takes `machine_type`"
             )
         names = [hardware.name for hardware in self.hardware]
         for name, number in Counter(names).items():
             if number > 1:
-                raise ValueError(f"fallbacks: {name!r} is tried already; name another machine")
+                raise ValueError(f"fallbacks: a run tries {name!r} already; use another machine")
         return self
 
     @property
     def hardware(self) -> tuple[Hardware, ...]:
-        """What a scheduled run tries, in this order; a run by hand takes the first."""
+        """The machines that a scheduled run tries, in this order. A run by hand takes the first."""
         return (Hardware(machine_type=self.machine_type, gpu=self.gpu), *self.fallbacks)
 
 
 class Images(Model):
-    """Program images that were built elsewhere; with them no Docker daemon is needed anywhere."""
+    """Program images that were built elsewhere. With them, deploying needs no Docker daemon."""
 
-    app: ImageReference = Field(description="writes and posts")
+    app: ImageReference = Field(description="writes tweets and posts them")
     control: ImageReference = Field(description="runs the pipeline")
-    scraper: ImageReference = Field(description="collects")
-    trainer: ImageReference = Field(description="trains")
+    scraper: ImageReference = Field(description="collects tweets")
+    trainer: ImageReference = Field(description="trains models")
 
 
 class Keep(Model):
-    """How long what was deleted can still be had back.
+    """How long deleted objects can be restored: 7 to 90 days, or 0 for not at all.
 
-    0 days (not at all) or 7 to 90. What `tweets_days` says is also how long a deletion on request
-    takes: unreachable at once, gone for good after so many days.
+    `tweets_days` is also how long a deletion on request takes: the tweets are unreachable at once,
+    and gone for good after so many days.
     """
 
-    tweets_days: Annotated[Days, Field(description="tweets and posts")] = 7
-    models_days: Annotated[Days, Field(description="models and pointers")] = 30
+    tweets_days: Annotated[RetentionDays, Field(description="tweets and posts")] = 7
+    models_days: Annotated[RetentionDays, Field(description="models and pointers")] = 30
     releases: Annotated[
         int,
         Field(
             ge=2,
             le=100,
-            description="newest releases and images kept of each account; those in use are kept"
-            " whatever their age",
+            description="how many of each account's newest releases and images are kept; those in"
+            " use are always kept",
         ),
     ] = 10
 
 
 class Budget(Model):
-    """A monthly sum at which the billing account's people are told; it stops nothing."""
+    """A monthly sum. People are notified when the costs reach it; it stops nothing."""
 
-    billing_account: BillingAccount = Field(description="which pays for the project")
+    billing_account: BillingAccount = Field(description="the account that pays for the project")
     amount_per_month: Annotated[
         int,
         Field(ge=1, le=1_000_000_000, description="the sum, in the billing account's own currency"),
@@ -234,26 +242,26 @@ class Budget(Model):
 
 
 class Monitoring(Model):
-    """Who is told when something is wrong."""
+    """Who is notified when something is wrong."""
 
-    emails: tuple[Email, ...] = Field(default=(), description="addresses that alerts are sent to")
+    emails: tuple[Email, ...] = Field(default=(), description="addresses that receive the alerts")
     channels: tuple[NotificationChannel, ...] = Field(
-        default=(), description="notification channels that exist already"
+        default=(), description="existing notification channels that receive the alerts"
     )
     watch: Cron = Field(
         default="*/15 * * * *",
-        description="when the watcher compares what is with what should be; twice a day or more"
-        " where there is anybody to tell that it stopped",
+        description="when the watcher runs; at least twice a day if anybody receives alerts, so"
+        " that one can report that it stopped",
     )
-    budget: Budget | None = Field(default=None, description="a sum at which people are told")
+    budget: Budget | None = Field(default=None, description="a sum at which people are notified")
 
     @model_validator(mode="after")
     def _often_enough(self) -> Self:
-        # Cloud Monitoring tells what is absent from a day without it, and from no longer one.
-        if (self.emails or self.channels) and not comes_within(self.watch, _HALF_A_DAY):
+        # Cloud Monitoring reports a missing metric after a day without it at most.
+        if (self.emails or self.channels) and not ticks_within(self.watch, _HALF_A_DAY):
             raise ValueError(
-                f"watch: {self.watch!r} leaves more than 12 hours between two looks; let it come"
-                " twice a day, so that an alert can tell when it stops"
+                f"watch: {self.watch!r} leaves more than 12 hours between two runs; let it run"
+                " twice a day or more, so that an alert can report when it stops"
             )
         return self
 
@@ -263,13 +271,13 @@ class Monitoring(Model):
             for value, number in Counter(given).items():
                 if number > 1:
                     raise ValueError(
-                        f"{key}: {value!r} stands there {number} times; once is enough"
+                        f"{key}: {value!r} is in the list {number} times; once is enough"
                     )
         return self
 
 
 def _in_order(accounts: Mapping[str, Account]) -> Mapping[str, Account]:
-    """By name, since their order in the file must mean nothing."""
+    """Sort by name, so that the order in the file has no effect."""
     return MappingProxyType(dict(sorted(accounts.items())))
 
 
@@ -277,36 +285,36 @@ class Stack(Model):
     """One environment."""
 
     name: str
-    project: ProjectId = Field(description="the Google Cloud project, which must exist")
-    region: Region = Field(description="where everything is")
+    project: ProjectId = Field(description="the Google Cloud project; it has to exist")
+    region: Region = Field(description="where everything is declared")
     build_region: BuildRegion = Field(
         default="global",
-        description="where the images of releases are built: Google lets some new projects build in"
-        " `global` and a few regions only (us-central1, us-west2, europe-west1, asia-east1,"
-        " australia-southeast1, southamerica-east1)",
+        description="where the images of releases are built; some new projects may only build in"
+        " `global` and in us-central1, us-west2, europe-west1, asia-east1, australia-southeast1"
+        " and southamerica-east1",
     )
     accounts: Annotated[Mapping[AccountName, Account], AfterValidator(_in_order)] = Field(
         default_factory=lambda: MappingProxyType({}), description="the bots, by name"
     )
     accounts_file: str | None = Field(
         default=None,
-        description="a YAML file beside the stack file with accounts by name, in place of or beside"
-        " `accounts`: the engine hands over 128 KiB of configuration at most, some 400 accounts",
+        description="a YAML file of accounts by name, in the same folder; its accounts are added to"
+        " `accounts`. The engine passes at most 128 KiB of configuration, some 400 accounts",
     )
     training: Training | None = Field(
-        default=None, description="how models are trained; without, none is"
+        default=None, description="how models are trained; without it, none is trained"
     )
     images: Images | None = Field(
-        default=None, description="images by digest; without, they are built here, by Docker"
+        default=None, description="images by digest; without them, Docker builds the images here"
     )
-    keep: Keep = Field(default=Keep(), description="how long what was deleted can be had back")
-    monitoring: Monitoring | None = Field(
-        default=None, description="watcher, alerts, dashboard and budget"
-    )
+    keep: Keep = Field(default=Keep(), description="how long deleted objects can be restored")
+    monitoring: Monitoring | None = Field(default=None, description="alerts, dashboard and budget")
     throw_away: bool = Field(
-        default=False, description="`pulumi destroy` deletes the buckets with what is in them"
+        default=False, description="whether `pulumi destroy` deletes the buckets with their objects"
     )
-    emulator: Address | None = Field(default=None, description="where the local cloud answers")
+    emulator: LocalAddress | None = Field(
+        default=None, description="the address of the local cloud"
+    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -314,39 +322,38 @@ class Stack(Model):
             if number > MOST_ACCOUNTS:
                 raise ValueError(
                     f"accounts: {number} in project {project!r} are more than the {MOST_ACCOUNTS}"
-                    " that a project has service accounts for; give some of them a `project`"
-                    " of their own"
+                    " that a project has service accounts for; give some of them another `project`"
                 )
         by_handle: dict[str, str] = {}
         for name, account in self.accounts.items():
             if name in naming.PROGRAMS:
                 raise ValueError(
-                    f"accounts.{name}: the name is taken by the program itself; choose another"
+                    f"accounts.{name}: the program itself uses this name; choose another"
                 )
             other = by_handle.setdefault(account.handle.lower(), name)
             if other != name:
                 raise ValueError(
-                    f"accounts.{name}.handle: {account.handle!r} is the handle of"
-                    f" accounts.{other} too; one account per handle"
+                    f"accounts.{name}.handle: accounts.{other} has the handle {account.handle!r},"
+                    " too; each account needs its own"
                 )
         zones = self.training.zones if self.training else ()
         for zone in zones:
             if not zone.startswith(f"{self.region}-"):
                 raise ValueError(
                     f"training.zones: {zone!r} is not in gcp:region {self.region!r};"
-                    f" name zones such as '{self.region}-a'"
+                    f" use zones such as '{self.region}-a'"
                 )
         return self
 
     @model_validator(mode="after")
-    def _channels_are_of_the_stacks_projects(self) -> Self:
+    def _channels_are_in_the_stacks_projects(self) -> Self:
         projects = sorted({self.project, *map(self.project_of, self.accounts)})
         for channel in self.monitoring.channels if self.monitoring else ():
             if channel.split("/")[1] not in projects:
                 raise ValueError(
-                    f"monitoring.channels: {channel!r} is in none of the projects that gcp:project"
-                    f" and the accounts name ({', '.join(projects)}), and alerts reach channels of"
-                    " their own project alone; make one there, or use `emails`"
+                    f"monitoring.channels: {channel!r} is in none of the stack's projects"
+                    f" ({', '.join(projects)}), and an alert reaches only channels of its own"
+                    " project; create one there, or use `emails`"
                 )
         return self
 
@@ -355,9 +362,10 @@ class Stack(Model):
         return self.accounts[account].project or self.project
 
     def by_project(self) -> list[Self]:
-        """The stack in parts of one project each: its own project first, with or without accounts.
+        """One part of the stack for each project, with the accounts of that project.
 
-        The others follow in the order of their ids.
+        The stack's own project is the first, even without accounts. The others follow by their
+        ids.
         """
         further = sorted({*map(self.project_of, self.accounts)} - {self.project})
         return [

@@ -1,20 +1,21 @@
-"""The stack at a glance: what ran and failed, what the watcher says, how long machines are up.
+"""The dashboard: executions and errors of jobs, the watcher's log, and the machines' uptime.
 
-Charts take names by their beginning, so that adding an account changes nothing here; where another
-stack of the project is called alike, its jobs are in the picture too. Alerts are exact.
+Charts select jobs by the beginning of their names, so adding an account does not change them. If
+the name of another stack in the project begins alike, its jobs are shown as well. Alerts are exact.
 """
 
 import json
 from typing import Any
 
-from stacks import alerts, naming
+from pipeline import layout
+from stacks import alerts
 from stacks.config import Stack
 
 _WIDTH, _HEIGHT = 6, 4
 
 
 def dashboard(stack: Stack) -> str:
-    """The dashboard's JSON.
+    """The dashboard as JSON.
 
     Source: https://cloud.google.com/monitoring/api/ref_v3/rest/v1/projects.dashboards
     """
@@ -31,22 +32,22 @@ def dashboard(stack: Stack) -> str:
             " AND severity>=ERROR",
         ),
         _logs(
-            "what the watcher says",
+            "log of the watcher",
             f'resource.type="cloud_run_job"'
-            f' AND resource.labels.job_name="{naming.watcher(stack.name)}"',
+            f' AND resource.labels.job_name="{layout.watcher_job(stack.name)}"',
         ),
     ]
     if stack.training is not None:
         tiles.append(
             _chart(
-                "seconds that training machines are up",
+                "uptime of training machines in seconds",
                 alerts.old_machine(stack.name),
                 by=["metric.label.instance_name"],
                 aligner="ALIGN_MAX",
                 reducer="REDUCE_MAX",
             )
         )
-    layout = {
+    mosaic = {
         "columns": 2 * _WIDTH,
         "tiles": [
             {
@@ -59,7 +60,7 @@ def dashboard(stack: Stack) -> str:
             for number, tile in enumerate(tiles)
         ],
     }
-    return json.dumps({"displayName": f"{stack.name}: tweet bots", "mosaicLayout": layout})
+    return json.dumps({"displayName": f"{stack.name}: tweet bots", "mosaicLayout": mosaic})
 
 
 def _named(label: str, stack: str) -> str:

@@ -1,15 +1,16 @@
-"""The program images: built from the repository and pushed, or built elsewhere and given."""
+"""The program images: built here and pushed, or built elsewhere and named in the stack file."""
 
 import pulumi
 
 from stacks.component import Component
-from stacks.foundation import Foundation
+from stacks.project import Project
+from stacks.registry import Registry
 
 
 class Images(Component):
-    """One image per program; consumers take them by digest.
+    """One image per program, by digest.
 
-    Where the stack file gives them, nothing is declared, and nothing needs Docker.
+    Where the stack file names them, nothing is declared, and Docker is not needed.
     """
 
     app: pulumi.Input[str]
@@ -17,10 +18,11 @@ class Images(Component):
     scraper: pulumi.Input[str]
     trainer: pulumi.Input[str]
 
-    def __init__(self, foundation: Foundation) -> None:
-        super().__init__(foundation.named("images"), foundation)
-        self._foundation = foundation
-        given = foundation.stack.images
+    def __init__(self, project: Project, registry: Registry) -> None:
+        super().__init__(project.named("images"), project)
+        self._registry = registry
+        self._tag = project.stack.name
+        given = project.stack.images
         if given is not None:
             self.app, self.control = given.app, given.control
             self.scraper, self.trainer = given.scraper, given.trainer
@@ -34,20 +36,19 @@ class Images(Component):
     def _built(self, program: str, folder: str) -> pulumi.Output[str]:
         import pulumi_docker as docker
 
-        registry = self._foundation.registry
         image = docker.Image(
             self.named(program),
-            # A tag of its own, so that no clean-up of untagged images takes what jobs name by
-            # digest. The context is the repository; <Dockerfile>.dockerignore admits what each
-            # program copies, so that nothing else rebuilds it.
-            image_name=f"{registry.url}/{program}:{self._foundation.stack.name}",
+            # The tag keeps an image that jobs name by digest from being cleaned up as untagged.
+            image_name=f"{self._registry.url}/{program}:{self._tag}",
             build=docker.DockerBuildArgs(
+                # The context is the repository. <Dockerfile>.dockerignore admits only what each
+                # program copies, so a change elsewhere does not rebuild it.
                 context=".",
                 dockerfile=f"{folder}/Dockerfile",
                 platform="linux/amd64",
-                # BuildKit writes it into the image in place of the time of the build.
+                # BuildKit writes this time into the image in place of the time of the build.
                 args={"SOURCE_DATE_EPOCH": "0"},
             ),
-            opts=self.child(registry.repository),
+            opts=self.child(self._registry.repository),
         )
         return image.repo_digest

@@ -1,61 +1,82 @@
-"""A Run job, and the schedule that starts it."""
+"""Cloud Run jobs, and the schedules that start them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_gcp as gcp
 
 from stacks.component import Component
-from stacks.foundation import Foundation
+from stacks.project import Project
 from stacks.secret import Secret
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """When: a cron expression in a time zone."""
+    """A cron expression in a time zone."""
 
     cron: str
     time_zone: str
 
 
-class ScheduledJob:
-    """A container that runs to its end on a schedule; its resources are children of `part_of`.
+class Scheduler:
+    """Declares the jobs of a project. One identity starts all of them on their schedules."""
 
-    No component of its own: accounts have two, and each would add a fifth to what they register.
-    """
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._identity = project.identity("scheduler", "starts the jobs on their schedules")
 
-    def __init__(
+    def job(
         self,
         name: str,
         part_of: Component,
-        foundation: Foundation,
         *,
         physical_name: str,
         image: pulumi.Input[str],
         args: list[str],
         runs_as: gcp.serviceaccount.Account,
         env: Mapping[str, pulumi.Input[str]],
-        secrets: Mapping[str, Secret],
         schedule: Schedule,
         timeout: int,
         memory: str,
-        needs: list[pulumi.Resource],
+        secrets: Mapping[str, Secret] | None = None,
+        needs: Sequence[pulumi.Resource] = (),
     ) -> None:
-        self._name = name
-        self._part_of = part_of
-        self._foundation = foundation
+        """Declare a container that runs to its end on a schedule.
+
+        The job is no component of its own. An account has two, and each would add a fifth to the
+        number of resources that an account registers.
+
+        Args:
+            name: The name of the job, its grant and its schedule in Pulumi.
+            part_of: The component that they are children of.
+            physical_name: The name of the job and of its schedule at Google.
+            image: What runs.
+            args: The arguments of the image's entry point.
+            runs_as: The identity of the container.
+            env: The container's environment.
+            schedule: When the job starts.
+            timeout: The most seconds that one execution may take.
+            memory: Such as "512Mi".
+            secrets: Secrets that the container reads, by the variable that gets their name.
+            needs: What has to exist before the job starts for the first time.
+        """
+        secrets = secrets or {}
+        # Names, not values: Cloud Run would refuse the job while a secret has no version.
+        env = {**env, **{variable: secret.id for variable, secret in secrets.items()}}
         job = gcp.cloudrunv2.Job(
             name,
             gcp.cloudrunv2.JobArgs(
                 name=physical_name,
-                location=foundation.stack.region,
+                location=self._project.stack.region,
                 deletion_protection=False,
                 template=gcp.cloudrunv2.JobTemplateArgs(
                     task_count=1,
                     template=gcp.cloudrunv2.JobTemplateTemplateArgs(
                         service_account=runs_as.email,
                         timeout=f"{timeout}s",
+                        # For a container that was killed. After an outage the schedule's next
+                        # tick tries again, so more retries would only cost more.
                         max_retries=1,
                         containers=[
                             gcp.cloudrunv2.JobTemplateTemplateContainerArgs(
@@ -63,9 +84,9 @@ class ScheduledJob:
                                 args=args,
                                 envs=[
                                     gcp.cloudrunv2.JobTemplateTemplateContainerEnvArgs(
-                                        name=key, value=value
+                                        name=variable, value=value
                                     )
-                                    for key, value in {**env, **_names(secrets)}.items()
+                                    for variable, value in env.items()
                                 ],
                                 resources=gcp.cloudrunv2.JobTemplateTemplateContainerResourcesArgs(
                                     limits={"cpu": "1", "memory": memory}
@@ -75,27 +96,33 @@ class ScheduledJob:
                     ),
                 ),
             ),
-            part_of.child(foundation.service("run"), *needs, *(s.grant for s in secrets.values())),
+            part_of.child(
+                self._project.service("run"),
+                *needs,
+                *(secret.grant for secret in secrets.values()),
+            ),
         )
-        self._run_on(schedule, job)
+        self._start(name, part_of, job, schedule)
 
-    def _run_on(self, schedule: Schedule, job: gcp.cloudrunv2.Job) -> None:
-        scheduler = self._foundation.scheduler
+    def _start(
+        self, name: str, part_of: Component, job: gcp.cloudrunv2.Job, schedule: Schedule
+    ) -> None:
+        """Declare the schedule, after the grant that it needs to start the job."""
         grant = gcp.cloudrunv2.JobIamMember(
-            self._name,
+            name,
             gcp.cloudrunv2.JobIamMemberArgs(
                 name=job.name,
                 location=job.location,
                 role="roles/run.jobsExecutor",
-                member=scheduler.member,
+                member=self._identity.member,
             ),
-            self._part_of.child(),
+            part_of.child(),
         )
         gcp.cloudscheduler.Job(
-            self._name,
+            name,
             gcp.cloudscheduler.JobArgs(
                 name=job.name,
-                region=self._foundation.stack.region,
+                region=self._project.stack.region,
                 schedule=schedule.cron,
                 time_zone=schedule.time_zone,
                 attempt_deadline="60s",
@@ -103,16 +130,11 @@ class ScheduledJob:
                 http_target=gcp.cloudscheduler.JobHttpTargetArgs(
                     http_method="POST",
                     uri=pulumi.Output.concat("https://run.googleapis.com/v2/", job.id, ":run"),
-                    # Google's own APIs take OAuth tokens; OIDC is for services of one's own.
+                    # Google's own APIs take OAuth tokens. OIDC tokens are for one's own services.
                     oauth_token=gcp.cloudscheduler.JobHttpTargetOauthTokenArgs(
-                        service_account_email=scheduler.email
+                        service_account_email=self._identity.email
                     ),
                 ),
             ),
-            self._part_of.child(self._foundation.service("cloudscheduler"), grant),
+            part_of.child(self._project.service("cloudscheduler"), grant),
         )
-
-
-def _names(secrets: Mapping[str, Secret]) -> dict[str, pulumi.Input[str]]:
-    """The names, not the values: Run would refuse the job while a secret has no version."""
-    return {key: secret.secret.id for key, secret in secrets.items()}

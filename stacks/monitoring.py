@@ -1,4 +1,4 @@
-"""Who is told when something is wrong: channels, alerts, a dashboard, and a budget."""
+"""Notification channels, alerts, a dashboard, and a budget."""
 
 from collections.abc import Sequence
 
@@ -7,80 +7,78 @@ import pulumi_gcp as gcp
 
 from stacks import config
 from stacks.alerts import Alerts
+from stacks.bucket import Bucket
 from stacks.component import Component
 from stacks.dashboard import dashboard
-from stacks.foundation import Foundation
-from stacks.release import Release
+from stacks.project import Project
+from stacks.shared import Shared
 
-# Shares of the monthly sum at which the budget speaks.
-_SPENT = (0.5, 0.9, 1.0)
-# Channels that a budget takes.
+# Shares of the monthly sum at which the budget notifies.
+_THRESHOLDS = (0.5, 0.9, 1.0)
+# A budget takes at most so many channels.
 _MOST_CHANNELS = 5
 
 
 class Monitoring(Component):
-    """What is told of a project's share of a stack; alerts only where there is anybody to tell."""
+    """The dashboard of one project of a stack, and alerts if there is anybody to tell."""
 
-    def __init__(
-        self, monitoring: config.Monitoring, foundation: Foundation, release: Release
-    ) -> None:
-        super().__init__(foundation.named("monitoring"), foundation)
+    def __init__(self, monitoring: config.Monitoring, shared: Shared) -> None:
+        project = shared.project
+        super().__init__(project.named("monitoring"), project)
         self._monitoring = monitoring
-        self._foundation = foundation
-        project = foundation.stack.project
+        self._project = project
         self._channels: list[pulumi.Input[str]] = [
             *(self._channel(email) for email in monitoring.emails),
-            # Cloud Monitoring takes no other project's channel.
-            *(c for c in monitoring.channels if c.startswith(f"projects/{project}/")),
+            # Cloud Monitoring notifies only channels of the same project.
+            *(c for c in monitoring.channels if c.startswith(f"projects/{project.stack.project}/")),
         ]
         if self._channels:
-            Alerts(foundation, release, self._channels)
+            Alerts(project, shared.storage.data, shared.release.trigger, self._channels)
         gcp.monitoring.Dashboard(
             self.named("dashboard"),
-            gcp.monitoring.DashboardArgs(dashboard_json=dashboard(foundation.stack)),
-            self.child(foundation.service("monitoring")),
+            gcp.monitoring.DashboardArgs(dashboard_json=dashboard(project.stack)),
+            self.child(project.service("monitoring")),
         )
         self.register_outputs({})
 
-    def budget(self, parts: Sequence[Foundation]) -> None:
-        """Declare the budget, if there is to be one; it is one for all projects of the stack."""
+    def budget(self, buckets: Sequence[Bucket]) -> None:
+        """Declare the budget, if the stack file has one, for the projects of these buckets."""
         if self._monitoring.budget is not None:
-            Budget(self._monitoring.budget, self._foundation, parts, self._channels)
+            Budget(self._monitoring.budget, self._project, buckets, self._channels)
 
     def _channel(self, email: str) -> pulumi.Output[str]:
         return gcp.monitoring.NotificationChannel(
             self.named(email),
             gcp.monitoring.NotificationChannelArgs(
                 type="email",
-                display_name=f"{self._foundation.stack.name}: {email}",
+                display_name=f"{self._project.stack.name}: {email}",
                 labels={"email_address": email},
             ),
-            pulumi.ResourceOptions(
-                parent=self, depends_on=[self._foundation.service("monitoring")]
-            ),
+            pulumi.ResourceOptions(parent=self, depends_on=[self._project.service("monitoring")]),
         ).name
 
 
 class Budget(Component):
-    """Tells when the month's bill of the stack's projects grows; it stops nothing."""
+    """Notifies when the month's bill of the stack's projects grows. It stops nothing."""
 
     def __init__(
         self,
         budget: config.Budget,
-        foundation: Foundation,
-        parts: Sequence[Foundation],
+        project: Project,
+        buckets: Sequence[Bucket],
         channels: Sequence[pulumi.Input[str]],
     ) -> None:
-        super().__init__("budget", foundation)
-        project = foundation.stack.project
-        # A budget belongs to a billing account, so the API asks on whose quota the call is made.
+        super().__init__("budget", project)
+        stack = project.stack
+        # A budget belongs to a billing account, so a call has to name the project whose quota it
+        # uses.
         billing = gcp.Provider(
             "billing",
             gcp.ProviderArgs(
-                project=project,
-                region=foundation.stack.region,
+                project=stack.project,
+                region=stack.region,
                 user_project_override=True,
-                billing_project=project,
+                billing_project=stack.project,
             ),
             pulumi.ResourceOptions(parent=self),
         )
@@ -88,18 +86,18 @@ class Budget(Component):
             "budget",
             gcp.billing.BudgetArgs(
                 billing_account=budget.billing_account,
-                display_name=f"{project}: {foundation.stack.name}",
+                display_name=f"{stack.project}: {stack.name}",
                 budget_filter=gcp.billing.BudgetBudgetFilterArgs(
-                    # By number, as the API gives them back. A bucket knows its project's: to look
-                    # the project up, the provider also asks Cloud Billing, which is not enabled.
+                    # By number, as the API returns them. A bucket knows the number of its project.
+                    # To look it up, the provider would call Cloud Billing, which is not enabled.
                     projects=[
-                        part.data.bucket.project_number.apply(lambda number: f"projects/{number}")
-                        for part in parts
+                        bucket.bucket.project_number.apply(lambda number: f"projects/{number}")
+                        for bucket in buckets
                     ],
                     calendar_period="MONTH",
                 ),
                 amount=gcp.billing.BudgetAmountArgs(
-                    # No currency: Google refuses any but the billing account's own.
+                    # Without a currency: Google refuses any but the billing account's own.
                     specified_amount=gcp.billing.BudgetAmountSpecifiedAmountArgs(
                         units=str(budget.amount_per_month)
                     )
@@ -107,7 +105,7 @@ class Budget(Component):
                 threshold_rules=[
                     *(
                         gcp.billing.BudgetThresholdRuleArgs(threshold_percent=share)
-                        for share in _SPENT
+                        for share in _THRESHOLDS
                     ),
                     gcp.billing.BudgetThresholdRuleArgs(
                         threshold_percent=1.0, spend_basis="FORECASTED_SPEND"
@@ -122,7 +120,7 @@ class Budget(Component):
             pulumi.ResourceOptions(
                 parent=self,
                 provider=billing,
-                depends_on=[foundation.service("billingbudgets")],
+                depends_on=[project.service("billingbudgets")],
             ),
         )
         self.register_outputs({})

@@ -1,44 +1,46 @@
-"""The network that training machines stand in: they reach out, and nothing reaches them."""
+"""The network of the training machines. They can reach out, and nothing can reach them."""
 
 import pulumi_gcp as gcp
 
 from stacks import naming
 from stacks.component import Component
-from stacks.foundation import Foundation
+from stacks.project import Project
 
-# 252 machines, of which a run has 20 at most; nothing else is in this network.
+# Room for 252 machines. A run has at most 20, and nothing else is in this network.
 _RANGE = "10.0.0.0/24"
 
 
 class Network(Component):
-    """A network of the stack's own, with no firewall rule: Google's implied ones let nothing in.
+    """A network without firewall rules: Google's implied rules let nothing in.
 
-    A project's default network would let SSH in from anywhere, and many organisations forbid it.
-    Without public addresses, machines reach Google by Private Google Access, and what else there is
-    (the base model's first download) by a NAT gateway.
+    A project's default network lets SSH in from anywhere, and many organisations forbid it.
+    Machines without public addresses reach Google by Private Google Access, and everything else
+    (the first download of the base model) by a NAT gateway.
+
+    Attributes:
+        ready: What has to exist before a machine can reach anything.
     """
 
-    def __init__(self, foundation: Foundation, *, public_address: bool) -> None:
-        super().__init__(foundation.named("network"), foundation)
+    def __init__(self, project: Project, *, public_address: bool) -> None:
+        super().__init__(project.named("network"), project)
         self._public_address = public_address
-        name = naming.network(foundation.stack.name)
+        name = naming.network(project.stack.name)
         network = gcp.compute.Network(
             self.named("training"),
             gcp.compute.NetworkArgs(name=name, auto_create_subnetworks=False),
-            self.child(foundation.service("compute")),
+            self.child(project.service("compute")),
         )
         self._subnetwork = gcp.compute.Subnetwork(
             self.named("training"),
             gcp.compute.SubnetworkArgs(
                 name=name,
                 network=network.id,
-                region=foundation.stack.region,
+                region=project.stack.region,
                 ip_cidr_range=_RANGE,
                 private_ip_google_access=True,
             ),
             self.child(),
         )
-        # What a machine needs before it can reach anything.
         self.ready = self._subnetwork if public_address else self._gateway(name, network)
         self.register_outputs({})
 

@@ -1,17 +1,22 @@
-"""One Google Cloud project of the stack: what every other part is declared into."""
+"""One Google Cloud project of the stack: provider, APIs, identities, roles and project grants."""
 
+import pulumi
 import pulumi_gcp as gcp
 
+from stacks import naming
 from stacks.component import Component
 from stacks.config import Stack
 
+# The provider calls this API to look a project up, also each time it enables another API.
+_RESOURCE_MANAGER = "cloudresourcemanager"
+
 
 class Project(Component):
-    """A provider of its own, which labels all that is made with it.
+    """Everything of one project is declared with its provider, which labels what it makes.
 
-    Explicit, since accounts may be spread over projects, and a default provider is one project's.
-    The resources of a further project carry its id in their names in Pulumi; those of the stack's
-    own project do not, so that spreading out renames nothing.
+    The provider is explicit because accounts may be spread over projects, and a default provider
+    belongs to one project. Resources of a further project have its id in their names in Pulumi.
+    Resources of the stack's own project do not, so adding a further project renames nothing.
     """
 
     def __init__(self, stack: Stack, *, further: bool) -> None:
@@ -25,4 +30,86 @@ class Project(Component):
             ),
         )
         super().__init__(f"{prefix}{stack.name}", provider=provider, prefix=prefix)
+        self.stack = stack
+        self._services: dict[str, gcp.projects.Service] = {}
         self.register_outputs({})
+
+    def service(self, api: str) -> gcp.projects.Service:
+        """One of Google's APIs, such as "run", enabled once for the project.
+
+        `destroy` leaves it enabled, because other stacks of the project may use it.
+        """
+        if api not in self._services:
+            needs = [] if api == _RESOURCE_MANAGER else [self.service(_RESOURCE_MANAGER)]
+            self._services[api] = gcp.projects.Service(
+                self.named(api),
+                gcp.projects.ServiceArgs(
+                    project=self.stack.project,
+                    service=f"{api}.googleapis.com",
+                    disable_on_destroy=False,
+                ),
+                self.child(*needs),
+            )
+        return self._services[api]
+
+    def identity(self, role: str, purpose: str) -> gcp.serviceaccount.Account:
+        """A service account of the program's own; it belongs to no bot."""
+        return gcp.serviceaccount.Account(
+            self.named(role),
+            gcp.serviceaccount.AccountArgs(
+                account_id=naming.service_account(self.stack.name, role),
+                display_name=f"{self.stack.name}: {purpose}",
+            ),
+            self.child(self.service("iam")),
+        )
+
+    def custom_role(
+        self, role: str, holder: gcp.serviceaccount.Account, purpose: str, *permissions: str
+    ) -> gcp.projects.IAMCustomRole:
+        """A role for one identity. Its id contains the holder's unique id, so it is never reused.
+
+        Google blocks the id of a deleted role for up to 37 days.
+        Source: https://docs.cloud.google.com/iam/docs/creating-custom-roles#deleting-custom-role
+        """
+        stack = self.stack.name
+        return gcp.projects.IAMCustomRole(
+            self.named(role),
+            gcp.projects.IAMCustomRoleArgs(
+                role_id=holder.unique_id.apply(lambda id_: naming.custom_role(stack, role, id_)),
+                title=f"{stack}: {purpose}",
+                permissions=list(permissions),
+            ),
+            self.child(self.service("iam")),
+        )
+
+    def grant(
+        self, name: str, role: pulumi.Input[str], member: pulumi.Input[str], *prefixes: str
+    ) -> gcp.projects.IAMMember:
+        """Grant `role` in the project, or only on resources whose names have one of the prefixes.
+
+        Args:
+            name: The name of the grant in Pulumi, and the title of its condition.
+            role: A predefined or custom role.
+            member: Who gets it.
+            prefixes: Of full resource names, such as `projects/p/zones/z/instances/train-`.
+        """
+        condition = gcp.projects.IAMMemberConditionArgs(
+            title=name,
+            expression=" || ".join(f'resource.name.startsWith("{p}")' for p in prefixes),
+        )
+        return gcp.projects.IAMMember(
+            self.named(name),
+            gcp.projects.IAMMemberArgs(
+                project=self.stack.project,
+                role=role,
+                member=member,
+                condition=condition if prefixes else None,
+            ),
+            self.child(self.service(_RESOURCE_MANAGER)),
+        )
+
+    def grant_logging(
+        self, role: str, identity: gcp.serviceaccount.Account
+    ) -> gcp.projects.IAMMember:
+        """Let an identity write log entries; `role` is the identity's role in the program."""
+        return self.grant(f"{role}-log", "roles/logging.logWriter", identity.member)

@@ -1,4 +1,4 @@
-"""What a stack file may say, written out from the models: for editors, and to be read.
+"""Writes the reference of the stack file from its models, for editors and for people.
 
 `python -m stacks.reference` writes stacks/stack.schema.json and docs/configuration.md.
 """
@@ -21,16 +21,17 @@ PAGE = ROOT / "docs/configuration.md"
 _REFERENCE = "#/definitions/"
 _INTRODUCTION = """# Configuration
 
-All that a stack file, `stacks/Pulumi.<stack>.yaml`, may say. Written by `make docs` from the models
-in [`stacks/config.py`](../stacks/config.py), as is
-[`stacks/stack.schema.json`](../stacks/stack.schema.json), by which an editor checks and completes
-a stack file as it is typed. A key without a default is required, where its default is "none" it
-may be left out.
+Every key of a stack file, `stacks/Pulumi.<stack>.yaml`. A key without a default is required. A key
+whose default is "none" may be left out.
+
+`make docs` writes this page from the models in [`stacks/config.py`](../stacks/config.py). It also
+writes [`stacks/stack.schema.json`](../stacks/stack.schema.json), with which an editor checks and
+completes a stack file while you type.
 """
 
 
 class _Generator(GenerateJsonSchema):
-    """JSON Schema as a person writes YAML: no nulls, sums of money as numbers, no titles."""
+    """Describes values as a person writes them: no nulls, sums of money as numbers, no titles."""
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])
@@ -47,7 +48,7 @@ class _Generator(GenerateJsonSchema):
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema (draft 7, which editors know) of a stack file."""
+    """The JSON Schema of a stack file, in draft 7, which editors know."""
     stack = config.Stack.model_json_schema(
         ref_template=_REFERENCE + "{model}", schema_generator=_Generator
     )
@@ -56,7 +57,7 @@ def schema() -> dict[str, Any]:
         for described in model["properties"].values():
             if described.get("default", 0) is None:
                 del described["default"]
-    # A name that no pattern admits is refused.
+    # Without it, the schema would admit names that do not match the pattern.
     stack["properties"]["accounts"]["additionalProperties"] = False
     keys = {stack_file.key(name): described for name, described in stack["properties"].items()}
     del keys[stack_file.key("name")]
@@ -79,7 +80,7 @@ def schema() -> dict[str, Any]:
 
 
 def page() -> str:
-    """The reference in Markdown: one table per model."""
+    """The reference as Markdown, with one table per model."""
     document = schema()
     stack = document["properties"]["config"]
     tables = [("The stack", "Keys of `config:`.", stack)]
@@ -101,7 +102,7 @@ def _rows(model: dict[str, Any]) -> Iterator[str]:
 
 
 def _value(described: dict[str, Any]) -> str:
-    """What may be written, in words."""
+    """The values that a key takes, in words."""
     if "$ref" in described:
         name = described["$ref"].removeprefix(_REFERENCE)
         return f"[{name}](#{name.lower()})"
@@ -111,10 +112,10 @@ def _value(described: dict[str, Any]) -> str:
         return described["patternErrorMessage"].removeprefix("not ")
     match described["type"]:
         case "array":
-            return f"a list, of each: {_value(described['items'])}"
+            return f"a list; each entry: {_value(described['items'])}"
         case "object":
             (entry,) = described["patternProperties"].values()
-            return f"by name, of each: {_value(entry)}"
+            return f"by name; each entry: {_value(entry)}"
         case "boolean":
             return "`true` or `false`"
         case "integer":
@@ -141,7 +142,7 @@ def _default(key: str, described: dict[str, Any], model: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Write both files."""
+    """Write the schema and the page."""
     SCHEMA.write_text(json.dumps(schema(), indent=2, ensure_ascii=False) + "\n")
     PAGE.write_text(page())
 

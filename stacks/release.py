@@ -1,63 +1,70 @@
-"""From a pointer that changed to an image: notification, topic, and the build that it starts."""
+"""From a changed pointer to an image: notification, topic, and the build that it starts."""
 
 from importlib import resources
 
 import pulumi
 import pulumi_gcp as gcp
 
-from stacks.bucket import READ
+from pipeline import layout
+from stacks import naming
+from stacks.bucket import READ, Bucket
 from stacks.component import Component
-from stacks.foundation import Foundation
 from stacks.images import Images
+from stacks.project import Project
+from stacks.registry import Registry
 
-# Without a version the tag moves, between versions of Docker and back
+# A tag without a version moves between versions of Docker, and back
 # (https://github.com/GoogleCloudPlatform/cloud-builders/issues/828, and 980 for this one).
 _DOCKER = "gcr.io/cloud-builders/docker:24.0.9"
 _WORKSPACE = "/workspace"
 
 POST_MEMORY = "1Gi"
-"""Memory of the job that posts, in which a release has to pass its self-test."""
+"""Memory of the job that posts. A release has to pass its self-test in as much."""
 
 
 class Release(Component):
-    """Makes the image of every release that a pointer asks for, and moves `:live` to it."""
+    """Builds the image of every release that a pointer names, and moves `:live` to it."""
 
-    def __init__(self, foundation: Foundation, images: Images) -> None:
-        super().__init__(foundation.named("release"), foundation)
-        self._foundation = foundation
+    def __init__(
+        self, project: Project, models: Bucket, registry: Registry, images: Images
+    ) -> None:
+        super().__init__(project.named("release"), project)
+        self._project = project
+        self._models = models
+        self._registry = registry
         self._images = images
-        builder = self._builder()
         self.topic = gcp.pubsub.Topic(
             self.named("rollout"),
-            gcp.pubsub.TopicArgs(name=f"{foundation.stack.name}-rollout"),
-            self.child(foundation.service("pubsub")),
+            gcp.pubsub.TopicArgs(name=naming.rollout(project.stack.name)),
+            self.child(project.service("pubsub")),
         )
-        self.trigger = self._trigger(self.topic, builder)
-        self._notify(self.topic, self.trigger)
+        self.trigger = self._trigger(self._builder())
+        self._notify()
         self.register_outputs({})
 
     def _builder(self) -> gcp.serviceaccount.Account:
-        """Reads pointers and releases, writes images."""
-        foundation = self._foundation
-        builder = foundation.identity("build", "builds the images of releases")
-        foundation.models.grant("build", builder.member, READ, "releases/", "rollout/")
-        foundation.models.may_list(builder.member)
-        foundation.may_use_images("build-push", builder, "writer")
-        foundation.may_log("build", builder)
+        """The identity of builds. It reads pointers and releases, and writes images."""
+        builder = self._project.identity("build", "builds the images of releases")
+        self._models.grant(
+            "build", builder.member, READ, layout.all_releases(), layout.all_pointers()
+        )
+        self._models.may_list(builder.member)
+        self._registry.grant("build-push", builder, "writer")
+        self._project.grant_logging("build", builder)
         return builder
 
-    def _notify(self, topic: gcp.pubsub.Topic, trigger: gcp.cloudbuild.Trigger) -> None:
-        """Tell the topic of every pointer written, once Cloud Storage may."""
+    def _notify(self) -> None:
+        """Let Cloud Storage publish to the topic, then tell the topic of every written pointer."""
         agent = gcp.storage.get_project_service_account_output(
-            project=self._foundation.stack.project,
+            project=self._project.stack.project,
             opts=pulumi.InvokeOutputOptions(
-                parent=self, depends_on=[self._foundation.service("storage")]
+                parent=self, depends_on=[self._project.service("storage")]
             ),
         )
         grant = gcp.pubsub.TopicIAMMember(
             self.named("storage-agent"),
             gcp.pubsub.TopicIAMMemberArgs(
-                topic=topic.name,
+                topic=self.topic.name,
                 role="roles/pubsub.publisher",
                 member=pulumi.Output.concat("serviceAccount:", agent.email_address),
             ),
@@ -66,46 +73,38 @@ class Release(Component):
         gcp.storage.Notification(
             self.named("pointers"),
             gcp.storage.NotificationArgs(
-                bucket=self._foundation.models.name,
-                topic=topic.id,
+                bucket=self._models.name,
+                topic=self.topic.id,
                 payload_format="JSON_API_V1",
                 event_types=["OBJECT_FINALIZE"],
-                object_name_prefix="rollout/",
+                object_name_prefix=layout.all_pointers(),
             ),
-            self.child(grant, trigger),
+            self.child(grant, self.trigger),
         )
 
-    def _trigger(
-        self, topic: gcp.pubsub.Topic, builder: gcp.serviceaccount.Account
-    ) -> gcp.cloudbuild.Trigger:
-        foundation = self._foundation
+    def _trigger(self, builder: gcp.serviceaccount.Account) -> gcp.cloudbuild.Trigger:
+        bundle = resources.files("stacks.scripts").joinpath("bundle.sh").read_text()
         return gcp.cloudbuild.Trigger(
             self.named("rollout"),
             gcp.cloudbuild.TriggerArgs(
-                name=f"{foundation.stack.name}-rollout",
-                location=foundation.stack.build_region,
+                name=naming.rollout(self._project.stack.name),
+                location=self._project.stack.build_region,
                 service_account=builder.id,
-                pubsub_config=gcp.cloudbuild.TriggerPubsubConfigArgs(topic=topic.id),
+                pubsub_config=gcp.cloudbuild.TriggerPubsubConfigArgs(topic=self.topic.id),
                 substitutions={
                     "_EVENT_TYPE": "$(body.message.attributes.eventType)",
                     "_OBJECT": "$(body.message.attributes.objectId)",
                 },
                 filter=(
                     '_EVENT_TYPE == "OBJECT_FINALIZE" && '
-                    '_OBJECT.matches("^rollout/(live|base)/[a-z0-9-]+[.]json$")'
+                    f'_OBJECT.matches("^{layout.all_pointers()}(live|base)/[a-z0-9-]+[.]json$")'
                 ),
                 build=gcp.cloudbuild.TriggerBuildArgs(
                     steps=[
-                        # The workspace is root's, and the control image's user is not.
+                        # Root owns the workspace, and the control image's user is not root.
                         self._docker("open", script=f"chmod 0777 {_WORKSPACE}"),
                         self._control("fetch"),
-                        self._docker(
-                            "bundle",
-                            script=resources.files("stacks.scripts")
-                            .joinpath("bundle.sh")
-                            .read_text(),
-                            envs=[f"MEMORY={POST_MEMORY}"],
-                        ),
+                        self._docker("bundle", script=bundle, envs=[f"MEMORY={POST_MEMORY}"]),
                         self._control("live"),
                     ],
                     timeout="1200s",
@@ -113,7 +112,7 @@ class Release(Component):
                     options=gcp.cloudbuild.TriggerBuildOptionsArgs(logging="CLOUD_LOGGING_ONLY"),
                 ),
             ),
-            self.child(foundation.service("cloudbuild")),
+            self.child(self._project.service("cloudbuild")),
         )
 
     def _docker(
@@ -121,18 +120,18 @@ class Release(Component):
     ) -> gcp.cloudbuild.TriggerBuildStepArgs:
         return gcp.cloudbuild.TriggerBuildStepArgs(id=step, name=_DOCKER, script=script, envs=envs)
 
-    def _control(self, verb: str) -> gcp.cloudbuild.TriggerBuildStepArgs:
+    def _control(self, command: str) -> gcp.cloudbuild.TriggerBuildStepArgs:
         return gcp.cloudbuild.TriggerBuildStepArgs(
-            id=verb,
+            id=command,
             name=self._images.control,
-            args=[verb],
-            # Cloud Build would begin in the workspace, where there is no program.
+            args=[command],
+            # Cloud Build would start it in the workspace, where the program is not.
             dir="/srv",
             envs=[
-                # Text from outside: handed over as a value, never spliced into a command.
+                # Text from outside is passed as a value, never put into a command.
                 "OBJECT=$_OBJECT",
-                pulumi.Output.concat("MODELS_BUCKET=", self._foundation.models.name),
-                f"REPOSITORY={self._foundation.registry.url}",
+                pulumi.Output.concat("MODELS_BUCKET=", self._models.name),
+                f"REPOSITORY={self._registry.url}",
                 f"WORKSPACE={_WORKSPACE}",
             ],
         )

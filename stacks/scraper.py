@@ -1,25 +1,27 @@
-"""What the scrapers of a stack share: one identity, and X's bearer token."""
+"""The identity and the bearer token that all scrapers of a project share."""
 
 from pipeline import layout
-from stacks.bucket import WRITE
+from stacks.bucket import WRITE, Bucket
 from stacks.component import Component
-from stacks.foundation import Foundation
+from stacks.project import Project
 from stacks.secret import Secret
 
 
 class Scraper(Component):
-    """May read the bearer token and write what is collected, nothing else."""
+    """An identity that may read the bearer token and write what it collects, and nothing else."""
 
-    def __init__(self, foundation: Foundation) -> None:
-        super().__init__(foundation.named("scraper"), foundation)
-        self.identity = foundation.identity("scraper", "collects tweets")
-        self.bearer = Secret(
+    def __init__(self, project: Project, data: Bucket) -> None:
+        super().__init__(project.named("scraper"), project)
+        self.identity = project.identity("scraper", "collects tweets")
+        self.bearer = Secret.declare(
             self.named("x-bearer"),
             self,
-            secret_id=layout.bearer_secret(foundation.stack.name),
-            readable_by=self.identity.member,
-            needs=foundation.service("secretmanager"),
+            project,
+            secret_id=layout.bearer_secret(project.stack.name),
+            readable_by=self.identity,
         )
-        foundation.data.grant("scraper", self.identity.member, WRITE, "tweets/", "collected/")
-        foundation.data.may_list(self.identity.member)
+        data.grant(
+            "scraper", self.identity.member, WRITE, layout.all_tweets(), layout.all_collected()
+        )
+        data.may_list(self.identity.member)
         self.register_outputs({})

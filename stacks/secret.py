@@ -1,27 +1,38 @@
 """A secret whose value never passes through Pulumi."""
 
+from dataclasses import dataclass
+from typing import Self
+
 import pulumi
 import pulumi_gcp as gcp
 
 from stacks.component import Component
+from stacks.project import Project
 
 
+@dataclass(frozen=True)
 class Secret:
-    """A secret and who may read it; `bots credentials` gives it its versions, and nobody else.
+    """A secret's full name, and the grant that lets one identity read it.
 
-    None is declared: one that were made anew would be the newest, and shadow the operator's.
+    The program declares no version of a secret: a replaced version would be the newest, and would
+    hide the operator's. `bots credentials` alone adds versions.
     """
 
-    def __init__(
-        self,
+    id: pulumi.Output[str]
+    grant: gcp.secretmanager.SecretIamMember
+
+    @classmethod
+    def declare(
+        cls,
         name: str,
         part_of: Component,
+        project: Project,
         *,
         secret_id: str,
-        readable_by: pulumi.Input[str],
-        needs: pulumi.Resource,
-    ) -> None:
-        self.secret = gcp.secretmanager.Secret(
+        readable_by: gcp.serviceaccount.Account,
+    ) -> Self:
+        """Declare both, named `name` in Pulumi, as children of `part_of`."""
+        secret = gcp.secretmanager.Secret(
             name,
             gcp.secretmanager.SecretArgs(
                 secret_id=secret_id,
@@ -30,14 +41,15 @@ class Secret:
                 ),
                 deletion_protection=False,
             ),
-            part_of.child(needs),
+            part_of.child(project.service("secretmanager")),
         )
-        self.grant = gcp.secretmanager.SecretIamMember(
+        grant = gcp.secretmanager.SecretIamMember(
             name,
             gcp.secretmanager.SecretIamMemberArgs(
-                secret_id=self.secret.secret_id,
+                secret_id=secret.secret_id,
                 role="roles/secretmanager.secretAccessor",
-                member=readable_by,
+                member=readable_by.member,
             ),
             part_of.child(),
         )
+        return cls(secret.id, grant)

@@ -1,15 +1,15 @@
-"""The tweet APIs: a private Cloud Run service for each account that asks for one."""
+"""The tweet APIs: a Cloud Run service for each account that asks for one."""
 
 from collections.abc import Mapping, Sequence
 
 import pulumi
 import pulumi_gcp as gcp
 
-from stacks import config, naming
+from pipeline import layout
+from stacks import config
 from stacks.bucket import READ
 from stacks.component import Component
-from stacks.foundation import Foundation
-from stacks.images import Images
+from stacks.shared import Shared
 
 _PORT = 8080
 _HEALTH = "/health"
@@ -18,23 +18,20 @@ _HEALTH = "/health"
 class Serving(Component):
     """The services of a project, and the one identity that they run as."""
 
-    def __init__(
-        self, served: Mapping[str, config.Serving], foundation: Foundation, images: Images
-    ) -> None:
-        super().__init__(foundation.named("serving"), foundation)
+    def __init__(self, served: Mapping[str, config.Serving], shared: Shared) -> None:
+        super().__init__(shared.project.named("serving"), shared.project)
         self._served = served
-        self._foundation = foundation
-        self._images = images
-        self._identity = foundation.identity("api", "answers requests for texts")
-        self._may_read = foundation.models.grant(
-            "api", self._identity.member, READ, "releases/", "rollout/live/"
+        self._shared = shared
+        self._identity = shared.project.identity("api", "answers requests for texts")
+        self._may_read = shared.storage.models.grant(
+            "api", self._identity.member, READ, layout.all_releases(), layout.all_live_pointers()
         )
-        foundation.models.may_list(self._identity.member)
+        shared.storage.models.may_list(self._identity.member)
 
-    def start(self, *needs: pulumi.Resource) -> None:
-        """Declare the services, after the grants to list: they look for a release at once."""
+    def start(self, *listing: pulumi.Resource) -> None:
+        """Declare the services after the grants to list: they look for a release at once."""
         for account, serving in self._served.items():
-            service = self._service(account, serving, needs)
+            service = self._service(account, serving, listing)
             if serving.public:
                 self._open_to_all(account, service)
         self.register_outputs({})
@@ -42,16 +39,16 @@ class Serving(Component):
     def _service(
         self, account: str, serving: config.Serving, needs: Sequence[pulumi.Resource]
     ) -> gcp.cloudrunv2.Service:
-        """On the app base by digest: it loads the live release, which needs no rollout."""
-        foundation = self._foundation
+        """A service on the app base. It loads the live release itself, so needs no rollout."""
+        project = self._shared.project
         return gcp.cloudrunv2.Service(
             f"{account}-api",
             gcp.cloudrunv2.ServiceArgs(
-                name=naming.service(foundation.stack.name, account),
-                location=foundation.stack.region,
+                name=layout.service(project.stack.name, account),
+                location=project.stack.region,
                 description=f"Answers requests for texts as {account}",
                 deletion_protection=False,
-                # Callers are told apart by who they are, not by where they come from.
+                # Callers are admitted by their identity, wherever they call from.
                 ingress="INGRESS_TRAFFIC_ALL",
                 template=gcp.cloudrunv2.ServiceTemplateArgs(
                     service_account=self._identity.email,
@@ -64,25 +61,25 @@ class Serving(Component):
                     containers=[self._container(account)],
                 ),
             ),
-            self.child(foundation.service("run"), self._may_read, *needs),
+            self.child(project.service("run"), self._may_read, *needs),
         )
 
     def _container(self, account: str) -> gcp.cloudrunv2.ServiceTemplateContainerArgs:
         return gcp.cloudrunv2.ServiceTemplateContainerArgs(
-            image=self._images.app,
+            image=self._shared.images.app,
             args=["serve"],
             envs=[
                 gcp.cloudrunv2.ServiceTemplateContainerEnvArgs(name="ACCOUNT", value=account),
                 gcp.cloudrunv2.ServiceTemplateContainerEnvArgs(
-                    name="MODELS_BUCKET", value=self._foundation.models.name
+                    name="MODELS_BUCKET", value=self._shared.storage.models.name
                 ),
             ],
             ports=gcp.cloudrunv2.ServiceTemplateContainerPortsArgs(container_port=_PORT),
-            # Two models for a moment, when one follows the other, and the files of the second.
+            # For two models while one replaces the other, and for the files of the second.
             resources=gcp.cloudrunv2.ServiceTemplateContainerResourcesArgs(
                 limits={"cpu": "1", "memory": "1Gi"}, cpu_idle=True, startup_cpu_boost=True
             ),
-            # The release is loaded before the first answer: 4 s, 30 times.
+            # The release is loaded before the first response, in at most 30 times 4 s.
             startup_probe=gcp.cloudrunv2.ServiceTemplateContainerStartupProbeArgs(
                 http_get=gcp.cloudrunv2.ServiceTemplateContainerStartupProbeHttpGetArgs(
                     path=_HEALTH, port=_PORT

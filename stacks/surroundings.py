@@ -1,7 +1,7 @@
-"""What has to be there before the program declares anything: a cloud, a daemon, credentials.
+"""Checks what the program needs on this machine: a cloud, a Docker daemon, credentials.
 
-Providers would say it as well, but late and at length. `refresh` and `destroy` do not run the
-program, so there the providers' own words stand.
+The providers would report it as well, but later and in many lines. `refresh` and `destroy` do not
+run the program, so they show the providers' errors.
 """
 
 import http.client
@@ -18,27 +18,31 @@ import pulumi
 from pipeline.errors import UserError
 from stacks.config import Stack
 
-# How the engine is told to use providers that run already, such as the local cloud's.
+# The variable that makes the engine use running providers, such as the local cloud's.
 ATTACHED = "PULUMI_DEBUG_PROVIDERS"
-# Where pulumi-docker looks for a daemon if nobody tells it where.
+# The sockets that pulumi-docker tries by default.
 _SOCKETS = ("/var/run/docker.sock", "~/.docker/run/docker.sock")
 _PING_SECONDS = 10
 
 
 def check(stack: Stack, values: Mapping[str, str], *, preview: bool) -> None:
-    """Raise UserError for what is missing on this machine; a preview pushes no image.
+    """Check that everything is there that declaring the stack needs.
 
     Args:
-        stack: What is to be declared.
-        values: The engine's configuration, with the keys of Docker's providers.
-        preview: Whether nothing is made yet. Credentials that are missing are a warning then.
+        stack: The stack to declare.
+        values: The engine's configuration, with the keys of the Docker providers.
+        preview: Whether this is a preview. It pushes no image, so missing credentials are only a
+            warning.
+
+    Raises:
+        UserError: something is missing.
     """
     given = os.environ.get(ATTACHED, "").split(",")
     attached = {provider.partition(":")[0] for provider in given}
     if stack.emulator is not None and "gcp" not in attached:
         raise UserError(
-            f"stack {stack.name!r} is of the local cloud (gpt2-bots:emulator), and this engine"
-            f" would go to Google: run `python -m local pulumi up --stack {stack.name}`"
+            f"stack {stack.name!r} belongs to the local cloud (gpt2-bots:emulator), and this engine"
+            f" would call Google: run `python -m local pulumi up --stack {stack.name}`"
         )
     if stack.images is None and "docker" not in attached:
         _daemon_must_answer(values.get("docker:host") or os.environ.get("DOCKER_HOST"))
@@ -58,8 +62,8 @@ def _daemon_must_answer(host: str | None) -> None:
     hosts = [host] if host else [f"unix://{Path(name).expanduser()}" for name in _SOCKETS]
     if not any(map(_answers, hosts)):
         raise UserError(
-            f"no Docker daemon answers at {' or '.join(hosts)}, and the program images are built"
-            " here: start Docker, or give gpt2-bots:images by digest, with which none is needed"
+            f"no Docker daemon answers at {' or '.join(hosts)}, and it has to build the program"
+            " images: start Docker, or set gpt2-bots:images, which needs no daemon"
         )
 
 
@@ -67,7 +71,7 @@ def _answers(host: str) -> bool:
     scheme, _, place = host.partition("://")
     secure = os.environ.get("DOCKER_TLS_VERIFY")
     if scheme not in ("unix", "tcp", "http") or (secure and scheme != "unix"):
-        return True  # Over SSH or TLS the provider has to find out itself.
+        return True  # Not checked over SSH or TLS: the provider reports it.
     connection = http.client.HTTPConnection("docker", timeout=_PING_SECONDS)
     try:
         if scheme == "unix":
@@ -85,10 +89,10 @@ def _answers(host: str) -> bool:
 
 
 def _missing_credentials(registry: str) -> str:
-    """What to do where Docker's settings name nobody as whom to push; empty where they do.
+    """One line about credentials for the registry that Docker does not have; empty if it does.
 
-    Source: https://docs.docker.com/reference/cli/docker/login/ (2026-11): a login leaves an entry
-    under `auths`, and a helper of one registry stands under `credHelpers`.
+    Source: https://docs.docker.com/reference/cli/docker/login/ (2026-11): a login adds an entry to
+    `auths`, and the helper of one registry is in `credHelpers`.
     """
     file = Path(os.environ.get("DOCKER_CONFIG") or "~/.docker").expanduser() / "config.json"
     settings = _settings(file)
@@ -102,8 +106,8 @@ def _missing_credentials(registry: str) -> str:
     if isinstance(logins, dict) and {registry, f"https://{registry}"} & {*logins}:
         return ""
     return (
-        f"no credentials for {registry} in {file}, and each account's first `:live` is pushed there"
-        f" (with gpt2-bots:images, too): {mend}"
+        f"{file} has no credentials for {registry}, where each account's first `:live` is pushed to"
+        f" (also with gpt2-bots:images): {mend}"
     )
 
 

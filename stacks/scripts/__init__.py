@@ -1,1 +1,1 @@
-"""Programs that the declared machines run: their text is part of the declaration."""
+"""Scripts that the declared machines and builds run. Their text is part of the declaration."""

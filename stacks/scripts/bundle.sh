@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The middle step of the release build: make the image that the fetch step laid out, try it as the
-# job that posts would run it (MEMORY is that job's), push it.
+# The middle step of the release build: builds the image that the fetch step prepared, tests it with
+# the memory of the job that posts (MEMORY), and pushes it.
 set -euo pipefail
-[ -f image ] || exit 0 # no release yet
+[ -f image ] || exit 0 # there is no release yet
 image=$(cat image)
 docker build --tag "$image" bundle
 docker run --rm --network none --memory "$MEMORY" --memory-swap "$MEMORY" --cap-drop ALL \

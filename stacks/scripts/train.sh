@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# What the training VM does at every boot; its unit powers the machine off when this ends, however.
+# Runs at every boot of a training machine. However it ends, its unit powers the machine off.
 set -euo pipefail
-# IMAGE, REGISTRY_HOST, GPU ("1" or empty), MODELS_BUCKET, RESULT, BASE and BASE_FILES
+# Sets IMAGE, REGISTRY_HOST, GPU ("1" or empty), MODELS_BUCKET, RESULT, BASE and BASE_FILES.
 # shellcheck source=/dev/null
 . /etc/trainer/machine.env
 
@@ -10,32 +10,33 @@ metadata() {
         "http://metadata.google.internal/computeMetadata/v1/instance/$1"
 }
 
-# Writes an object of the models bucket to a file; prints the answer's HTTP status.
+# Writes an object of the models bucket to a file, and prints the HTTP status of the response.
 object() {
     curl --silent --show-error --retry 5 --output "$2" --write-out '%{http_code}' --header @- \
         "https://storage.googleapis.com/storage/v1/b/$MODELS_BUCKET/o/${1//\//%2F}?alt=media" \
         <<<"Authorization: Bearer $token"
 }
 
-# The run is named by the machine: metadata given on insert would replace all of the template's.
+# The machine's name tells the run. Metadata that is given on insert cannot, because it would replace
+# all of the template's.
 machine=$(metadata name)
 token=$(metadata service-accounts/default/token | sed 's/.*"access_token" *: *"\([^"]*\)".*/\1/')
 
-# A boot that lost its power has left what it was making.
+# An interrupted boot has left files.
 rm -rf /var/trainer
 mkdir /var/trainer
 
-# Into a file: curl empties it before it tries again, which /dev/null refuses.
-answer=$(object "${RESULT/MACHINE/"$machine"}" /var/trainer/result.json) || true
-case $answer in
+# Into a file, not /dev/null: curl truncates its output before it tries again.
+status=$(object "${RESULT/MACHINE/"$machine"}" /var/trainer/result.json) || true
+case $status in
 200)
     echo "run $machine is finished already: nothing is trained"
     exit 0
     ;;
 404) ;;
 *)
-    echo "cannot see whether run $machine is finished: HTTP $answer of gs://$MODELS_BUCKET" >&2
-    cat /var/trainer/result.json >&2 || true # why, in Google's words
+    echo "cannot see whether run $machine is finished: HTTP $status of gs://$MODELS_BUCKET" >&2
+    cat /var/trainer/result.json >&2 || true # Google's reason
     exit 1
     ;;
 esac
@@ -46,13 +47,13 @@ image() {
 }
 
 driver() {
-    # As Container-Optimized OS documents it.
+    # Source: Container-Optimized OS's documentation on GPUs.
     cos-extensions install gpu
     mount --bind /var/lib/nvidia /var/lib/nvidia
     mount -o remount,exec /var/lib/nvidia
 }
 
-# What is not fetched ahead the trainer finds in the bucket, or downloads from OpenAI.
+# If it fails, the trainer takes the base model from the bucket, or downloads it from OpenAI.
 base() {
     mkdir /var/trainer/arriving
     for file in $BASE_FILES; do
@@ -67,7 +68,7 @@ base() {
     mv /var/trainer/arriving "/var/trainer/${BASE%/}"
 }
 
-# Runs a step in the background; one that fails says which it was, and ends all at once.
+# Runs a step in the background. A step that fails prints its name and ends the script at once.
 start() {
     {
         trap 'status=$?; [ $status = 0 ] || { echo "$step failed: $status" >&2; kill $$; }' EXIT
@@ -85,8 +86,8 @@ for step in "${steps[@]}"; do wait "$step"; done
 
 gpu=()
 if [ -n "$GPU" ]; then
-    # The container's way to the driver, as Container-Optimized OS documents it; a pattern that
-    # matches no GPU stays as it is, and Docker says so.
+    # How a container gets to the driver, by Container-Optimized OS's documentation. If there is no
+    # GPU, the pattern stays as it is, and Docker reports it.
     gpu=(
         --volume /var/lib/nvidia/lib64:/usr/local/nvidia/lib64
         --volume /var/lib/nvidia/bin:/usr/local/nvidia/bin
@@ -95,8 +96,8 @@ if [ -n "$GPU" ]; then
     for device in /dev/nvidia[0-9]*; do gpu+=(--device "$device"); done
 fi
 
-# The trainer mounts the models bucket itself: FUSE needs the device, the capability, and a
-# profile that lets it mount.
+# The trainer mounts the models bucket itself. FUSE needs the device, the capability, and a profile
+# that allows mounting.
 docker run --rm \
     --env-file /etc/trainer/container.env \
     --device /dev/fuse --cap-add SYS_ADMIN --security-opt apparmor=unconfined \

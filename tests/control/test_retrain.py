@@ -125,7 +125,7 @@ def test_without_news_no_machine_is_made_and_no_lease_taken(world: World) -> Non
     world.collect("keeper", 19, first_id=2000)  # of 20
     assert world.run() == []
     assert world.compute.inserts == []
-    assert world.models.names("leases/") == world.models.names(layout.runs()) == []
+    assert world.models.names("leases/") == world.models.names(layout.all_runs()) == []
 
 
 @pytest.mark.parametrize("why", ["enough new tweets", "other settings", "no release yet"])

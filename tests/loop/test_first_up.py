@@ -25,7 +25,7 @@ def restore(deployment: Deployment, file: str) -> None:
 @pytest.mark.deep
 def test_what_does_not_wait_for_its_api_fails_and_names_it(deployment: Deployment) -> None:
     deployment.edit(
-        "stacks/release.py", 'depends_on=[self._foundation.service("storage")]', "depends_on=[]"
+        "stacks/release.py", 'depends_on=[self._project.service("storage")]', "depends_on=[]"
     )
     # A function is called in preview already, unless it waits for what is not there yet.
     asked = deployment.pulumi("preview", ok=False)
@@ -33,10 +33,10 @@ def test_what_does_not_wait_for_its_api_fails_and_names_it(deployment: Deploymen
     restore(deployment, "stacks/release.py")
 
     line = "        if api not in self._services:\n"
-    another = '        api = _FIRST if api == "run" else api\n'
-    deployment.edit("stacks/foundation.py", line, another + line)
+    another = '        api = _RESOURCE_MANAGER if api == "run" else api\n'
+    deployment.edit("stacks/project.py", line, another + line)
     assert "403: run.googleapis.com has not been used" in deployment.up(ok=False)
-    restore(deployment, "stacks/foundation.py")
+    restore(deployment, "stacks/project.py")
 
     # As it is, the program goes on from there, to the end.
     deployment.up()

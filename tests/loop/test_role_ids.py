@@ -37,6 +37,6 @@ def test_a_schedule_is_declared_again_after_ten_days_without(scheduled: Deployme
 
 
 def test_role_ids_that_are_always_the_same_would_be_refused(scheduled: Deployment) -> None:
-    scheduled.edit("stacks/retrain.py", "naming.custom_role(stack, role, id_)", "f'x_{role[-7:]}'")
+    scheduled.edit("stacks/project.py", "naming.custom_role(stack, role, id_)", "f'x_{role[-7:]}'")
     without_a_schedule_for_ten_days(scheduled)
     assert "in a deleted state" in scheduled.up(ok=False)

@@ -22,7 +22,7 @@ from pipeline import layout
 from pipeline.runs import RunResult, read_result
 from pipeline.store import Store
 from pipeline.tweets import Tweet, to_jsonl
-from stacks import training
+from stacks import cloud_config
 from tests.conftest import CloudStorage
 from tests.stacks.recorder import ROOT
 
@@ -68,7 +68,7 @@ class VM:
     @property
     def user_data(self) -> str:
         """As the program declares it for a machine with a GPU; the trainer does without."""
-        return training.user_data(
+        return cloud_config.user_data(
             image=self.image,
             registry_host=HOST,
             models=self.models.bucket_name,

@@ -11,7 +11,7 @@ import signal
 from datetime import UTC, datetime, timedelta
 
 from pipeline import layout
-from stacks.training import MARGIN_SECONDS
+from stacks.cloud_config import MARGIN_SECONDS
 
 from .conftest import ENDLESS, FAST, HOST, NAME, PATIENCE, VM
 

@@ -1,8 +1,8 @@
-"""Which program or service makes which call on Google Cloud, and what it needs for it.
+"""The calls that the programs make on Google Cloud, with the permission that each call needs.
 
-The one table of both: every call must be granted, and every grant must be needed by a call.
-Calls that Google's own service agents make with the roles that Google gives them are not in it:
-pulling a Run job's image, signing the scheduler's tokens, starting a build as its account.
+The tests hold that every call is granted, and that every grant is needed by a call. The table has
+no calls that Google's service agents make with the roles that Google gives them: pulling a job's
+image, signing the scheduler's tokens, starting a build as its service account.
 """
 
 from collections.abc import Iterable
@@ -42,49 +42,50 @@ _LEASE = f"{{models}}/objects/{layout.lease(_ONE)}"
 _RUN_LEASE = f"{{models}}/objects/{layout.run_lease()}"
 _MACHINE = "{zone}-%s/instances/train-prod-20261123t020000-0123-1of2"
 
-# Who (by the name of its service account in Pulumi), what for, with which permission, on what.
-# Storage answers "absent" only to who may list; replacing an object takes deleting as well.
+# Caller (the name of its service account in Pulumi), purpose, permission, resource.
+# Cloud Storage says that an object is absent only to a caller who may list. Replacing an object
+# also needs the permission to delete it.
 _TABLE = [
     ("scraper", "read X's bearer token", _SECRET, "{bearer}/versions/latest"),
     ("scraper", "see that an object is absent", _LIST, "{data}"),
-    ("scraper", "look a page of tweets up", _GET, _SEGMENT),
+    ("scraper", "look for a page of tweets", _GET, _SEGMENT),
     ("scraper", "store a page of tweets", _CREATE, _SEGMENT),
     ("scraper", "read the cursor", _GET, _INDEX),
-    ("scraper", "begin the cursor", _CREATE, _INDEX),
+    ("scraper", "create the cursor", _CREATE, _INDEX),
     ("scraper", "move the cursor", _DELETE, _INDEX),
-    ("scraper", "keep the ledger of reads", _DELETE, _READS),
-    ("scraper", "note when it ended well", _DELETE, _COLLECTED),
+    ("scraper", "update the ledger of reads", _DELETE, _READS),
+    ("scraper", "record its last success", _DELETE, _COLLECTED),
     ("{account}-post", "read its X keys", _SECRET, "{keys}/versions/latest"),
     ("{account}-post", "see that an object is absent", _LIST, "{data}"),
-    ("{account}-post", "read what became of a slot", _GET, _SLOT),
+    ("{account}-post", "read the result of a slot", _GET, _SLOT),
     ("{account}-post", "claim a slot", _CREATE, _SLOT),
-    ("{account}-post", "write down what became of a slot", _DELETE, _SLOT),
-    ("{account}-post", "remember its texts", _DELETE, _HISTORY),
-    ("{account}-post", "keep the ledger of posts", _DELETE, _SPENT),
+    ("{account}-post", "record the result of a slot", _DELETE, _SLOT),
+    ("{account}-post", "update the history of its texts", _DELETE, _HISTORY),
+    ("{account}-post", "update the ledger of posts", _DELETE, _SPENT),
     ("scheduler", "start the collecting job", _RUN, "{collect_job}"),
     ("scheduler", "start the posting job", _RUN, "{post_job}"),
     ("scheduler", "start the watcher", _RUN, "{watcher_job}"),
     ("watcher", "list the accounts", _LIST, "{data}"),
     ("watcher", "read an account's schedules", _GET, _SCHEDULES),
-    ("watcher", "read which run by hand stands in the stack file", _GET, _BY_HAND),
+    ("watcher", "read which run by hand the stack file names", _GET, _BY_HAND),
     ("watcher", "see whether that run has ended", _GET, _RESULT),
-    ("watcher", "see when collecting last ended well", _GET, _COLLECTED),
-    ("watcher", "read what became of a slot", _GET, _SLOT),
-    ("watcher", "read what it saw last", _GET, _STATE),
-    ("watcher", "remember what it saw", _DELETE, _STATE),
+    ("watcher", "read when collecting last succeeded", _GET, _COLLECTED),
+    ("watcher", "read the result of a slot", _GET, _SLOT),
+    ("watcher", "read the state of its last run", _GET, _STATE),
+    ("watcher", "store its state", _DELETE, _STATE),
     ("watcher", "see that there is no release yet", _LIST, "{models}"),
     ("watcher", "read which release is live", _GET, _LIVE),
-    ("watcher", "read on which base", _GET, _BASE),
-    ("watcher", "look up what a tag means", _PULL, "{repository}"),
+    ("watcher", "read which app base is wanted", _GET, _BASE),
+    ("watcher", "look up the image of a tag", _PULL, "{repository}"),
     ("watcher", "send a pointer's event again", "pubsub.topics.publish", "{rollout}"),
     ("trainer", "pull its image", _PULL, "{repository}"),
     ("trainer", "write its log", _LOG, "{project}"),
     ("trainer", "list the tweets", _LIST, "{data}"),
     ("trainer", "read the tweets", _GET, _SEGMENT),
-    ("trainer", "leave out what the bot posted itself", _GET, _HISTORY),
+    ("trainer", "leave out the bot's own posts", _GET, _HISTORY),
     ("trainer", "list accounts and releases", _LIST, "{models}"),
     ("trainer", "read the base model", _GET, _BASE_MODEL),
-    ("trainer", "bring the base model", _CREATE, _BASE_MODEL),
+    ("trainer", "upload the base model", _CREATE, _BASE_MODEL),
     ("trainer", "read earlier releases", _GET, _MANIFEST),
     ("trainer", "upload a release", _CREATE, _MANIFEST),
     ("trainer", "mark a release as pruned", _DELETE, _MANIFEST),
@@ -100,15 +101,15 @@ _TABLE = [
     ("scheduler", "start the training job", _RUN, "{retrain_job}"),
     ("retrain", "list the tweets", _LIST, "{data}"),
     ("retrain", "read the tweets", _GET, _SEGMENT),
-    ("retrain", "leave out what the bot posted itself", _GET, _HISTORY),
+    ("retrain", "leave out the bot's own posts", _GET, _HISTORY),
     ("retrain", "list accounts, and see that there is no lease or result", _LIST, "{models}"),
     ("retrain", "read which release is live", _GET, _LIVE),
     ("retrain", "read what it was trained on", _GET, _MANIFEST),
-    ("retrain", "write down which accounts a run trains", _CREATE, _RUN_ACCOUNTS),
-    ("retrain", "see whether a run is a schedule's", _GET, _RUN_ACCOUNTS),
+    ("retrain", "record which accounts a run trains", _CREATE, _RUN_ACCOUNTS),
+    ("retrain", "see whether a run is a scheduled one", _GET, _RUN_ACCOUNTS),
     ("retrain", "look for the lease of a run", _GET, _RUN_LEASE),
     ("retrain", "take the lease of a run", _CREATE, _RUN_LEASE),
-    ("retrain", "take an expired lease over, and end its own", _DELETE, _RUN_LEASE),
+    ("retrain", "take over an expired lease, and end its own", _DELETE, _RUN_LEASE),
     ("retrain", "read the run's result", _GET, _RESULT),
     ("retrain", "write the run's verdict", _CREATE, _VERDICT),
     ("retrain", "insert a machine", "compute.instances.create", _MACHINE % "a"),
@@ -127,7 +128,7 @@ _TABLE = [
     ("retrain", "let it run as the trainer", "iam.serviceAccounts.actAs", "{trainer}"),
     ("retrain", "wait for an operation", "compute.zoneOperations.get", "{zone}-a/operations/1"),
     ("retrain", "watch the machine", "compute.instances.get", _MACHINE % "a"),
-    ("retrain", "find machines that were left behind", "compute.instances.list", "{project}"),
+    ("retrain", "find machines that are left over", "compute.instances.list", "{project}"),
     *(
         ("retrain", "delete the machine", "compute.instances.delete", _MACHINE % zone)
         for zone in "abc"
@@ -137,10 +138,10 @@ _TABLE = [
     ("api", "load the live release", _GET, _MANIFEST),
     ("project's viewers", "list the objects", _LIST, "{data}"),
     ("project's viewers", "list the objects", _LIST, "{models}"),
-    ("storage agent", "tell of a pointer that changed", "pubsub.topics.publish", "{rollout}"),
+    ("storage agent", "publish that a pointer changed", "pubsub.topics.publish", "{rollout}"),
     ("build", "see that there is no release yet", _LIST, "{models}"),
     ("build", "read which release is live", _GET, _LIVE),
-    ("build", "read on which base", _GET, _BASE),
+    ("build", "read which app base is wanted", _GET, _BASE),
     ("build", "fetch the release", _GET, _MANIFEST),
     ("build", "pull the control image and the base", _PULL, "{repository}"),
     ("build", "push the release's image", _PUSH, "{repository}"),
@@ -152,7 +153,7 @@ _TABLE = [
 
 @dataclass(frozen=True)
 class Call:
-    """One call of one account on one resource."""
+    """One call of one service account on one resource."""
 
     member: str
     does: str
@@ -161,7 +162,7 @@ class Call:
 
 
 def of(permissions: Permissions, accounts: Iterable[str] = ACCOUNTS) -> list[Call]:
-    """All calls of the accounts' stack, in the table's order, each once."""
+    """All calls of a stack with these accounts, each once, in the order of the table."""
     made: dict[Call, None] = {}
     for who, does, permission, resource in _TABLE:
         for account in accounts:

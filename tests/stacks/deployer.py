@@ -1,7 +1,4 @@
-"""What the person who runs `pulumi up` needs where they are not the project's owner.
-
-The predefined roles that make the resources of the program, by the types of the resources.
-"""
+"""The predefined roles that a person needs to run `pulumi up`, by the types of the resources."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,32 +7,32 @@ from tests.stacks.granted import IDENTITY
 from tests.stacks.recorder import Recorder
 
 ACTS_AS = "roles/iam.serviceAccountUser"
-# Alert policies on log entries need it beside the policies' own role.
+# Alert policies on log entries need it in addition to the role for alert policies.
 # Source: https://cloud.google.com/logging/docs/alerting/log-based-alerts (2026-11)
 FILTERS_LOGS = "roles/logging.configWriter"
-# What an organisation may have forbidden, and the way out.
+# Constraints that an organisation may have set, what they forbid, and what to do.
 # Source (2026-11):
 # https://cloud.google.com/resource-manager/docs/organization-policy/org-policy-constraints
 POLICIES = (
     ("iam.allowedPolicyMemberDomains", "`serve.public: true` (`allUsers`)", "leave it out"),
-    ("run.allowedIngress", "`serve`, which is reached from the internet", "leave `serve` out"),
-    ("compute.vmExternalIpAccess", "`training.public_address: true`", "say `false`"),
+    ("run.allowedIngress", "`serve`, which the internet can reach", "leave `serve` out"),
+    ("compute.vmExternalIpAccess", "`training.public_address: true`", "set `false`"),
     (
         "compute.restrictCloudNATUsage",
         "`training.public_address: false`",
-        "have the subnetwork allowed, or say `true`",
+        "have the subnetwork allowed, or set `true`",
     ),
     ("compute.trustedImageProjects", "training machines", "have `cos-cloud` allowed"),
-    ("gcp.resourceLocations", "all of it", "a `gcp:region` that is allowed"),
-    ("iam.disableServiceAccountCreation", "all of it", "an exception for the project"),
+    ("gcp.resourceLocations", "everything", "use a `gcp:region` that is allowed"),
+    ("iam.disableServiceAccountCreation", "everything", "have the project excepted"),
     (
         "storage.softDeletePolicySeconds",
         "`keep.tweets_days`, `keep.models_days`",
-        "the days that it demands",
+        "use the days that it requires",
     ),
 )
-# Each role makes the types that begin so; the first that fits is the one that counts. All on the
-# project, but for the budget's, which is on the billing account.
+# Each role can create the types with one of these prefixes. The first role that fits counts. The
+# budget's role is granted on the billing account, all others on the project.
 ROLES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("roles/resourcemanager.projectIamAdmin", ("gcp:projects/iAMMember:",)),
     ("roles/iam.roleAdmin", ("gcp:projects/iAMCustomRole:",)),
@@ -59,14 +56,14 @@ ROLES: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 def role_for(kind: str) -> str | None:
-    """The role that makes resources of this type."""
+    """The role that can create resources of this type."""
     fitting = (role for role, kinds in ROLES if kind.startswith(kinds))
     return next(fitting, None)
 
 
 def acts_as(declared: Recorder) -> dict[str, list[str]]:
     """The service accounts that resources run as, each with the types of those resources."""
-    # By address, or by id, which the mocks make of the name in Pulumi.
+    # A resource names them by e-mail address, or by id, which the mocks derive from the name.
     identities = {
         known: r.name
         for r in declared.of(IDENTITY)
@@ -98,15 +95,15 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def document(declared: Recorder, name: Callable[[str], str]) -> Iterator[str]:
-    """The deployer's part of docs/permissions.md; `name` makes names general."""
+    """The part of docs/permissions.md on deploying; `name` replaces the names of accounts."""
     kinds: dict[str, list[str]] = {}
     for kind in sorted({r.type for r in declared.providers_resources}):
         kinds.setdefault(role_for(kind) or "?", []).append(kind.rpartition(":")[2])
     yield "## Who runs `pulumi up`"
     yield ""
     yield (
-        "The project's owner may do it all. Anybody else needs these roles on the project"
-        " (the budget's on the billing account):"
+        "The project's owner needs nothing else. Anybody else needs these roles on the project, and"
+        " the budget's role on the billing account:"
     )
     yield ""
     yield "| role | for |"
@@ -120,14 +117,14 @@ def document(declared: Recorder, name: Callable[[str], str]) -> Iterator[str]:
     yield f"| {FILTERS_LOGS} | AlertPolicy on log entries |"
     yield f"| {ACTS_AS} | acting as the accounts that resources run as: {'; '.join(users)} |"
     yield ""
-    yield "## What an organisation may have forbidden"
+    yield "## What an organisation may forbid"
     yield ""
     yield (
-        "No role helps against an organisation's policy: Google refuses what it forbids with a"
-        " line that names the constraint. These concern what the program declares:"
+        "No role overrides an organisation's policy. Google's error names the constraint. These"
+        " constraints concern what the program declares:"
     )
     yield ""
-    yield "| constraint | meets | way out |"
+    yield "| constraint | forbids | what to do |"
     yield "| --- | --- | --- |"
-    for constraint, meets, way_out in POLICIES:
-        yield f"| `constraints/{constraint}` | {meets} | {way_out} |"
+    for constraint, forbidden, what_to_do in POLICIES:
+        yield f"| `constraints/{constraint}` | {forbidden} | {what_to_do} |"

@@ -1,4 +1,4 @@
-"""The environments that proofs run over: the three stack files, and one with everything on."""
+"""The environments that tests run over: the three stacks, and one with every key set."""
 
 import copy
 from collections.abc import Callable
@@ -19,7 +19,8 @@ _GPU = {"type": "nvidia-tesla-t4", "count": 2}
 def everything() -> Values:
     """prod, with every key of every model set.
 
-    But for `emulator`, which is one machine's, and `accounts_file`, which is another way to write.
+    The exceptions are `emulator`, which only the local stack has, and `accounts_file`, which is
+    another way to write accounts.
     """
     values = stack_values("prod")
     values["gpt2-bots:accounts"] = {
@@ -108,10 +109,10 @@ ENVIRONMENTS = list(_VALUES)
 
 
 def environment(name: str) -> Values:
-    """The values of one environment, a training run included; a copy of one's own."""
+    """A copy of the values of one environment, with a training run by hand."""
     return copy.deepcopy(_VALUES[name]())
 
 
 def stack_of(name: str) -> str:
-    """The stack that an environment is of."""
+    """The stack of an environment."""
     return "prod" if name == "everything" else name

@@ -1,4 +1,4 @@
-"""Who may do what, derived from what the real program declares."""
+"""Who may do what, by the grants that the real program declares."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,17 +7,16 @@ from typing import Any
 from local.iam import ROLES, Grant, Policy
 from local.services.iam import CUSTOM_ROLE, GRANTED_ON, grants_of
 from pipeline import layout
-from stacks import naming
 from tests.stacks.recorder import STORAGE_AGENT, Recorder, stack_values
 
 IDENTITY = "gcp:serviceaccount/account:Account"
-# The accounts of the stack with everything on: the first has all that an account can have.
+# The accounts of the stack with every feature on.
 ACCOUNTS = ("anna", "bert")
 STACK, PROJECT, REGION = "prod", "my-project", "europe-west4"
 
 
 def everything() -> dict[str, Any]:
-    """The configuration of a stack with everything on."""
+    """The configuration of a stack with every feature on."""
     account = {
         "source": "timeline",
         "consent": "a made-up account",
@@ -45,7 +44,7 @@ def everything() -> dict[str, Any]:
 class Permissions:
     """The grants that a stack declares.
 
-    `members` are the service accounts by the name that they have in Pulumi, Google's own included.
+    `members` are the service accounts by their names in Pulumi, and Google's own ones.
     """
 
     project: str
@@ -57,7 +56,7 @@ class Permissions:
 
     @classmethod
     def of(cls, declared: Recorder, stack: str = STACK, region: str = REGION) -> "Permissions":
-        """What a program declared for a stack of one project."""
+        """The grants that a program declared for a stack of one project."""
         project = declared.project
         grants = [
             grant
@@ -67,13 +66,13 @@ class Permissions:
         ]
         roles = {
             f"projects/{project}/roles/{r.inputs['roleId']}": frozenset(r.inputs["permissions"])
-            for r in declared.of(CUSTOM_ROLE)
+            for r in declared.any_of(CUSTOM_ROLE)
         }
         members = {
             r.name: f"serviceAccount:{r.inputs['accountId']}@{project}.iam.gserviceaccount.com"
             for r in declared.of(IDENTITY)
         }
-        # Google's own: the service that tells of objects, and who may look at the project.
+        # Google's own: Cloud Storage's service agent, and the viewers of the project.
         members |= {
             "storage agent": f"serviceAccount:{STORAGE_AGENT}",
             "project's viewers": f"projectViewer:{project}",
@@ -88,26 +87,26 @@ class Permissions:
         )
 
     def policy(self, *, but: Grant | None = None, instead: tuple[Grant, ...] = ()) -> Policy:
-        """What decides on a call; with one grant taken away, or others put in its place."""
+        """The policy of the grants, without one of them, or with others in its place."""
         held = [*(grant for grant in self.grants if grant != but), *instead]
         return Policy(lambda: held, lambda: self.custom_roles)
 
     def may(self, who: str, permission: str, resource: str) -> bool:
-        """Whether the identity of this name may."""
+        """Whether the identity of this name has the permission."""
         return self.policy().allows(self.members[who], permission, resource)
 
     def opens(self, grant: Grant, member: str, permission: str, resource: str) -> bool:
-        """Whether it is this grant that lets the member."""
+        """Whether this grant alone gives the member the permission."""
         return Policy(lambda: [grant], lambda: self.custom_roles).allows(
             member, permission, resource
         )
 
     def role(self, name: str) -> frozenset[str]:
-        """What a role permits, of what the local cloud asks for."""
+        """The permissions of a role that the local cloud knows."""
         return ROLES.get(name) or self.custom_roles[name]
 
     def places(self, account: str) -> dict[str, str]:
-        """The full names of the resources that calls are made on, by what `calls` calls them."""
+        """The full names of the resources, by their placeholders in `calls`."""
         project, stack = self.project, self.stack
         here, everywhere = f"projects/{project}", "projects/_/buckets"
         regional = f"{here}/locations/{self.region}"
@@ -118,12 +117,12 @@ class Permissions:
             "models": f"{everywhere}/{layout.models_bucket(project, stack)}",
             "bearer": f"{here}/secrets/{layout.bearer_secret(stack)}",
             "keys": f"{here}/secrets/{layout.keys_secret(stack, account)}",
-            "repository": f"{regional}/repositories/{naming.repository(stack)}",
-            "collect_job": f"{regional}/jobs/{naming.job(stack, account, 'collect')}",
-            "post_job": f"{regional}/jobs/{naming.job(stack, account, 'post')}",
-            "retrain_job": f"{regional}/jobs/{naming.retrain(stack)}",
+            "repository": f"{regional}/repositories/{layout.repository(stack)}",
+            "collect_job": f"{regional}/jobs/{layout.job(stack, account, 'collect')}",
+            "post_job": f"{regional}/jobs/{layout.job(stack, account, 'post')}",
+            "retrain_job": f"{regional}/jobs/{layout.retrain_job(stack)}",
             "zone": f"{here}/zones/{self.region}",
             "trainer": f"{here}/serviceAccounts/{self.members['trainer'].partition(':')[2]}",
-            "watcher_job": f"{regional}/jobs/{naming.watcher(stack)}",
+            "watcher_job": f"{regional}/jobs/{layout.watcher_job(stack)}",
             "rollout": f"{here}/topics/{stack}-rollout",
         }

@@ -1,31 +1,97 @@
-"""Writes tests/stacks/inventories/: what each stack file declares, to be seen in a review.
+"""Writes tests/stacks/inventories/: what each stack declares, so that a review sees each change.
 
-`python -m tests.stacks.inventories` writes them all; so does `make docs`.
+`python -m tests.stacks.inventories` writes them all; so does `make docs`. Each stack is declared as
+its stack file says, with a training run by hand added, so that the machines are in it as well.
 """
 
-from collections import Counter
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
 
 import yaml
 
-from tests.stacks.recorder import ROOT, declare, stack_values
+from tests.stacks.environments import environment
+from tests.stacks.recorder import ROOT, Declared, declare
+from tests.stacks.rules import plain
 
 FOLDER = ROOT / "tests/stacks/inventories"
 STACKS = ("local", "dev", "prod")
+# Texts that are files of their own, whose changes are seen in a review anyway.
+_SCRIPTS = {file.read_text(): file.name for file in (ROOT / "stacks/scripts").iterdir()}
+
+
+class _Tagged:
+    """What stands in place of a text: the document that it holds, or the file that it is."""
+
+    def __init__(self, tag: str, value: object) -> None:
+        self.tag = tag
+        self.value = value
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML for people: texts of several lines as such, and no aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+def _represent_tagged(dumper: yaml.SafeDumper, tagged: _Tagged) -> yaml.Node:
+    node = dumper.represent_data(tagged.value)
+    node.tag = f"!{tagged.tag}"
+    return node
+
+
+_Dumper.add_representer(str, _represent_text)
+_Dumper.add_representer(_Tagged, _represent_tagged)
+
+
+def _readable(value: Any) -> Any:
+    """A value with whole numbers as such, and with documents and scripts in place of their text."""
+    match value:
+        case dict():
+            return {key: _readable(item) for key, item in value.items()}
+        case list():
+            return [_readable(item) for item in value]
+        case float() if value.is_integer():
+            return int(value)
+        case str() if value in _SCRIPTS:
+            return _Tagged("script", _SCRIPTS[value])
+        case str() if value.startswith("#cloud-config\n"):
+            return _Tagged("cloud-config", _readable(yaml.safe_load(value)))
+        case str() if value.startswith("{"):
+            return _Tagged("json", json.loads(value))
+        case _:
+            return value
+
+
+def _described(resource: Declared) -> Mapping[str, Any]:
+    """The inputs and options of a resource, without options that have their defaults."""
+    described = {
+        "parent": resource.parent,
+        "delete_before_replace": resource.delete_before_replace,
+        "ignore_changes": [*resource.ignore_changes],
+        "retain_on_delete": resource.retain_on_delete,
+        "inputs": _readable(plain(dict(resource.inputs))),
+    }
+    return {key: value for key, value in described.items() if value}
 
 
 def inventory(stack: str) -> str:
-    """Types with their counts, names by type, and outputs of one stack, as YAML."""
-    declared = declare(stack, stack_values(stack))
-    kinds = sorted({resource.type for resource in declared.resources})
-    counts = Counter(resource.type for resource in declared.resources)
-    document = {
-        "resources": len(declared.resources),
-        "of providers": len(declared.providers_resources),
-        "types": {kind: counts[kind] for kind in kinds},
-        "names": {kind: sorted(r.name for r in declared.of(kind)) for kind in kinds},
-        "outputs": dict(sorted(declared.outputs.items())),
-    }
-    return yaml.safe_dump(document, sort_keys=False, width=100)
+    """Every resource of one stack with all of its inputs, and the stack's outputs, as YAML."""
+    declared = declare(stack, environment(stack))
+    resources: dict[str, dict[str, Any]] = defaultdict(dict)
+    for resource in declared.resources:
+        resources[resource.type][resource.name] = _described(resource)
+    # Every release of the project changes the version, and that declares nothing else.
+    outputs = {**declared.outputs, "version": "VERSION"}
+    document = {"outputs": outputs, "resources": dict(resources)}
+    return yaml.dump(document, Dumper=_Dumper, width=100, allow_unicode=True)
 
 
 def main() -> None:

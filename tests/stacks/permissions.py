@@ -15,16 +15,16 @@ def _table(permissions: Permissions, calls: Mapping[Grant, list[str]]) -> Iterat
     yield "# Who may do what"
     yield ""
     yield (
-        "Every grant that the program makes, and the calls that need it, for a stack"
-        f" `{STACK}` of project `{PROJECT}` with everything on; ACCOUNT stands for each account."
-        " `tests/stacks/test_permissions.py` checks that each call is granted, that each grant is"
-        " needed, and that no smaller role would do; the local cloud enforces them"
+        "Every grant that the program makes, with the calls that need it. The stack is"
+        f" `{STACK}` in the project `{PROJECT}`, with every feature on. ACCOUNT stands for each"
+        " account. `tests/stacks/test_permissions.py` holds that each call is granted, that each"
+        " grant is needed, and that no smaller role would do. The local cloud enforces the grants"
         " (`tests/loop/test_grants.py`)."
     )
     yield ""
-    yield "Written by `make docs`; do not edit."
+    yield "Written by `make docs`. Do not edit it."
     yield ""
-    yield "| service account | has the role | on | which it needs to |"
+    yield "| service account | role | on | needed to |"
     yield "| --- | --- | --- | --- |"
     rows: dict[str, None] = {}
     for grant in sorted(permissions.grants, key=_order(permissions)):
@@ -32,10 +32,10 @@ def _table(permissions: Permissions, calls: Mapping[Grant, list[str]]) -> Iterat
     yield from rows
     yield ""
     yield (
-        "Not granted here, since Google's service agents have it from the day that their service"
-        " is enabled: Cloud Run pulls a job's image from the project's own registry, Cloud"
-        " Scheduler, Cloud Run and Cloud Build act as the accounts that they were given, Cloud"
-        " Build listens to the topic."
+        "Google's service agents have their permissions as soon as their services are enabled, so"
+        " nothing grants these: Cloud Run pulls a job's image from the project's registry; Cloud"
+        " Scheduler, Cloud Run and Cloud Build act as the service accounts that they are given;"
+        " Cloud Build receives the topic's messages."
     )
 
 

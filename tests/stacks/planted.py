@@ -1,6 +1,6 @@
-"""Mistakes planted in the program, its registrations and its stack file; each must be caught.
+"""Mistakes planted in the program, in what it registers, and in its stack file.
 
-`python -m tests.stacks.planted` prints which check caught which.
+`python -m tests.stacks.planted` prints which check catches which mistake.
 """
 
 import copy
@@ -51,7 +51,7 @@ Plant = Callable[[Recorder], None]
 
 @dataclass(frozen=True)
 class InProgram:
-    """A mistake in the program's text: `new` in place of `old`, which must be there once."""
+    """A mistake in the program's text: `new` in place of `old`."""
 
     file: str
     old: str
@@ -67,7 +67,7 @@ class InStackFile:
 
 
 def put(kind: str, path: str, value: Any, name: str = "") -> Plant:
-    """One input of the first resource of a type (and name): set, or left out."""
+    """Set or leave out one input of the first resource of a type (and name)."""
 
     def plant(declared: Recorder) -> None:
         where: Any = _first(declared, kind, name).inputs
@@ -83,7 +83,7 @@ def put(kind: str, path: str, value: Any, name: str = "") -> Plant:
 
 
 def rename(kind: str, path: str, old: str, new: str) -> Plant:
-    """A misspelt key, as a dict literal would send it."""
+    """Misspell a key, as a dict literal could."""
 
     def plant(declared: Recorder) -> None:
         where: Any = _first(declared, kind, "").inputs
@@ -95,7 +95,7 @@ def rename(kind: str, path: str, old: str, new: str) -> Plant:
 
 
 def change(kind: str, **options: Any) -> Plant:
-    """Another option, or another name, of the first resource of a type."""
+    """Change options of the first resource of a type."""
 
     def plant(declared: Recorder) -> None:
         found = _first(declared, kind, "")
@@ -105,7 +105,7 @@ def change(kind: str, **options: Any) -> Plant:
 
 
 def remove(kind: str, name: str = "") -> Plant:
-    """The first resource of a type (and name) is not declared, and nothing stands on it."""
+    """Leave out the first resource of a type (and name); nothing depends on it any more."""
 
     def plant(declared: Recorder) -> None:
         gone = _first(declared, kind, name)
@@ -117,7 +117,7 @@ def remove(kind: str, name: str = "") -> Plant:
 
 
 def again(kind: str, **inputs: Any) -> Plant:
-    """A resource is declared once more under another name in Pulumi, with some other inputs."""
+    """Declare the first resource of a type again, with another name and other inputs."""
 
     def plant(declared: Recorder) -> None:
         found = copy.deepcopy(_first(declared, kind, ""))
@@ -128,7 +128,7 @@ def again(kind: str, **inputs: Any) -> Plant:
 
 
 def alien(kind: str, **inputs: Any) -> Plant:
-    """A resource of a kind that the program does not declare, in the first provider."""
+    """Declare a resource of a type that the program does not use."""
 
     def plant(declared: Recorder) -> None:
         bucket = _first(declared, _BUCKET, "")
@@ -138,12 +138,10 @@ def alien(kind: str, **inputs: Any) -> Plant:
 
 
 def _first(declared: Recorder, kind: str, name: str) -> Declared:
-    found = [r for r in declared.of(kind) if name in r.name]
-    assert found, f"no {kind} {name} is declared"
-    return found[0]
+    return declared.of(kind, lambda r: name in r.name)[0]
 
 
-# Errors that come as exceptions, and whose they are.
+# Errors that are exceptions, and what raises them.
 _EXPECTED = {"declared twice": "the recorder", "Calling __str__ on an Output": "Pulumi"}
 
 MISTAKES: dict[str, Plant | InProgram | InStackFile] = {
@@ -192,14 +190,14 @@ MISTAKES: dict[str, Plant | InProgram | InStackFile] = {
     "a GPU beside a bundled one": put(
         _TEMPLATE, "guestAccelerators", [{"type": "nvidia-tesla-t4", "count": 1}]
     ),
-    "a machine for all keys of the project": put(
+    "a machine that takes the project's SSH keys": put(
         _TEMPLATE, "metadata.block-project-ssh-keys", _LEFT_OUT
     ),
     "a machine without OS Login": put(_TEMPLATE, "metadata.enable-oslogin", "FALSE"),
-    "a system that moves": put(
+    "an operating system that changes": put(
         _TEMPLATE, "disks.0.sourceImage", "projects/cos-cloud/global/images/family/cos-stable"
     ),
-    "metadata that replaces the template's": put(_MACHINE, "metadata", {"run": "first"}),
+    "metadata in place of the template's": put(_MACHINE, "metadata", {"run": "first"}),
     "a machine that deletes what Pulumi owns": put(
         _MACHINE, "scheduling.instanceTerminationAction", "DELETE"
     ),
@@ -210,8 +208,8 @@ MISTAKES: dict[str, Plant | InProgram | InStackFile] = {
     "two of one name during a replacement": change(
         _TOPIC, delete_before_replace=False
     ),
-    "a seed that is pushed again": change(_INDEX, ignore_changes=()),
-    "a seed that is deleted": change(_INDEX, retain_on_delete=False),
+    "a first tag that is pushed again": change(_INDEX, ignore_changes=()),
+    "a first tag that is deleted": change(_INDEX, retain_on_delete=False),
     # Names.
     "a duplicated name": again(_JOB),
     "an object written twice": again(_OBJECT),
@@ -270,13 +268,13 @@ MISTAKES: dict[str, Plant | InProgram | InStackFile] = {
     ),
     "an image by tag": put(_JOB, f"{_CONTAINER}.image", "host/p/r/app:latest"),
     "text from outside in a script": put(_BUILD, "build.steps.0.script", "echo $_OBJECT"),
-    "a substitution that there is not": put(_BUILD, "build.steps.0.envs", ["OBJECT=$_OBJEKT"]),
-    "a build without its log's place": put(_BUILD, "build.options", _LEFT_OUT),
+    "an undefined substitution": put(_BUILD, "build.steps.0.envs", ["OBJECT=$_OBJEKT"]),
+    "a build that does not say where its log is": put(_BUILD, "build.options", _LEFT_OUT),
     "a build on every event": put(_BUILD, "filter", _LEFT_OUT),
     "a notification of every upload": put(_NOTIFICATION, "objectNamePrefix", _LEFT_OUT),
     # In the program itself.
     "an unknown argument": InProgram("stacks/bucket.py", "force_destroy=", "force_destory="),
-    "a required argument left out": InProgram("stacks/foundation.py", 'format="DOCKER",', ""),
+    "a required argument left out": InProgram("stacks/registry.py", 'format="DOCKER",', ""),
     "two resources of one name": InProgram(
         "stacks/scraper.py", 'self.named("x-bearer")', '"anna-x-keys"'
     ),
@@ -297,10 +295,10 @@ MISTAKES: dict[str, Plant | InProgram | InStackFile] = {
 
 
 def caught_by(mistake: Plant | InProgram | InStackFile, clean: Recorder) -> list[str]:
-    """Which checks say what about a program with this mistake; empty where none does."""
+    """The errors of the checks in a program with this mistake; empty if no check catches it."""
     values = granted.everything()
     accounts = values["gpt2-bots:accounts"]
-    # Beside the others, one whose name is as long as it can be.
+    # One account more, whose name is as long as possible.
     accounts["a" * 30] = {**accounts["anna"], "handle": "a_long_one"}
     try:
         match mistake:
@@ -347,7 +345,7 @@ def _set(values: dict[str, Any], mistake: InStackFile) -> None:
 
 
 class _Edited(importlib.abc.MetaPathFinder, importlib.machinery.SourceFileLoader):
-    """Finds one module, with another text than its file's."""
+    """Loads one module with a text that differs from its file."""
 
     def __init__(self, mistake: InProgram) -> None:
         super().__init__(mistake.file.removesuffix(".py").replace("/", "."), mistake.file)
@@ -364,12 +362,12 @@ class _Edited(importlib.abc.MetaPathFinder, importlib.machinery.SourceFileLoader
 
 @contextmanager
 def edited(mistake: InProgram) -> Iterator[None]:
-    """The program's modules, one of them with a mistake, for as long as the context lasts."""
+    """Put a mistake into one of the program's modules for as long as the context lasts."""
     finder, package = _Edited(mistake), sys.modules["stacks"]
     kept = {
         name: sys.modules.pop(name)
         for name in list(sys.modules)
-        # Models of the stack file are compared by their class.
+        # Reloaded models would be other classes, and unequal.
         if name.startswith("stacks.") and name not in {"stacks.config", "stacks.scripts"}
     }
     for name in kept:
@@ -388,7 +386,7 @@ def edited(mistake: InProgram) -> Iterator[None]:
 
 
 def main() -> None:
-    """Print mistake and check, one a line."""
+    """Print each mistake and the check that catches it."""
     clean = declare(granted.STACK, granted.everything())
     for what, mistake in MISTAKES.items():
         found = caught_by(mistake, clean) or ["NOTHING"]

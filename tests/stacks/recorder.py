@@ -1,7 +1,8 @@
-"""The real program under Pulumi's mocks, which record what it declares and refuse what is wrong.
+"""Runs the real program under Pulumi's mocks and records what it declares.
 
-Mocks stand in for the engine and the providers. They show what is registered, with which inputs
-and options; they cannot show ordering, replacement, or anything that a provider does.
+Mocks stand in for the engine and the providers. They show which resources are registered, with
+which inputs and options. They cannot show the order in which an engine makes them, replacements, or
+anything that a provider does.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import json
 import os
 import runpy
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 UNIQUE_ID = "1" * 21
 PROJECT_NUMBER = 123456789012
 STORAGE_AGENT = "service-1@gs-project-accounts.iam.gserviceaccount.com"
-# What providers compute; anything else that the program takes from a resource is one of its inputs.
+# The outputs that providers compute. All other outputs that the program uses are also inputs.
 _COMPUTED = {
     "gcp:serviceaccount/account:Account": lambda i, p: {
         "email": f"{i['accountId']}@{p}.iam.gserviceaccount.com",
@@ -54,7 +55,7 @@ _COMPUTED = {
 
 
 def computed(token: str, inputs: Mapping[str, Any], project: str) -> Mapping[str, Any]:
-    """What the provider adds to the outputs of a resource of this type."""
+    """The outputs that the provider computes for a resource of this type."""
     return _COMPUTED.get(token, lambda i, p: {})(inputs, project)
 
 
@@ -65,9 +66,11 @@ class Declared:
     type: str
     name: str
     inputs: Mapping[str, Any]
-    # The provider that it is made with, `<name>::<id>`; empty for a default one.
+    # The provider of the resource, `<name>::<id>`; empty for a default provider.
     provider: str = ""
-    # Type and name of all that it stands on, by its inputs or by `depends_on`.
+    # The component that it is part of, `<type>::<name>`.
+    parent: str = ""
+    # Type and name of each resource that it depends on, by its inputs or by `depends_on`.
     needs: frozenset[tuple[str, str]] = frozenset()
     delete_before_replace: bool = False
     retain_on_delete: bool = False
@@ -78,16 +81,23 @@ class Declared:
         return self.type, self.name
 
 
+Where = Callable[[Declared], bool]
+
+
+def _all(resource: Declared) -> bool:
+    return True
+
+
 @dataclass
 class Recorder(mocks.Mocks):
-    """Records every resource; two of one type and name are an error, as in the engine."""
+    """Records every resource. Two of the same type and name are an error, as in the engine."""
 
     project: str
     resources: list[Declared] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     outputs: dict[str, Any] = field(default_factory=dict)
     _lock: Any = field(default_factory=threading.Lock)
-    # Where in `resources` each is.
+    # The index of each resource in `resources`.
     _at: dict[tuple[str, str], int] = field(default_factory=dict)
     _urns: dict[str, tuple[str, str]] = field(default_factory=dict)
 
@@ -103,11 +113,12 @@ class Recorder(mocks.Mocks):
         }
 
     def registered(self, request: Any, urn: str) -> None:
-        """Add to what is recorded the options, which mocks are not told of."""
+        """Record the options of a resource, which Pulumi does not pass to mocks."""
         self._urns[urn] = (request.type, request.name)
         at = self._at[request.type, request.name]
         self.resources[at] = replace(
             self.resources[at],
+            parent="::".join(self._urns.get(request.parent, ())),
             needs=frozenset(self._urns[needed] for needed in request.dependencies),
             delete_before_replace=request.deleteBeforeReplace,
             retain_on_delete=request.retainOnDelete,
@@ -118,13 +129,25 @@ class Recorder(mocks.Mocks):
         self.calls.append(args.token)
         if args.token == "gcp:storage/getProjectServiceAccount:getProjectServiceAccount":
             return {"emailAddress": STORAGE_AGENT}, []
-        raise AssertionError(f"no answer for {args.token}")
+        raise AssertionError(f"no mock of the function {args.token}")
 
-    def of(self, kind: str) -> list[Declared]:
-        return [r for r in self.resources if r.type == kind]
+    def of(self, kind: str, where: Where = _all) -> list[Declared]:
+        """The resources of a type, or those of them that `where` admits.
 
-    def one(self, kind: str, name: str) -> Declared:
-        (found,) = [r for r in self.of(kind) if r.name == name]
+        Raises:
+            AssertionError: there is none, so a loop over them would prove nothing.
+        """
+        found = self.any_of(kind, where)
+        assert found, f"no such {kind} is declared"
+        return found
+
+    def any_of(self, kind: str, where: Where = _all) -> list[Declared]:
+        """As `of`, for a check that also holds where there is none."""
+        return [r for r in self.resources if r.type == kind and where(r)]
+
+    def one(self, kind: str, name: str = "") -> Declared:
+        """The only resource of a type, or the one of this name."""
+        (found,) = self.of(kind, lambda r: name in ("", r.name))
         return found
 
     @property
@@ -133,17 +156,17 @@ class Recorder(mocks.Mocks):
 
     @property
     def resources_of_programs(self) -> list[Declared]:
-        """Without components and stack."""
+        """All resources except components and the stack."""
         return [r for r in self.resources if not r.type.startswith(("gpt2-bots:", "pulumi:pulumi"))]
 
     @property
     def providers_resources(self) -> list[Declared]:
-        """Without components, stack and providers."""
+        """All resources except components, the stack, and providers."""
         return [r for r in self.resources if not r.type.startswith(("gpt2-bots:", "pulumi:"))]
 
 
 class _Monitor(mocks.MockMonitor):
-    """Pulumi's own, which also tells the recorder how each resource was registered."""
+    """Pulumi's own monitor, which also passes each registration to the recorder."""
 
     def __init__(self, recorder: Recorder) -> None:
         super().__init__(recorder)
@@ -166,18 +189,21 @@ def _provider(args: mocks.MockResourceArgs) -> str:
 
 
 def stack_values(name: str) -> dict[str, Any]:
-    """The configuration of one of the project's own stack files."""
+    """The configuration in one of the project's stack files."""
     return yaml.safe_load((ROOT / f"stacks/Pulumi.{name}.yaml").read_text())["config"]
 
 
 def declare(stack: str, values: Mapping[str, Any], main: Path = ROOT / "__main__.py") -> Recorder:
-    """Run the real `__main__.py`, or another program; what it raises comes out of here."""
+    """Run the real `__main__.py`, or another program, and return what it declared.
+
+    An error that the program raises is raised here.
+    """
     recorder = Recorder(str(values["gcp:project"]))
     config = {k: v if isinstance(v, str) else json.dumps(v) for k, v in values.items()}
     environment = {
         "PULUMI_CONFIG": json.dumps(config),
         "PULUMI_ERROR_OUTPUT_STRING": "1",
-        # The mocks are all three.
+        # The mocks are all three providers.
         ATTACHED: "gcp:1,docker:1,docker-build:1",
     }
 
@@ -194,8 +220,8 @@ def declare(stack: str, values: Mapping[str, Any], main: Path = ROOT / "__main__
             preview=False,
             monitor=_Monitor(recorder),
         )
-        settings.ROOT.set(None)  # the mocks' own stack takes no program
-        # A program that failed leaves behind what it still waited for.
+        settings.ROOT.set(None)  # the mocks' stack would not run a program
+        # A program that failed leaves its unfinished tasks behind.
         left: Any = settings.SETTINGS
         left.rpc_manager.clear()
         left.outputs.clear()
@@ -210,7 +236,7 @@ def declare(stack: str, values: Mapping[str, Any], main: Path = ROOT / "__main__
 
 
 def _close_loops_of_threads() -> None:
-    """Pulumi's mocks leave an event loop open in every thread that they answered from."""
+    """Close the event loops that Pulumi's mocks leave open in their threads."""
     for thing in gc.get_objects():
         if isinstance(thing, asyncio.AbstractEventLoop) and not thing.is_running():
             thing.close()

@@ -1,4 +1,4 @@
-"""What an account has depends on its own entry in the stack file, and on nothing beside it."""
+"""The resources of an account depend only on its own entry in the stack file."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ EXAMPLES = [
 
 
 def declared(names: list[str]) -> Recorder:
-    """Everything on, with these accounts in this order; one of them in a project of its own."""
+    """The environment with every key set and these accounts in this order."""
     kinds = list(everything()["gpt2-bots:accounts"].values())
     accounts = {
         name: {**kinds[n % len(kinds)], "handle": name} for n, name in enumerate(NAMES)
@@ -38,7 +38,7 @@ def full() -> dict[tuple[str, str], Declared]:
 
 
 @pytest.mark.parametrize("examples", EXAMPLES)
-def test_the_order_of_accounts_means_nothing(full: dict[Any, Declared], examples: int) -> None:
+def test_the_order_of_accounts_has_no_effect(full: dict[Any, Declared], examples: int) -> None:
     @given(st.permutations(NAMES))
     def check(names: list[str]) -> None:
         assert by_key(declared(names)) == full
@@ -46,12 +46,12 @@ def test_the_order_of_accounts_means_nothing(full: dict[Any, Declared], examples
     often(check, examples)
 
 
-# What the services share, which goes with the last account that answers requests.
+# What all tweet APIs share. It is not declared if no account has a tweet API.
 SHARED = {"serving", "api", "models-api-viewer"}
 
 
 @pytest.mark.parametrize("examples", EXAMPLES)
-def test_removing_accounts_renames_nothing_and_changes_none_of_the_others(
+def test_removing_accounts_renames_and_changes_nothing_of_the_others(
     full: dict[Any, Declared], examples: int
 ) -> None:
     @given(st.sets(st.sampled_from(NAMES)))
@@ -71,11 +71,3 @@ def test_removing_accounts_renames_nothing_and_changes_none_of_the_others(
         assert all(any(n in name for n in [*removed, of_a_project]) for _, name in gone)
 
     often(check, examples)
-
-
-def test_a_job_that_fails_is_tried_once_more_and_no_oftener(full: dict[Any, Declared]) -> None:
-    """What an outage stops, the next tick does; each further try could only cost."""
-    jobs = [r for r in full.values() if r.type == "gcp:cloudrunv2/job:Job"]
-    ours = [job for job in jobs if job.inputs["name"].endswith(("-collect", "-post"))]
-    assert len(ours) > len(NAMES)
-    assert {job.inputs["template"]["template"]["maxRetries"] for job in ours} == {1}

@@ -1,4 +1,4 @@
-"""A training run by hand: what is declared beside its machines, and what a person is told."""
+"""A training run by hand: the note for the watcher, and the advice for the operator."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ def dev(**training: Any) -> dict[str, Any]:
     return values
 
 
-def test_the_watcher_finds_the_machines_that_are_declared_and_their_hours() -> None:
+def test_the_watcher_reads_the_declared_machines_and_their_hours() -> None:
     declared = declare("dev", dev(run="2026-11-23", workers=2, hours=3))
     note = declared.one(OBJECT, "train-2026-11-23")
     assert note.inputs["bucket"] == layout.data_bucket("example-bots-dev", "dev")
@@ -32,11 +32,13 @@ def test_the_watcher_finds_the_machines_that_are_declared_and_their_hours() -> N
     assert (written.run, written.hours) == ("2026-11-23", 3)
 
 
-def test_without_a_run_nothing_is_written_down() -> None:
-    assert not [o for o in declare("dev", dev()).of(OBJECT) if "by-hand" in o.inputs["name"]]
+def test_without_a_run_there_is_no_note() -> None:
+    notes = layout.runs_by_hand()
+    assert not declare("dev", dev()).any_of(OBJECT, lambda o: notes in o.inputs["name"])
+    assert declare("dev", dev(run="first")).of(OBJECT, lambda o: notes in o.inputs["name"])
 
 
-def test_whoever_meets_a_stock_out_has_been_told_of_the_zone_and_the_mend(
+def test_the_log_says_which_zone_is_tried_and_what_to_do_in_a_stock_out(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -45,13 +47,13 @@ def test_whoever_meets_a_stock_out_has_been_told_of_the_zone_and_the_mend(
     zones = ["europe-west4-c", "europe-west4-a"]
     declare("dev", dev(run="2026-11-23", workers=2, zones=zones))
     (line,) = [r.getMessage() for r in caplog.records if "EXHAUSTED" in r.getMessage()]
-    assert "tries europe-west4-c alone" in line
+    assert "tries only europe-west4-c" in line
     assert "such as europe-west4-a" in line
     assert "training.zones" in line
     assert "\n" not in line
 
 
-def test_what_is_written_down_is_what_was_made_whatever_becomes_of_the_stack_file() -> None:
+def test_the_note_is_about_the_machines_that_were_made_whatever_becomes_of_the_stack_file() -> None:
     declared = declare("dev", dev(run="2026-11-23", workers=2))
     note = declared.one(OBJECT, "train-2026-11-23")
     assert note.ignore_changes == ("*",)

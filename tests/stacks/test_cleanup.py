@@ -1,8 +1,8 @@
-"""A year of the registry's clean-up: what runs, or may have to run again, is never deleted.
+"""A year of the registry's clean-up: no image that runs, or may run again, is deleted.
 
 `Registry` stands in for Artifact Registry: versions, tags, and the documented meaning of clean-up
-policies. It cannot show when Google runs them; here that is daily. It is harsher than Google may
-be: the image inside an index is untagged, and nothing but a policy keeps it.
+policies. It cannot show when Google applies them; here that is daily. It may be stricter than
+Google: the image in an index is untagged, and only a policy keeps it.
 """
 
 import random
@@ -29,7 +29,7 @@ class Version:
 
 
 class Registry:
-    """Versions, oldest first, and what clean-up did to them."""
+    """Versions, oldest first, and how many the clean-up has deleted."""
 
     def __init__(self) -> None:
         self.versions: list[Version] = []
@@ -57,7 +57,7 @@ class Registry:
         return next((v for v in self.of(package) if tag in v.tags), None)
 
     def clean(self, policies: Policies, day: int) -> None:
-        """Delete what a policy deletes and none keeps."""
+        """Delete the versions that a policy deletes and none keeps."""
 
         def chosen(action: str, version: Version) -> bool:
             return any(self._matches(p, version, day) for p in policies if p["action"] == action)
@@ -67,7 +67,7 @@ class Registry:
         self.versions = [v for v in self.versions if v not in doomed]
 
     def _matches(self, policy: dict[str, Any], version: Version, day: int) -> bool:
-        """Whether a policy is about a version: all that it says must hold.
+        """Whether a version meets all conditions of a policy.
 
         Source: https://cloud.google.com/artifact-registry/docs/repositories/cleanup-policy-overview
         """
@@ -91,23 +91,23 @@ class Registry:
 
 
 class Year:
-    """What a stack does to its registry in a year, on the days that chance gives."""
+    """A year of a stack's pushes and builds, on random days."""
 
     def __init__(self, policies: Policies, keep: int, seed: int) -> None:
         self.registry = Registry()
         self._policies = policies
         self._keep = keep
         self._chance = random.Random(seed)
-        # What jobs, pointers and the template name by digest.
+        # The images that jobs, pointers and the template name by digest.
         self._named: dict[str, Version] = {}
         self._failed = 0
         self._releases: dict[str, list[str]] = {}
         self._live: dict[str, str] = {}
         self._seeds: dict[str, tuple[Version, Version]] = {}
 
-    def pass_by(self) -> None:
+    def run(self) -> None:
         for day in range(YEAR):
-            # Seasons: long times without a change of code make live images old.
+            # Long times without a change of code, so that live images become old.
             if day % 120 < 30 and self._chance.random() < 0.4:
                 self._up(day)
             if day in {0, 200}:
@@ -118,7 +118,7 @@ class Year:
             self._check(day)
 
     def _up(self, day: int, new_account: str = "") -> None:
-        """Pushed program images; what names them follows, unless the `up` fails before."""
+        """Push the program images, then name them, unless the `up` fails in between."""
         pushed = {p: self.registry.push(day, p, "prod") for p in PROGRAMS}
         if self._named and self._failed < min(self._keep - 1, 3) and self._chance.random() < 0.3:
             self._failed += 1
@@ -139,16 +139,16 @@ class Year:
         if account.endswith("busy") and day % 7 == 3:
             releases.append(f"{day:03}")
             self._build(day, account, releases[-1])
-            if self._chance.random() < 0.2:  # an operator goes back, perhaps far
+            if self._chance.random() < 0.2:  # a rollback to any earlier release
                 self._build(day, account, self._chance.choice(releases))
         if account.endswith("undone") and day % 9 == 4:
-            # A release that is undone before its build ends: its image never becomes `:live`.
+            # The release is rolled back before its build ends, so its image never becomes `:live`.
             releases.append(f"{day:03}")
             self._build(day, account, releases[-1], undone=len(releases) > 1)
 
     def _build(self, day: int, account: str, release: str, *, undone: bool = False) -> None:
         tag = f"{release}-{self._named['app'].digest[-12:]}"
-        # The same image may be pushed again: it keeps its time of upload.
+        # An image that is pushed again keeps its time of upload.
         image = self.registry.tagged(account, tag) or self.registry.push(day, account, tag)
         if not undone:
             self.registry.tag(image, "live")
@@ -173,7 +173,7 @@ def declared(keep: int, images: dict[str, str] | None = None) -> Policies:
     values["gpt2-bots:keep"] = {"releases": keep}
     if images:
         values["gpt2-bots:images"] = images
-    (repository,) = declare("prod", values).of("gcp:artifactregistry/repository:Repository")
+    repository = declare("prod", values).one("gcp:artifactregistry/repository:Repository")
     assert repository.inputs["cleanupPolicyDryRun"] is False
     return repository.inputs["cleanupPolicies"]
 
@@ -184,12 +184,12 @@ def kept(request: pytest.FixtureRequest) -> tuple[int, Policies]:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_nothing_that_runs_is_deleted_in_a_year_and_what_is_old_goes(
+def test_in_a_year_old_images_are_deleted_and_none_that_runs(
     kept: tuple[int, Policies], seed: int
 ) -> None:
     keep, policies = kept
     year = Year(policies, keep, seed)
-    year.pass_by()
+    year.run()
     assert year.registry.deleted > 50
     for package in {v.package for v in year.registry.versions}:
         old = [v for v in year.registry.of(package) if YEAR - v.uploaded > 31]
@@ -200,7 +200,7 @@ def test_nothing_that_runs_is_deleted_in_a_year_and_what_is_old_goes(
 def test_every_policy_that_keeps_is_needed(policy: str) -> None:
     rest = [p for p in declared(2) if p["id"] != policy]
     with pytest.raises(AssertionError, match=r"is gone|is empty"):
-        Year(rest, 2, seed=1).pass_by()
+        Year(rest, 2, seed=1).run()
 
 
 def test_a_recent_image_is_kept_whatever_it_is(kept: tuple[int, Policies]) -> None:
@@ -213,7 +213,7 @@ def test_a_recent_image_is_kept_whatever_it_is(kept: tuple[int, Policies]) -> No
     assert registry.versions == pushed[-keep:]
 
 
-def test_images_that_the_stack_file_gives_are_kept_whatever_follows_them() -> None:
+def test_images_that_the_stack_file_names_are_kept_whatever_is_pushed_later() -> None:
     registry = Registry()
     given = [registry.push(0, program, "v1") for program in PROGRAMS]
     other = registry.push(0, "app")
@@ -227,7 +227,7 @@ def test_images_that_the_stack_file_gives_are_kept_whatever_follows_them() -> No
     assert other not in registry.versions
 
 
-def test_the_stand_in_cleans_up_as_googles_own_example_says() -> None:
+def test_the_stand_in_deletes_what_googles_example_says() -> None:
     policies = [
         {"id": "1", "action": "DELETE", "condition": {"olderThan": "8640000s"}},
         {"id": "2", "action": "KEEP", "condition": {"versionNamePrefixes": ["2.0.6"]}},

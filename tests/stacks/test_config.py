@@ -1,4 +1,4 @@
-"""A mistake in a stack file ends in one line that names the key, the value and the mend."""
+"""A mistake in a stack file is one line that names the key, the value and what to do."""
 
 import copy
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Values = dict[str, Any]
 
 
 def change(path: str, value: Any) -> Callable[[Values], None]:
-    """Set one value; `path` is a dotted key below gpt2-bots, or a whole gcp: key."""
+    """Set one value. `path` is a dotted key of gpt2-bots, or a whole gcp: key."""
 
     def apply(values: Values) -> None:
         if path.startswith("gcp:"):
@@ -44,7 +44,7 @@ MISTAKES: dict[str, tuple[Callable[[Values], None], str]] = {
     "misspelt top key": (change("acounts", {}), "gpt2-bots:acounts: unknown key; did you mean"),
     "unknown time zone": (
         change("accounts.keeper.time_zone", "Mars/Olympus"),
-        "accounts.keeper.time_zone: 'Mars/Olympus' is not a time zone",
+        "accounts.keeper.time_zone: 'Mars/Olympus' is not an IANA time zone",
     ),
     "bad cron": (
         change("accounts.keeper.post", "61 * * * *"),
@@ -54,19 +54,19 @@ MISTAKES: dict[str, tuple[Callable[[Values], None], str]] = {
     "cron that never comes": (change("accounts.keeper.post", "0 0 30 2 *"), "cron expression"),
     "impossible handle": (
         change("accounts.keeper.handle", "@lampkeeper"),
-        "accounts.keeper.handle: '@lampkeeper' is not a handle that X can have",
+        "accounts.keeper.handle: '@lampkeeper' is not a handle of X",
     ),
     "two accounts with one handle": (
         change("accounts.other", {**ARCHIVE, "handle": "LampKeeper"}),
-        "accounts.other.handle: 'LampKeeper' is the handle of accounts.keeper too",
+        "accounts.other.handle: accounts.keeper has the handle 'LampKeeper', too",
     ),
     "an account named as a program image": (
         change("accounts.trainer", ARCHIVE),
-        "accounts.trainer: the name is taken",
+        "accounts.trainer: the program itself uses this name",
     ),
     "an account name that cannot be": (
         change("accounts.Big Bird", ARCHIVE),
-        "accounts.Big Bird: 'Big Bird' is not a name for an account",
+        "accounts.Big Bird: 'Big Bird' is not a valid account name",
     ),
     "zone outside the region": (
         change("training.zones", ["us-central1-a"]),
@@ -75,7 +75,7 @@ MISTAKES: dict[str, tuple[Callable[[Values], None], str]] = {
     "no zone": (change("training.zones", []), "training.zones"),
     "unknown machine": (
         change("training.machine_type", "g2-standard-5"),
-        "machine_type: 'g2-standard-5' does not exist; there are g2-standard-4",
+        "machine_type: 'g2-standard-5' does not exist; use one of g2-standard-4",
     ),
     "unknown GPU": (
         change(
@@ -86,15 +86,15 @@ MISTAKES: dict[str, tuple[Callable[[Values], None], str]] = {
                 "gpu": {"type": "nvidia-t4"},
             },
         ),
-        "gpu.type: 'nvidia-t4' is unknown; there are nvidia-tesla-t4",
+        "gpu.type: 'nvidia-t4' is unknown; use one of nvidia-tesla-t4",
     ),
     "run that is no name": (
         change("training.run", "Second try!"),
-        "training.run: 'Second try!' is not a name for a run",
+        "training.run: 'Second try!' is not a valid run name",
     ),
     "run named as one of a run's machines": (
         change("training.run", "second-1of2"),
-        "training.run: 'second-1of2' is not a name for a run",
+        "training.run: 'second-1of2' is not a valid run name",
     ),
     "timeline without acknowledgement": (
         change("accounts.keeper.source", "timeline"),
@@ -119,7 +119,7 @@ MISTAKES: dict[str, tuple[Callable[[Values], None], str]] = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_one_line_that_names_key_value_and_mend(mistake: str) -> None:
+def test_a_mistake_is_one_line_that_names_the_key_the_value_and_what_to_do(mistake: str) -> None:
     apply, expected = MISTAKES[mistake]
     values = copy.deepcopy(stack_values("dev"))
     apply(values)
@@ -152,13 +152,15 @@ def test_an_unquoted_date_names_a_run(text: object) -> None:
     assert stack.training.run == "2026-11-23"
 
 
-def test_a_missing_stack_file_says_how_to_begin_one(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no such stack file; `pulumi stack init mine`"):
+def test_the_error_for_a_missing_stack_file_says_how_to_create_one(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match="no such stack file; create it with `pulumi stack init mine`"
+    ):
         stack_file.read(tmp_path / "Pulumi.mine.yaml")
 
 
 @pytest.mark.parametrize("text", ["config: [", "", "- a", "config: 3"])
-def test_a_file_that_is_no_stack_file_is_one_line(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_not_a_stack_file_is_one_line_of_error(tmp_path: Path, text: str) -> None:
     file = tmp_path / "Pulumi.mine.yaml"
     file.write_text(text)
     with pytest.raises(UserError) as raised:
@@ -166,7 +168,7 @@ def test_a_file_that_is_no_stack_file_is_one_line(tmp_path: Path, text: str) -> 
     assert "\n" not in str(raised.value)
 
 
-def test_a_stack_may_have_no_accounts_yet() -> None:
+def test_a_stack_may_have_no_accounts() -> None:
     values = stack_values("dev")
     del values["gpt2-bots:accounts"]
     assert dict(stack_file.load("dev", values).accounts) == {}
@@ -216,14 +218,14 @@ def test_machines_that_do_not_exist_are_refused(machine: str, gpu: tuple[str, in
 
 
 @pytest.mark.parametrize("name", ["handle", "serve", "accounts"])
-def test_an_account_named_like_a_key_has_its_mistakes_named_all_the_same(name: str) -> None:
+def test_mistakes_of_an_account_that_is_named_like_a_key_are_found(name: str) -> None:
     values = stack_values("dev")
     values["gpt2-bots:accounts"] = {name: {**ARCHIVE, "hande": "x"}}
     with pytest.raises(UserError, match=rf"accounts\.{name}\.hande: .*did you mean 'handle'"):
         stack_file.load("dev", values)
 
 
-def test_a_mistake_in_one_of_several_fallbacks_is_named() -> None:
+def test_the_error_names_which_of_several_fallbacks_is_wrong() -> None:
     values = stack_values("prod")
     values["gpt2-bots:training"]["fallbacks"] = [{"machine_type": "g2-standard-8", "gqu": 1}]
     with pytest.raises(UserError, match=r"fallbacks\.0\.gqu: .*did you mean 'gpu'"):

@@ -1,6 +1,6 @@
-"""Whatever stands in a stack file gives a stack, or one line that names the key; never a traceback.
+"""Any content of a stack file gives a stack, or one line of error that names the key.
 
-Hypothesis makes the values up, the same ones at every run.
+Hypothesis makes up the values, the same ones in each run.
 """
 
 import json
@@ -59,7 +59,7 @@ anything = st.recursive(
 
 
 def often(strategy: Callable[[], None], examples: int) -> None:
-    """Run a check over `examples` made-up values, which are the same each time."""
+    """Run a check over `examples` made-up values, the same ones in each run."""
     settings(
         max_examples=examples,
         derandomize=True,
@@ -70,7 +70,7 @@ def often(strategy: Callable[[], None], examples: int) -> None:
 
 
 def places(value: Any, path: Path_ = ()) -> Iterator[Path_]:
-    """The path of every value inside nested values."""
+    """The path of every value in nested values."""
     if path:
         yield path
     items = enumerate(value) if isinstance(value, list) else getattr(value, "items", tuple)()
@@ -86,13 +86,13 @@ def put(values: Any, path: Path_, new: Any) -> None:
 
 
 def name_of(path: Path_) -> str:
-    """What a person knows a place by: its key, or its list's."""
+    """The key of a place, or the key of its list."""
     (*_, key) = [part for part in path if isinstance(part, str)]
     return key
 
 
 def outcome(load: Callable[[], config.Stack]) -> str:
-    """The one line that says what is wrong, or nothing for a stack."""
+    """The one line of the error; empty if there is none."""
     try:
         stack = load()
     except UserError as error:
@@ -158,7 +158,7 @@ def test_any_text_of_the_engine_at_any_key(examples: int) -> None:
 
 
 def plain(value: Any) -> bool:
-    """Whether JSON can have it."""
+    """Whether JSON can hold the value."""
     if isinstance(value, dict):
         return all(isinstance(key, str) and plain(item) for key, item in value.items())
     return all(map(plain, value)) if isinstance(value, list) else True

@@ -1,6 +1,6 @@
-"""A first `up` in an empty project: everything waits for the API that it calls.
+"""A first `up` in an empty project: every resource waits for the APIs that it calls.
 
-What is checked is what the engine orders by, so that no luck of the order hides a mistake.
+The tests look at the dependencies that the engine orders by, so a lucky order hides no mistake.
 """
 
 import re
@@ -31,8 +31,8 @@ def declared(request: pytest.FixtureRequest) -> Recorder:
 
 
 def needs(resource: Declared) -> set[str]:
-    """The APIs that making a resource calls, and that it calls once it is there."""
-    # Images and tags are pushed to the registry; a schedule calls what its address says.
+    """The APIs that are called to create a resource, or by the resource itself."""
+    # Images and tags are pushed to the registry. A schedule calls the API of its address.
     own = apis.api_of(resource.type) or ("artifactregistry" if "docker" in resource.type else None)
     called = re.match(
         r"https://([a-z]+)\.googleapis\.com/", resource.inputs.get("httpTarget", {}).get("uri", "")
@@ -43,7 +43,7 @@ def needs(resource: Declared) -> set[str]:
 
 
 def waits_for(recorder: Recorder, key: Key) -> set[Key]:
-    """All that is there before a resource is made."""
+    """All that is created before a resource."""
     needed = {r.key: r.needs for r in recorder.resources}
     found: set[Key] = set()
     open_ = [key]
@@ -55,7 +55,7 @@ def waits_for(recorder: Recorder, key: Key) -> set[Key]:
 
 
 def missing(recorder: Recorder) -> Iterator[str]:
-    """Every resource that does not wait for an API that it needs, with the API."""
+    """One line for each resource and API that the resource needs but does not wait for."""
     services = {
         (r.inputs["service"].partition(".")[0], r.inputs["project"]): r.key
         for r in recorder.of(apis.SERVICE)
@@ -70,11 +70,11 @@ def missing(recorder: Recorder) -> Iterator[str]:
                 yield f"{resource.type} {resource.name} does not wait for {api}"
 
 
-def test_everything_waits_for_the_apis_that_it_calls(declared: Recorder) -> None:
+def test_every_resource_waits_for_the_apis_that_it_calls(declared: Recorder) -> None:
     assert list(missing(declared)) == []
 
 
-def test_a_dependency_that_is_missing_is_found_for_every_api(declared: Recorder) -> None:
+def test_a_missing_dependency_is_found_for_every_api(declared: Recorder) -> None:
     for service in declared.of(apis.SERVICE):
         api = service.inputs["service"].partition(".")[0]
         key = service.key
@@ -84,7 +84,7 @@ def test_a_dependency_that_is_missing_is_found_for_every_api(declared: Recorder)
         assert any(line.endswith(f" {api}") for line in missing(without)), api
 
 
-def test_enabling_begins_with_the_api_that_looks_projects_up(declared: Recorder) -> None:
+def test_the_api_that_looks_up_projects_is_enabled_first(declared: Recorder) -> None:
     for service in declared.of(apis.SERVICE):
         before = {name for _, name in waits_for(declared, service.key)}
         own = service.inputs["service"] == "cloudresourcemanager.googleapis.com"

@@ -1,4 +1,4 @@
-"""Alerts, dashboard and budget: exact, documented, and of metrics that there are."""
+"""Alerts, dashboard and budget."""
 
 import json
 import re
@@ -46,11 +46,11 @@ def filters(policy: Declared) -> list[str]:
     ]
 
 
-def test_there_is_an_alert_for_all_that_goes_wrong_by_itself(declared: Recorder) -> None:
+def test_all_alerts_are_declared(declared: Recorder) -> None:
     assert {policy.name for policy in declared.of(POLICY)} == set(ALERTS)
 
 
-def test_every_alert_tells_what_to_do_and_reaches_everybody(declared: Recorder) -> None:
+def test_every_alert_says_what_to_do_and_goes_to_all_channels(declared: Recorder) -> None:
     for policy in declared.of(POLICY):
         alert = ALERTS[policy.name]
         assert policy.inputs["documentation"]["content"] == alert.what_to_do
@@ -59,22 +59,23 @@ def test_every_alert_tells_what_to_do_and_reaches_everybody(declared: Recorder) 
         assert len(policy.inputs["notificationChannels"]) == 2
 
 
-def test_the_page_on_monitoring_says_of_every_alert_what_to_do() -> None:
+def test_the_page_on_monitoring_has_the_text_of_every_alert() -> None:
     page = " ".join((ROOT / "docs/monitoring.md").read_text().split())
     for key, alert in ALERTS.items():
         assert f"### {alert.title} `{key}` {alert.what_to_do}" in page
     assert page.count("### ") == len(ALERTS)
 
 
-def test_a_machine_past_its_hard_limit_is_told_of_within_half_an_hour(declared: Recorder) -> None:
-    (policy,) = (policy for policy in declared.of(POLICY) if policy.name == "old-machine")
+def test_a_machine_past_its_hard_limit_is_reported_within_half_an_hour(declared: Recorder) -> None:
+    """A machine costs money by the minute, and Compute Engine takes a while to stop one."""
+    policy = declared.one(POLICY, "old-machine")
     (condition,) = policy.inputs["conditions"]
     given = values()["gpt2-bots:training"]
     limit = config.Training.model_validate(given).hours * 3600
     assert 0 < condition["conditionThreshold"]["thresholdValue"] - limit <= 30 * 60
 
 
-def test_every_policy_is_one_that_cloud_monitoring_takes(declared: Recorder) -> None:
+def test_cloud_monitoring_takes_every_policy(declared: Recorder) -> None:
     for policy in declared.of(POLICY):
         assert list(Policy._complaints(None, dict(policy.inputs))) == [], policy.name  # type: ignore[arg-type]
 
@@ -89,20 +90,20 @@ def test_every_policy_is_one_that_cloud_monitoring_takes(declared: Recorder) -> 
         (alerts.failed_executions(["job"])[0] + " " * 2048, "2048"),
     ],
 )
-def test_a_filter_of_a_metric_that_there_is_not_is_found(filter_: str, wrong: str) -> None:
+def test_an_unknown_metric_or_label_in_a_filter_is_found(filter_: str, wrong: str) -> None:
     assert wrong in " ".join(complaints_of_metric_filter(filter_))
 
 
-def test_a_log_filter_of_a_label_that_there_is_not_is_found() -> None:
+def test_an_unknown_label_in_a_log_filter_is_found() -> None:
     wrong = alerts.scheduler_errors(["job"]).replace("job_id", "job_name")
     assert "'job_name'" in " ".join(complaints_of_log_filter(wrong))
 
 
 def matches(filter_: str, entry: dict[str, str]) -> bool:
-    """Whether a time series or log entry with these fields passes the comparisons of a filter.
+    """Whether a time series or log entry with these fields matches a filter.
 
-    Stands in for Google's matching of filters: equality and lists of names alone, which is all
-    that the alerts may use of a stack's own; the regular expression on a text's begin is let pass.
+    Stands in for Google's matching of filters. It knows equality and lists of names, which is all
+    that alerts use to select a stack's own resources. All other comparisons match.
     """
     for clause in filter_.split(" AND "):
         comparison = re.fullmatch(r"([\w.]+)\s*(>=|=~|=)\s*(.*)", clause)
@@ -116,7 +117,7 @@ def matches(filter_: str, entry: dict[str, str]) -> bool:
 
 
 def entries(stack: str, project: str) -> list[dict[str, str]]:
-    """What each alert of a stack listens for, made from names alone."""
+    """An entry that each alert of a stack has to match, made from names."""
     job, event = {"resource.type": "cloud_run_job"}, "jsonPayload.event"
     names = [*alerts.jobs(stack_file.load(stack, stack_of(stack, project))), f"{stack}-retrain"]
     watcher = f"{stack}-watcher"
@@ -160,14 +161,14 @@ def stack_of(stack: str, project: str) -> dict[str, Any]:
     found = values(channels=[])
     found["gcp:project"] = project
     if stack == "prod-eu":
-        # With the stack's name before it, as an account `eu-x` of the stack `prod` is called.
+        # prod-eu-x is then also the name that an account `eu-x` of the stack `prod` would have.
         found["gpt2-bots:accounts"] = {
             f"{name}-x": account for name, account in found["gpt2-bots:accounts"].items()
         }
     return found
 
 
-def test_stacks_of_one_project_never_hear_of_each_other() -> None:
+def test_stacks_of_one_project_get_no_alerts_about_each_other() -> None:
     project = "example-bots-prod"
     for stack, other in (("prod", "prod-eu"), ("prod-eu", "prod")):
         policies = declare(stack, stack_of(stack, project)).of(POLICY)
@@ -191,7 +192,7 @@ def test_ninety_accounts_fit_into_the_filters_that_cloud_monitoring_takes() -> N
         for n in range(90)
     }
     recorder = declare("a-stack-with-a-name", found)
-    policies = [p for p in recorder.of(POLICY) if p.name.startswith("failed-")]
+    policies = recorder.of(POLICY, lambda p: p.name.startswith("failed-"))
     named = "".join(f for policy in policies for f in filters(policy))
     for job in recorder.of("gcp:cloudrunv2/job:Job"):
         assert named.count(f'"{job.inputs["name"]}"') == 1
@@ -199,20 +200,20 @@ def test_ninety_accounts_fit_into_the_filters_that_cloud_monitoring_takes() -> N
         assert list(Policy._complaints(None, dict(policy.inputs))) == [], policy.name  # type: ignore[arg-type]
 
 
-def test_without_anybody_to_tell_there_are_no_alerts() -> None:
+def test_without_emails_or_channels_there_are_no_alerts() -> None:
     recorder = declare("prod", values(emails=[], channels=[], budget=None))
-    assert not recorder.of(POLICY)
+    assert not recorder.any_of(POLICY)
     assert recorder.of("gcp:monitoring/dashboard:Dashboard")
     found = values()
     del found["gpt2-bots:monitoring"]
     recorder = declare("prod", found)
     assert not [r for r in recorder.resources if r.type.startswith("gcp:monitoring/")]
-    assert not recorder.of("gcp:billing/budget:Budget")
+    assert not recorder.any_of("gcp:billing/budget:Budget")
     watcher = recorder.one("gcp:cloudscheduler/job:Job", "watcher")
     assert watcher.inputs["schedule"] == config.Monitoring().watch
 
 
-def test_adding_an_account_changes_no_more_than_two_alerts_and_who_may_list() -> None:
+def test_adding_an_account_changes_only_two_alerts_and_the_grant_to_list() -> None:
     before = declare("prod", values())
     more = values()
     more["gpt2-bots:accounts"]["weather"] = {
@@ -226,8 +227,8 @@ def test_adding_an_account_changes_no_more_than_two_alerts_and_who_may_list() ->
     assert changed == {"data-list", "failed-executions", "scheduler-errors"}
 
 
-def test_the_dashboard_is_of_metrics_that_there_are(declared: Recorder) -> None:
-    (dashboard,) = declared.of("gcp:monitoring/dashboard:Dashboard")
+def test_the_metrics_of_the_dashboard_exist(declared: Recorder) -> None:
+    dashboard = declared.one("gcp:monitoring/dashboard:Dashboard")
     page = json.loads(dashboard.inputs["dashboardJson"])
     widgets = [tile["widget"] for tile in page["mosaicLayout"]["tiles"]]
     charts = [w["xyChart"]["dataSets"][0] for w in widgets if "xyChart" in w]
@@ -240,7 +241,7 @@ def test_the_dashboard_is_of_metrics_that_there_are(declared: Recorder) -> None:
 
 
 def test_tiles_of_the_dashboard_do_not_overlap(declared: Recorder) -> None:
-    (dashboard,) = declared.of("gcp:monitoring/dashboard:Dashboard")
+    dashboard = declared.one("gcp:monitoring/dashboard:Dashboard")
     layout = json.loads(dashboard.inputs["dashboardJson"])["mosaicLayout"]
     taken = [
         (x, y)
@@ -252,23 +253,25 @@ def test_tiles_of_the_dashboard_do_not_overlap(declared: Recorder) -> None:
     assert max(x for x, _ in taken) < layout["columns"]
 
 
-def test_a_budget_is_asked_for_on_the_projects_own_quota(declared: Recorder) -> None:
-    (budget,) = declared.of("gcp:billing/budget:Budget")
+def test_a_budget_uses_the_projects_own_quota(declared: Recorder) -> None:
+    budget = declared.one("gcp:billing/budget:Budget")
     assert budget.provider.startswith("billing::")
-    (provider,) = [p for p in declared.of("pulumi:providers:gcp") if p.name == "billing"]
+    provider = declared.one("pulumi:providers:gcp", "billing")
     assert provider.inputs["userProjectOverride"] == "true"
     assert provider.inputs["billingProject"] == "example-bots-prod"
     assert budget.inputs["budgetFilter"]["projects"] == [f"projects/{PROJECT_NUMBER}"]
-    # To look a project up asks Cloud Billing, too, which nothing enables.
+    # Looking up the project would call Cloud Billing, which is not enabled.
     assert set(declared.calls) == {"gcp:storage/getProjectServiceAccount:getProjectServiceAccount"}
 
 
-def test_a_budget_is_in_the_currency_of_its_billing_account(declared: Recorder) -> None:
-    (budget,) = declared.of("gcp:billing/budget:Budget")
+def test_a_budget_names_no_currency_so_that_its_billing_accounts_applies(
+    declared: Recorder,
+) -> None:
+    budget = declared.one("gcp:billing/budget:Budget")
     assert budget.inputs["amount"] == {"specifiedAmount": {"units": "50"}}
 
 
-def test_the_budgets_old_key_is_refused_and_the_new_one_named() -> None:
+def test_the_error_for_the_old_key_of_the_budget_names_the_new_key() -> None:
     account = {"billing_account": "01ABCD-23EF45-6789AB"}
     with pytest.raises(pulumi.RunError, match=r"unknown key; did you mean 'amount_per_month'\?"):
         declare("prod", values(budget={**account, "usd_per_month": 50}))
@@ -278,17 +281,17 @@ def test_one_budget_covers_all_projects_of_a_stack() -> None:
     spread = values()
     spread["gpt2-bots:accounts"]["baker"]["project"] = "example-bots-more"
     recorder = declare("prod", spread)
-    (budget,) = recorder.of("gcp:billing/budget:Budget")
+    budget = recorder.one("gcp:billing/budget:Budget")
     assert len(budget.inputs["budgetFilter"]["projects"]) == 2
-    # Each project has alerts of its own, for channels of its own.
-    further = [p for p in recorder.of(POLICY) if p.name.startswith("example-bots-more-")]
+    # Each project has its own alerts, with its own channels.
+    further = recorder.of(POLICY, lambda p: p.name.startswith("example-bots-more-"))
     assert len(further) == len(ALERTS)
     for policy in further:
         assert CHANNEL not in policy.inputs["notificationChannels"]
 
 
 @pytest.mark.parametrize("watch", ["45 5 * * *", "0 * * * 1-5", "0 * 1-7 * *", "0 * * 1-11 *"])
-def test_a_watcher_whose_stopping_could_not_be_told_is_refused_where_there_is_anybody_to_tell(
+def test_with_alerts_a_watcher_that_runs_too_rarely_to_be_missed_is_an_error(
     watch: str,
 ) -> None:
     with pytest.raises(pulumi.RunError, match=r"monitoring: watch: '.*' leaves more than 12 hours"):
@@ -297,5 +300,5 @@ def test_a_watcher_whose_stopping_could_not_be_told_is_refused_where_there_is_an
 
 
 @pytest.mark.parametrize("watch", ["*/15 * * * *", "0 0,12 * * *"])
-def test_a_watcher_that_looks_twice_a_day_is_enough(watch: str) -> None:
+def test_with_alerts_a_watcher_may_run_twice_a_day(watch: str) -> None:
     declare("prod", values(watch=watch))

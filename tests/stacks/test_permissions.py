@@ -1,4 +1,4 @@
-"""Who may do what: questions to the grants of the program, and to the table of calls."""
+"""Who may do what, by the grants of the program and by the table of calls."""
 
 import itertools
 import json
@@ -30,7 +30,7 @@ def granted(declared: Recorder) -> Permissions:
 
 
 def of_account(account: str) -> dict[str, str]:
-    """Objects by the kind of what they hold, relative to their bucket."""
+    """The objects of an account by their content, as bucket and name."""
     return {
         "tweets": f"data {layout.segments(account)}1.jsonl",
         "cursor": f"data {layout.index(account)}",
@@ -50,15 +50,15 @@ SHARED = {
     "run": f"models {layout.run_result('r')}",
     "run lease": f"models {layout.run_lease()}",
     "run by hand": f"data {layout.run_by_hand('first')}",
-    "what the watcher saw": f"data {layout.watch_state()}",
-    "anything else of data": "data elsewhere/o",
-    "anything else of models": "models elsewhere/o",
-    "what only begins alike": "data tweetsandmore/o",
+    "watcher's state": f"data {layout.watch_state()}",
+    "any other object of data": "data elsewhere/o",
+    "any other object of models": "models elsewhere/o",
+    "a prefix without its slash": "data tweetsandmore/o",
 }
 
 
 def who_may(granted: Permissions, what: str, *permissions: str) -> set[str]:
-    """Who may do at least one of these on the object."""
+    """Who has at least one of these permissions on the object."""
     bucket, _, name = what.partition(" ")
     resource = f"{granted.places(ANNA)[bucket]}/objects/{name}"
     return {
@@ -68,20 +68,20 @@ def who_may(granted: Permissions, what: str, *permissions: str) -> set[str]:
     }
 
 
-def test_objects_are_read_by_these_and_nobody_else(granted: Permissions) -> None:
+def test_only_these_may_read_objects(granted: Permissions) -> None:
     read = {kind: who_may(granted, what, GET) for kind, what in of_account(ANNA).items()}
     read |= {kind: who_may(granted, what, GET) for kind, what in SHARED.items()}
     assert read == READERS
 
 
-def test_objects_are_written_by_these_and_nobody_else(granted: Permissions) -> None:
+def test_only_these_may_write_objects(granted: Permissions) -> None:
     changes = (CREATE, DELETE, UPDATE)
     written = {kind: who_may(granted, what, *changes) for kind, what in of_account(ANNA).items()}
     written |= {kind: who_may(granted, what, *changes) for kind, what in SHARED.items()}
     assert written == WRITERS
 
 
-def test_a_base_model_is_brought_once_and_never_replaced(granted: Permissions) -> None:
+def test_a_base_model_is_never_replaced(granted: Permissions) -> None:
     assert who_may(granted, SHARED["base model"], DELETE, UPDATE) == set()
 
 
@@ -100,11 +100,11 @@ READERS = {
     "base model": {"trainer"},
     "run": {"trainer", "watcher", "retrain"},
     "run lease": {"trainer", "retrain"},
-    "what the watcher saw": {"watcher"},
+    "watcher's state": {"watcher"},
     "run by hand": {"watcher"},
-    "anything else of data": set(),
-    "anything else of models": set(),
-    "what only begins alike": set(),
+    "any other object of data": set(),
+    "any other object of models": set(),
+    "a prefix without its slash": set(),
 }
 WRITERS = {
     "tweets": {"scraper"},
@@ -120,15 +120,15 @@ WRITERS = {
     "base model": {"trainer"},
     "run": {"trainer", "retrain"},
     "run lease": {"trainer", "retrain"},
-    "what the watcher saw": {"watcher"},
+    "watcher's state": {"watcher"},
     "run by hand": set(),
-    "anything else of data": set(),
-    "anything else of models": set(),
-    "what only begins alike": set(),
+    "any other object of data": set(),
+    "any other object of models": set(),
+    "a prefix without its slash": set(),
 }
 
 
-def test_an_account_with_a_name_that_begins_alike_is_another() -> None:
+def test_an_account_whose_name_begins_alike_is_kept_apart() -> None:
     values = everything()
     alike = {**values["gpt2-bots:accounts"][ANNA], "handle": "alike"}
     values["gpt2-bots:accounts"] = {**values["gpt2-bots:accounts"], f"{ANNA}-2": alike}
@@ -137,7 +137,7 @@ def test_an_account_with_a_name_that_begins_alike_is_another() -> None:
     assert f"{ANNA}-2-post" not in who_may(granted, of_account(ANNA)["slot"], GET, CREATE)
 
 
-def test_a_secret_is_read_by_the_one_who_needs_it(granted: Permissions) -> None:
+def test_only_who_needs_a_secret_may_read_it(granted: Permissions) -> None:
     permissions = ("secretmanager.versions.access", "secretmanager.versions.add")
     for secret, who in {"keys": POSTER, "bearer": "scraper"}.items():
         resource = f"{granted.places(ANNA)[secret]}/versions/latest"
@@ -146,20 +146,18 @@ def test_a_secret_is_read_by_the_one_who_needs_it(granted: Permissions) -> None:
         assert not any(any(each) for each in may.values()), secret
 
 
-def test_images_are_pushed_and_tags_moved_by_the_build_alone(granted: Permissions) -> None:
-    for permission in sorted(p for p in ROLES["roles/artifactregistry.repoAdmin"]):
-        who = {
-            w
-            for w in granted.members
-            if granted.may(w, permission, granted.places("")["repository"])
-        }
-        if permission.endswith(("uploadArtifacts", "create", "update")):
-            assert who == {"build"}
-        elif permission.endswith("tags.delete"):
-            assert who == set()
+def test_only_builds_may_push_images_and_move_tags(granted: Permissions) -> None:
+    def who_may(permission: str) -> set[str]:
+        assert permission in ROLES["roles/artifactregistry.repoAdmin"]
+        repository = granted.places("")["repository"]
+        return {who for who in granted.members if granted.may(who, permission, repository)}
+
+    for write in ("repositories.uploadArtifacts", "tags.create", "tags.update"):
+        assert who_may(f"artifactregistry.{write}") == {"build"}
+    assert who_may("artifactregistry.tags.delete") == set()
 
 
-def test_nobody_may_act_as_another_account_but_scheduled_training_as_the_trainer(
+def test_only_scheduled_training_may_act_as_another_account_and_only_as_the_trainer(
     declared: Recorder, granted: Permissions
 ) -> None:
     resources = {
@@ -182,7 +180,7 @@ def test_no_role_is_primitive_and_nothing_is_public(granted: Permissions) -> Non
         assert grant.member in granted.members.values()
 
 
-def test_everything_is_public_only_where_it_is_said(declared: Recorder) -> None:
+def test_nothing_is_public_unless_the_stack_file_says_so(declared: Recorder) -> None:
     everybody = {"allUsers", "allAuthenticatedUsers"}
     assert not [r for r in declared.resources if r.inputs.get("member") in everybody]
 
@@ -198,7 +196,7 @@ def test_every_call_is_granted(granted: Permissions) -> None:
 
 
 def narrower(grant: Grant) -> list[Grant | None]:
-    """The grant with less: without each of its prefixes in turn, or not at all."""
+    """The grant without each of its prefixes in turn, or None if it has fewer than two."""
     if len(grant.prefixes) < 2:
         return [None]
     terms = [f'resource.name.startsWith("{prefix}")' for prefix in grant.prefixes]
@@ -208,7 +206,7 @@ def narrower(grant: Grant) -> list[Grant | None]:
     ]
 
 
-def test_every_grant_and_every_prefix_of_it_is_needed_by_a_call(granted: Permissions) -> None:
+def test_a_call_needs_every_grant_and_every_prefix_of_it(granted: Permissions) -> None:
     made = calls.of(granted)
     superfluous = [
         (grant, less)
@@ -248,17 +246,17 @@ def test_no_grant_is_made_twice(granted: Permissions) -> None:
     assert len(set(granted.grants)) == len(granted.grants)
 
 
-def test_the_document_is_current() -> None:
+def test_the_page_on_permissions_is_current() -> None:
     assert DOCUMENT.read_text() == document(), "run `make docs`"
 
 
-def test_every_resource_has_one_role_with_which_it_is_deployed(declared: Recorder) -> None:
+def test_a_role_deploys_every_resource(declared: Recorder) -> None:
     kinds = {r.type for r in declared.providers_resources}
     assert {kind for kind in kinds if deployer.role_for(kind) is None} == set()
     assert {role for role, _ in deployer.ROLES} == {deployer.role_for(kind) for kind in kinds}
 
 
-def test_who_declares_an_alert_for_log_entries_is_told_of_the_role_for_their_filters(
+def test_the_page_names_the_role_for_alerts_on_log_entries(
     declared: Recorder,
 ) -> None:
     policies = declared.of("gcp:monitoring/alertPolicy:AlertPolicy")
@@ -266,7 +264,7 @@ def test_who_declares_an_alert_for_log_entries_is_told_of_the_role_for_their_fil
     assert f"| {deployer.FILTERS_LOGS} |" in DOCUMENT.read_text()
 
 
-def test_an_organisations_policy_is_named_where_its_key_is_explained() -> None:
+def test_the_reference_names_the_policy_that_may_forbid_a_key() -> None:
     told = (ROOT / "docs/configuration.md").read_text()
     permissions = DOCUMENT.read_text()
     for policy in ("iam.allowedPolicyMemberDomains", "compute.vmExternalIpAccess"):
@@ -274,13 +272,13 @@ def test_an_organisations_policy_is_named_where_its_key_is_explained() -> None:
         assert policy in permissions
 
 
-def test_the_deployers_roles_are_google_s(shared_data) -> None:
+def test_the_deployers_roles_exist(shared_data) -> None:
     published = json.loads((shared_data / "gcp" / "roles.json").read_text())["names"]
     for role in (*(role for role, _ in deployer.ROLES), deployer.ACTS_AS, deployer.FILTERS_LOGS):
         assert role.removeprefix("roles/") in published
 
 
-def test_the_deployer_acts_as_every_account_that_something_runs_as(
+def test_the_deployer_acts_as_every_service_account_of_a_resource(
     declared: Recorder, granted: Permissions
 ) -> None:
     accounts = {r.name for r in declared.of("gcp:serviceaccount/account:Account")}

@@ -1,4 +1,4 @@
-"""Accounts spread over Google Cloud projects: each project is whole, and none touches another."""
+"""Accounts spread over Google Cloud projects: each project has all that its accounts need."""
 
 import re
 from pathlib import Path
@@ -26,19 +26,19 @@ def declared() -> Recorder:
     return declare("prod", spread())
 
 
-def test_every_project_has_a_provider_of_its_own(declared: Recorder) -> None:
+def test_every_project_has_its_own_provider(declared: Recorder) -> None:
     providers = {p.inputs["project"] for p in declared.of("pulumi:providers:gcp")}
     assert providers == {"example-bots-prod", FURTHER}
 
 
-def test_no_resource_is_left_to_a_default_provider(declared: Recorder) -> None:
+def test_no_resource_has_a_default_provider(declared: Recorder) -> None:
     for resource in declared.of_google:
         assert resource.provider.startswith(("google::", f"{FURTHER}-google::", "billing::")), (
             resource
         )
 
 
-def test_what_an_account_needs_is_in_its_own_project(declared: Recorder) -> None:
+def test_an_account_uses_only_its_own_project(declared: Recorder) -> None:
     buckets = {b.inputs["name"] for b in declared.of("gcp:storage/bucket:Bucket")}
     assert buckets == {
         f"{project}-prod-{role}"
@@ -57,13 +57,13 @@ def test_what_an_account_needs_is_in_its_own_project(declared: Recorder) -> None
     assert jobs["prod-keeper-post"]["DATA_BUCKET"] == "example-bots-prod-prod-data"
 
 
-def test_spreading_out_renames_nothing_of_the_first_project(declared: Recorder) -> None:
+def test_a_further_project_renames_nothing_of_the_first(declared: Recorder) -> None:
     before = declare("prod", stack_values("prod"))
     kept = {(r.type, r.name) for r in before.resources if "baker" not in r.name}
     assert kept <= {(r.type, r.name) for r in declared.resources}
 
 
-def test_accounts_may_stand_in_a_file_beside_the_stack_file(tmp_path: Path) -> None:
+def test_accounts_may_be_in_a_file_of_their_own(tmp_path: Path) -> None:
     values = stack_values("prod")
     accounts = values["gpt2-bots:accounts"]
     (tmp_path / "more.yaml").write_text(yaml.safe_dump({"baker": accounts.pop("baker")}))
@@ -78,14 +78,14 @@ def test_accounts_may_stand_in_a_file_beside_the_stack_file(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        (None, "'more.yaml': no such file beside the stack file"),
-        ("- a", "'more.yaml': no accounts by name in it"),
+        (None, "'more.yaml': there is no such file in the stack file"),
+        ("- a", "'more.yaml': it has no accounts by name"),
         ("a: [", "'more.yaml': not YAML"),
-        ("keeper: {}", "accounts.keeper is in the stack file too"),
+        ("keeper: {}", "accounts.keeper is in the stack file, too"),
         ("weather: {}", "accounts.weather.handle: missing"),
     ],
 )
-def test_a_wrong_file_of_accounts_is_one_clear_error(
+def test_the_error_for_a_wrong_file_of_accounts_says_what_is_wrong(
     tmp_path: Path, text: str | None, error: str
 ) -> None:
     if text is not None:

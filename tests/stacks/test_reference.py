@@ -1,4 +1,4 @@
-"""What editors and readers are told of the stack file is what the models take."""
+"""The reference and the schema of the stack file agree with its models."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ from tests.stacks.recorder import ROOT, stack_values
 from tests.stacks.test_config import MISTAKES
 
 FILES = ["local", "dev", "prod"]
-# What a schema of one value at a time cannot see; the models do.
+# Mistakes that only the models find: a schema looks at one value at a time.
 BEYOND_A_SCHEMA = {
     "unknown time zone",
     "bad cron",
@@ -39,7 +39,7 @@ def test_the_schema_is_a_schema() -> None:
     jsonschema.Draft7Validator.check_schema(reference.schema())
 
 
-def test_schema_and_page_are_of_these_models(
+def test_the_schema_and_the_page_are_current(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     committed = [reference.SCHEMA.read_text(), reference.PAGE.read_text()]
@@ -47,10 +47,12 @@ def test_schema_and_page_are_of_these_models(
     monkeypatch.setattr(reference, "PAGE", tmp_path / "page")
     reference.main()
     written = [(tmp_path / name).read_text() for name in ("schema", "page")]
-    assert written == committed, "the models have changed: run `make docs`, and commit it"
+    assert written == committed, (
+        "the models have changed: run `python -m stacks.reference` and commit its files"
+    )
 
 
-def test_every_key_says_what_it_means() -> None:
+def test_every_key_has_a_description() -> None:
     document = reference.schema()
     for model in (document["properties"]["config"], *document["definitions"].values()):
         for key, described in model["properties"].items():
@@ -58,19 +60,19 @@ def test_every_key_says_what_it_means() -> None:
 
 
 @pytest.mark.parametrize("stack", FILES)
-def test_an_editor_finds_the_schema_and_nothing_wrong_in(stack: str) -> None:
+def test_a_stack_file_names_its_schema_and_is_valid(stack: str) -> None:
     file = ROOT / f"stacks/Pulumi.{stack}.yaml"
     assert file.read_text().startswith("# yaml-language-server: $schema=stack.schema.json\n")
     assert (file.parent / "stack.schema.json") == reference.SCHEMA
     jsonschema.validate(yaml.safe_load(file.read_text()), reference.schema())
 
 
-def test_a_stack_file_that_asks_for_everything_is_accepted() -> None:
+def test_a_stack_file_with_every_key_is_valid() -> None:
     assert not refused(everything())
     stack_file.load("prod", everything())
 
 
-def test_everything_is_every_key_of_every_model() -> None:
+def test_the_environment_with_everything_sets_every_key() -> None:
     stack = stack_file.load("prod", everything())
     left_out = {
         (type(model).__name__, key)
@@ -82,7 +84,7 @@ def test_everything_is_every_key_of_every_model() -> None:
 
 
 def models(value: object) -> Iterator[BaseModel]:
-    """All models inside a model."""
+    """All models in a model."""
     if isinstance(value, BaseModel):
         yield value
         for field in type(value).model_fields:
@@ -112,14 +114,14 @@ def test_the_schema_refuses(mistake: str) -> None:
         ("gpt2-bots:name", "dev"),
     ],
 )
-def test_a_key_that_would_do_nothing_is_refused_by_schema_and_models(key: str, value: Any) -> None:
+def test_the_schema_and_the_models_refuse_an_unknown_key(key: str, value: Any) -> None:
     values = {**stack_values("dev"), key: value}
     assert refused(values)
     with pytest.raises(UserError, match=f"{key}: unknown key"):
         stack_file.load("dev", values)
 
 
-def test_keys_of_pulumi_and_docker_are_left_to_them() -> None:
+def test_keys_of_pulumi_and_docker_are_allowed() -> None:
     values = {**stack_values("dev"), "pulumi:tags": {"a": "b"}, "docker:host": "x"}
     assert not refused(values)
     stack_file.load("dev", values)

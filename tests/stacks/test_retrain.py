@@ -1,13 +1,14 @@
-"""What is declared so that a run can be shared by workers, and begin on a schedule."""
+"""Scheduled training, and runs that several machines share."""
 
 import json
 from typing import Any
 
 import pytest
 
+from pipeline import layout
 from pipeline.errors import UserError
 from pipeline.settings import Settings
-from stacks import naming, stack_file
+from stacks import stack_file
 from tests.stacks.recorder import UNIQUE_ID, Recorder, declare, stack_values
 
 MACHINE = "gcp:compute/instanceFromTemplate:InstanceFromTemplate"
@@ -28,14 +29,14 @@ def declared() -> Recorder:
     return declare("prod", training(workers=2))
 
 
-def test_workers_are_one_machine_each_and_share_the_runs_name() -> None:
+def test_each_worker_has_a_machine_that_is_named_after_the_run() -> None:
     machines = declare("prod", training(run="2026-11-23", workers=3)).of(MACHINE)
     run = "train-prod-2026-11-23"
     assert [m.inputs["name"] for m in machines] == [f"{run}-{i}of3" for i in (1, 2, 3)]
 
 
-def test_a_long_name_is_the_same_run_for_all_its_workers() -> None:
-    names = naming.machines("production-of-a-long-name-indeed", "a" * 40, 20)
+def test_the_machines_of_a_run_with_a_long_name_share_its_name() -> None:
+    names = layout.machines("production-of-a-long-name-indeed", "a" * 40, 20)
     assert len({name.rpartition("-")[0] for name in names}) == 1
     assert len(set(names)) == 20
 
@@ -46,7 +47,7 @@ def test_without_a_schedule_there_is_no_job_no_role_and_one_template() -> None:
         del values["gpt2-bots:training"][key]
     recorder = declare("prod", values)
     assert "retrain" not in {job.name for job in recorder.of(JOB)}
-    assert not [role for role in recorder.of(ROLE) if role.name.startswith("machine-")]
+    assert not recorder.any_of(ROLE)
     assert len(recorder.of(TEMPLATE)) == 1
 
 
@@ -59,7 +60,7 @@ def test_the_schedule_starts_the_job_in_its_time_zone(declared: Recorder) -> Non
     assert target["uri"] == "https://run.googleapis.com/v2/retrain-id:run"
 
 
-def test_the_job_is_told_everything_by_its_environment(declared: Recorder) -> None:
+def test_the_jobs_environment_has_all_that_it_needs(declared: Recorder) -> None:
     job = declared.one(JOB, "retrain").inputs["template"]["template"]
     (container,) = job["containers"]
     assert container["args"] == ["retrain"]
@@ -80,22 +81,22 @@ def test_the_job_is_told_everything_by_its_environment(declared: Recorder) -> No
     }
 
 
-def test_the_job_decides_on_news_with_the_trainers_settings(declared: Recorder) -> None:
+def test_the_job_and_the_trainer_have_the_same_settings(declared: Recorder) -> None:
     job = declared.one(JOB, "retrain").inputs["template"]["template"]
     told = {v["name"]: v["value"] for v in job["containers"][0]["envs"]}
     user_data = declared.of(TEMPLATE)[0].inputs["metadata"]["user-data"]
     assert f"SETTINGS={told['SETTINGS']}" in " ".join(user_data.split())
 
 
-def test_a_roles_id_is_new_whenever_its_holder_is(declared: Recorder) -> None:
-    roles = [role for role in declared.of(ROLE) if role.name.startswith("machine-")]
+def test_the_id_of_a_role_has_the_unique_id_of_its_holder(declared: Recorder) -> None:
+    roles = declared.of(ROLE)
     assert {role.inputs["roleId"] for role in roles} == {
         f"prod_machine_starter_{UNIQUE_ID}",
         f"prod_machine_deleter_{UNIQUE_ID}",
     }
 
 
-def test_every_hardware_has_a_template_that_differs_in_nothing_else(declared: Recorder) -> None:
+def test_the_templates_differ_only_in_their_hardware(declared: Recorder) -> None:
     first, fallback = (dict(t.inputs) for t in declared.of(TEMPLATE))
     assert fallback.pop("guestAccelerators") == [{"type": "nvidia-tesla-t4", "count": 1}]
     assert (first.pop("machineType"), fallback.pop("machineType")) == (
@@ -105,7 +106,7 @@ def test_every_hardware_has_a_template_that_differs_in_nothing_else(declared: Re
     assert first == fallback
 
 
-def test_a_template_deletes_its_machine_by_itself_in_the_end(declared: Recorder) -> None:
+def test_the_machine_of_a_template_is_deleted_at_its_hard_limit(declared: Recorder) -> None:
     for template in declared.of(TEMPLATE):
         scheduling = template.inputs["scheduling"]
         assert scheduling["instanceTerminationAction"] == "DELETE"
@@ -115,14 +116,14 @@ def test_a_template_deletes_its_machine_by_itself_in_the_end(declared: Recorder)
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"schedule": None}, "`fallbacks` are tried by scheduled runs only"),
+        ({"schedule": None}, "only scheduled runs try `fallbacks`"),
         (
             {"fallbacks": [{"machine_type": "g2-standard-4"}]},
-            "fallbacks: 'g2-standard-4' is tried already",
+            "fallbacks: a run tries 'g2-standard-4' already",
         ),
     ],
 )
-def test_fallbacks_that_would_do_nothing_are_refused(
+def test_fallbacks_that_have_no_effect_are_an_error(
     changes: dict[str, Any], complaint: str
 ) -> None:
     with pytest.raises(UserError, match=complaint):

@@ -1,4 +1,4 @@
-"""All that is declared keeps the rules, in every environment; a planted mistake breaks one."""
+"""Every environment keeps the rules, and every planted mistake breaks one."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.stacks.recorder import Recorder, declare
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
-def test_every_input_is_of_its_type_and_every_rule_holds(name: str) -> None:
+def test_every_rule_holds(name: str) -> None:
     declared = declare(stack_of(name), environment(name))
     assert declared.providers_resources
     assert rules.faults(declared) == []
@@ -21,13 +21,13 @@ def clean() -> Recorder:
 
 @pytest.fixture(scope="module")
 def caught(clean: Recorder) -> dict[str, list[str]]:
-    """What is said of each planted mistake."""
+    """The errors for each planted mistake."""
     return {
         what: planted.caught_by(mistake, clean) for what, mistake in planted.MISTAKES.items()
     }  # fmt: skip
 
 
-def test_without_a_mistake_nothing_is_caught(clean: Recorder) -> None:
+def test_without_a_mistake_there_is_no_error(clean: Recorder) -> None:
     assert planted.caught_by(lambda declared: None, clean) == []
 
 
@@ -36,12 +36,12 @@ def test_a_planted_mistake_is_caught(caught: dict[str, list[str]], mistake: str)
     assert caught[mistake]
 
 
-def test_there_are_mistakes_of_all_sorts_and_each_rule_catches_one(
+def test_each_rule_catches_a_mistake(
     caught: dict[str, list[str]],
 ) -> None:
     by = {fault.partition(":")[0] for faults in caught.values() for fault in faults}
     others = {"types", "calls", "Pulumi", "the recorder", "the SDK's classes"}
     assert len(caught) >= 40
-    # Pulumi itself is faster than `texts`.
+    # Pulumi itself finds the mistake for `texts` first.
     assert by >= {rule.__name__ for rule in rules.RULES} - {"texts"} | others
     assert "the models of the stack file" in by

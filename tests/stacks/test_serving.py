@@ -1,11 +1,12 @@
-"""The tweet APIs that the real program declares: on request, private, and following the pointer."""
+"""The tweet APIs that the real program declares."""
 
 from typing import Any
 
 import pytest
 
+from pipeline import layout
 from pipeline.errors import UserError
-from stacks import naming, stack_file
+from stacks import stack_file
 from tests.stacks.recorder import Declared, Recorder, declare, stack_values
 
 SERVICE = "gcp:cloudrunv2/service:Service"
@@ -42,15 +43,15 @@ def container(service: Declared) -> dict[str, Any]:
     return only
 
 
-def test_without_a_request_for_one_nothing_of_it_is_declared() -> None:
+def test_without_a_tweet_api_nothing_of_it_is_declared() -> None:
     recorder = serving()
-    assert not recorder.of(SERVICE)
+    assert not recorder.any_of(SERVICE)
     assert not [r for r in recorder.resources if r.name == "api" or "-api-" in r.name]
 
 
-def test_a_service_is_private_unless_public_is_said() -> None:
-    assert not serving(keeper={}, baker={"public": False}).of(GRANT)
-    (grant,) = serving(keeper={"public": True}, baker={}).of(GRANT)
+def test_a_service_is_private_unless_the_stack_file_says_public() -> None:
+    assert not serving(keeper={}, baker={"public": False}).any_of(GRANT)
+    grant = serving(keeper={"public": True}, baker={}).one(GRANT)
     assert grant.inputs["name"] == "prod-keeper-api"
     assert (grant.inputs["member"], grant.inputs["role"]) == ("allUsers", "roles/run.invoker")
 
@@ -67,8 +68,8 @@ def test_a_service_runs_the_app_base_by_digest_and_serves_its_own_account() -> N
         }
 
 
-def test_a_service_can_be_removed_scales_to_nothing_and_is_probed() -> None:
-    (service,) = serving(keeper={"max_instances": 4}).of(SERVICE)
+def test_a_service_can_be_removed_scales_to_zero_and_is_probed() -> None:
+    service = serving(keeper={"max_instances": 4}).one(SERVICE)
     template, made = service.inputs["template"], container(service)
     assert service.inputs["deletionProtection"] is False
     assert template["scaling"] == {"minInstanceCount": 0, "maxInstanceCount": 4}
@@ -81,7 +82,7 @@ def test_a_service_can_be_removed_scales_to_nothing_and_is_probed() -> None:
     assert made["startupProbe"]["periodSeconds"] * made["startupProbe"]["failureThreshold"] <= 240
 
 
-def test_the_identity_reads_releases_and_the_live_pointers_and_nothing_else() -> None:
+def test_the_identity_may_only_read_releases_and_live_pointers() -> None:
     recorder = serving(keeper={}, baker={})
     (identity,) = {s.inputs["template"]["serviceAccount"] for s in recorder.of(SERVICE)}
     granted = [
@@ -95,7 +96,7 @@ def test_the_identity_reads_releases_and_the_live_pointers_and_nothing_else() ->
     assert "-models/" in prefixes[0]
 
 
-def test_the_grants_come_before_the_service_that_reads_at_its_start() -> None:
+def test_the_grants_precede_the_service_that_reads_at_its_start() -> None:
     order = [(r.type, r.name) for r in serving(keeper={}).resources]
     (service,) = [at for at, (kind, _) in enumerate(order) if kind == SERVICE]
     reads = [
@@ -107,13 +108,13 @@ def test_the_grants_come_before_the_service_that_reads_at_its_start() -> None:
     assert max(reads) < service
 
 
-def test_a_service_is_local_to_its_account() -> None:
+def test_a_further_service_changes_nothing_else() -> None:
     before, after = serving(keeper={}), serving(keeper={}, baker={"public": True})
     assert keys(after) - keys(before) == {(SERVICE, "baker-api"), (GRANT, "baker-api-public")}
     assert keys(before) <= keys(after)
 
 
-def test_an_account_with_everything_on_has_at_most_sixteen_provider_resources() -> None:
+def test_an_account_with_every_feature_has_at_most_sixteen_provider_resources() -> None:
     values = stack_values("prod")
     values["gpt2-bots:accounts"]["keeper"]["serve"] = {}
     before = declare("prod", values)
@@ -140,8 +141,8 @@ def test_a_mistake_names_the_key_and_the_value(serve: Any, what: str) -> None:
     assert f"gpt2-bots:accounts.keeper.{what}" in str(error.value)
 
 
-def test_names_of_services_keep_to_runs_limit() -> None:
-    first, second = (naming.service("production", "a" * 29 + end) for end in "xy")
+def test_names_of_services_stay_within_cloud_runs_limit() -> None:
+    first, second = (layout.service("production", "a" * 29 + end) for end in "xy")
     assert first != second
-    assert naming.service("s" * 40, "a" * 30) != naming.service("s" * 40, "b" * 30)
-    assert all(len(n) < 50 for n in (first, second, naming.service("s" * 40, "a" * 30)))
+    assert layout.service("s" * 40, "a" * 30) != layout.service("s" * 40, "b" * 30)
+    assert all(len(n) < 50 for n in (first, second, layout.service("s" * 40, "a" * 30)))

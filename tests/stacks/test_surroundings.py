@@ -1,4 +1,4 @@
-"""What must be there before anything is declared, on machines where it is and where it is not."""
+"""The checks of what the program needs on this machine."""
 
 import json
 import socket
@@ -28,7 +28,7 @@ def stack(name: str, **values: object) -> Stack:
 
 @pytest.fixture(autouse=True)
 def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A machine with nothing on it, and its folder of Docker's settings."""
+    """A machine without Docker; returns the folder of Docker's settings."""
     for name in ("DOCKER_HOST", "DOCKER_TLS_VERIFY", surroundings.ATTACHED):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
@@ -49,7 +49,7 @@ class _Daemon(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A daemon that answers pings and does nothing else."""
+    """A daemon that only answers pings."""
     file = tmp_path / "d.sock"
     server = ThreadingUnixStreamServer(str(file), _Daemon)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
@@ -67,7 +67,7 @@ def login(folder: Path, **settings: object) -> None:
 
 @pytest.mark.parametrize("host", ["unix:///nowhere/docker.sock", "tcp://127.0.0.1:1"])
 @pytest.mark.parametrize("preview", [True, False])
-def test_a_missing_daemon_is_one_line_with_both_ways_out(
+def test_the_error_for_a_missing_daemon_is_one_line_with_both_remedies(
     monkeypatch: pytest.MonkeyPatch, bare: Path, host: str, preview: bool
 ) -> None:
     login(bare, auths={REGISTRY: {}})
@@ -81,7 +81,7 @@ def test_a_missing_daemon_is_one_line_with_both_ways_out(
     assert "\n" not in said
 
 
-def test_a_socket_behind_which_nobody_listens_is_no_daemon(
+def test_a_socket_that_nobody_listens_on_is_not_a_daemon(
     monkeypatch: pytest.MonkeyPatch, bare: Path
 ) -> None:
     login(bare, auths={REGISTRY: {}})
@@ -92,14 +92,14 @@ def test_a_socket_behind_which_nobody_listens_is_no_daemon(
             surroundings.check(stack("dev"), {}, preview=False)
 
 
-def test_with_images_by_digest_no_daemon_is_asked_for(bare: Path) -> None:
+def test_images_by_digest_need_no_daemon(bare: Path) -> None:
     login(bare, auths={REGISTRY: {}})
     images = everything()["gpt2-bots:images"]
     surroundings.check(stack("dev", images=images), {"docker:host": "unix:///no"}, preview=False)
 
 
 @pytest.mark.usefixtures("daemon")
-def test_missing_credentials_are_one_line_and_a_preview_goes_on(bare: Path) -> None:
+def test_missing_credentials_are_one_line_of_error_and_in_a_preview_a_warning(bare: Path) -> None:
     for settings in ({}, {"auths": {"docker.io": {}}}, {"credsStore": "desktop"}):
         login(bare, **settings)
         with pytest.raises(UserError) as error:
@@ -110,7 +110,7 @@ def test_missing_credentials_are_one_line_and_a_preview_goes_on(bare: Path) -> N
 
 
 @pytest.mark.usefixtures("daemon")
-def test_a_login_or_a_helper_that_is_there_is_enough(
+def test_a_login_or_an_existing_helper_is_enough(
     bare: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     login(bare, auths={f"https://{REGISTRY}": {}})
@@ -125,13 +125,13 @@ def test_a_login_or_a_helper_that_is_there_is_enough(
     surroundings.check(stack("dev"), {}, preview=False)
 
 
-def test_credentials_that_the_stack_file_gives_the_provider_are_not_looked_for(bare: Path) -> None:
+def test_credentials_in_the_stack_file_are_enough(bare: Path) -> None:
     images = everything()["gpt2-bots:images"]
     given = {"docker-build:registries": "[]"}
     surroundings.check(stack("dev", images=images), given, preview=False)
 
 
-def test_the_local_stack_is_refused_by_an_engine_that_would_go_to_google(
+def test_the_local_stack_needs_an_engine_with_the_local_providers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with pytest.raises(UserError, match=r"run `python -m local pulumi up --stack local`$"):
@@ -155,7 +155,7 @@ except UserError as error:
 """
 
 
-def test_the_real_engine_tells_the_program_whether_the_local_cloud_is_attached(
+def test_the_real_engine_passes_on_whether_the_local_cloud_is_attached(
     tmp_path: Path,
 ) -> None:
     engine = Engine(tmp_path, {})
@@ -163,7 +163,7 @@ def test_the_real_engine_tells_the_program_whether_the_local_cloud_is_attached(
         text = json.dumps(json.dumps(stack_values("local")))
         engine.configure(f"config:\n  gcp:project: p1\n  test:values: {text}\n")
         engine.program(PROGRAM)
-        # Without any kinds the engine has all three providers' ports all the same.
+        # The engine has the ports of all three providers, even of those without any types.
         assert engine.preview().status == 0
         engine.providers.ports.pop("gcp")
         refused = engine.preview()

@@ -1,4 +1,4 @@
-"""How texts and numbers of a stack file have to look: types that check and describe them."""
+"""The types of a stack file's values. Each checks a value and describes it in the JSON Schema."""
 
 import re
 from dataclasses import dataclass
@@ -22,14 +22,14 @@ from pipeline import layout
 
 
 @dataclass(frozen=True)
-class Form:
-    """How a text has to look: the pattern of all of it, and what a person calls it.
+class Pattern:
+    """A regular expression that all of a text has to match, and what a person calls such a text.
 
-    Checks values, and describes them in the JSON Schema of the stack file.
+    pydantic calls it to check values, and to describe them in the JSON Schema of the stack file.
     """
 
-    pattern: str
-    what: str
+    regex: str
+    name: str
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -39,16 +39,16 @@ class Form:
     def __get_pydantic_json_schema__(
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        # The last is the editors' own: what they say of a text that does not match.
         return {
             **handler(schema),
-            "pattern": f"^({self.pattern})$",
-            "patternErrorMessage": f"not {self.what}",
+            "pattern": f"^({self.regex})$",
+            # No part of JSON Schema: editors show it for a text that does not match.
+            "patternErrorMessage": f"not {self.name}",
         }
 
     def _check(self, value: str) -> str:
-        if not re.fullmatch(self.pattern, value):
-            raise ValueError(f"{value!r} is not {self.what}")
+        if not re.fullmatch(self.regex, value):
+            raise ValueError(f"{value!r} is not {self.name}")
         return value
 
 
@@ -58,17 +58,17 @@ def _cron(value: str) -> str:
     except CronSimError as error:
         raise ValueError(f"{value!r} is not a cron expression: {error}") from None
     except StopIteration:
-        raise ValueError(f"{value!r} never comes: no date matches it") from None
+        raise ValueError(f"{value!r} matches no date, so it would never run") from None
     return value
 
 
-def comes_within(cron: str, most: timedelta) -> bool:
-    """Whether a cron expression's ticks, in UTC, are never further apart than that in a year."""
+def ticks_within(cron: str, longest: timedelta) -> bool:
+    """Whether the ticks of a cron expression, in UTC, are never further apart within a year."""
     now = datetime(2026, 1, 1, tzinfo=UTC)
     end = now + timedelta(days=366)
     while now < end:
-        # The last tick in reach, since a year has half a million minutes.
-        tick = next(CronSim(cron, now + most + timedelta(minutes=1), reverse=True))
+        # Go to the last tick in reach. To visit each would take half a million steps.
+        tick = next(CronSim(cron, now + longest + timedelta(minutes=1), reverse=True))
         if tick <= now:
             return False
         now = tick
@@ -80,13 +80,16 @@ def _time_zone(value: str) -> str:
         ZoneInfo(value)
     except (KeyError, OSError, ValueError):
         raise ValueError(
-            f"{value!r} is not a time zone of the IANA list, such as 'Europe/Paris' or 'Etc/UTC'"
+            f"{value!r} is not an IANA time zone, such as 'Europe/Paris' or 'Etc/UTC'"
         ) from None
     return value
 
 
-def _run(value: object) -> object:
-    """Let YAML's dates through: an unquoted 2026-11-23 is one, and the engine adds a time."""
+def _run_name(value: object) -> object:
+    """The text of a run's name, which YAML reads as a date if it is an unquoted 2026-11-23.
+
+    The engine prints such a date with a time.
+    """
     if isinstance(value, date):
         return value.isoformat()[:10]
     if isinstance(value, str):
@@ -96,7 +99,7 @@ def _run(value: object) -> object:
 
 Cron = Annotated[
     str,
-    Form(
+    Pattern(
         r"\S+( +\S+){4}",
         "a cron expression of five fields (minute hour day-of-month month day-of-week),"
         " such as '0 9 * * *'",
@@ -106,74 +109,74 @@ Cron = Annotated[
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 Handle = Annotated[
     str,
-    Form(
+    Pattern(
         r"[A-Za-z0-9_]{1,15}",
-        "a handle that X can have: 1 to 15 letters, digits and underscores, without the @",
+        "a handle of X: 1 to 15 letters, digits and underscores, without the @",
     ),
 ]
 AccountName = Annotated[
     str,
-    Form(
+    Pattern(
         layout.ACCOUNT,
-        "a name for an account: 1 to 30 lower-case letters, digits and hyphens, a letter first",
+        "a valid account name: 1 to 30 lower-case letters, digits and hyphens, a letter first",
     ),
 ]
 ProjectId = Annotated[
     str,
-    Form(
+    Pattern(
         r"[a-z][a-z0-9-]{4,28}[a-z0-9]",
         "a Google Cloud project id: 6 to 30 lower-case letters, digits and hyphens",
     ),
 ]
 Region = Annotated[
-    str, Form(r"[a-z]+-[a-z]+[0-9]+", "a Google Cloud region, such as 'europe-west4'")
+    str, Pattern(r"[a-z]+-[a-z]+[0-9]+", "a Google Cloud region, such as 'europe-west4'")
 ]
 BuildRegion = Annotated[
     str,
-    Form(
+    Pattern(
         r"global|[a-z]+-[a-z]+[0-9]+", "'global' or a Google Cloud region, such as 'europe-west1'"
     ),
 ]
 Zone = Annotated[
-    str, Form(r"[a-z]+-[a-z]+[0-9]+-[a-z]", "a Google Cloud zone, such as 'europe-west4-a'")
+    str, Pattern(r"[a-z]+-[a-z]+[0-9]+-[a-z]", "a Google Cloud zone, such as 'europe-west4-a'")
 ]
-RunId = Annotated[
+RunName = Annotated[
     str,
-    BeforeValidator(_run),
-    Form(
-        # RUN-1of2 is what the first of a run's two machines is named.
+    BeforeValidator(_run_name),
+    Pattern(
+        # RUN-1of2 is the name of the first of a run's two machines.
         r"(?!(.*-)?[0-9]+of[0-9]+$)[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?",
-        "a name for a run: 1 to 40 lower-case letters, digits and hyphens, such as '2026-11-23',"
-        " not ending like '1of2'",
+        "a valid run name: 1 to 40 lower-case letters, digits and hyphens, such as '2026-11-23',"
+        " and no end like '1of2'",
     ),
 ]
-Address = Annotated[
+LocalAddress = Annotated[
     str,
-    Form(
+    Pattern(
         r"http://127\.0\.0\.1:[0-9]{2,5}",
         "an address of the local cloud, such as 'http://127.0.0.1:9080'",
     ),
 ]
 BillingAccount = Annotated[
     str,
-    Form(
+    Pattern(
         r"[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}", "a billing account, such as '01ABCD-23EF45-6789AB'"
     ),
 ]
-Email = Annotated[str, Form(r"[^@\s]+@[^@\s]+\.[^@\s]+", "an e-mail address")]
+Email = Annotated[str, Pattern(r"[^@\s]+@[^@\s]+\.[^@\s]+", "an e-mail address")]
 NotificationChannel = Annotated[
     str,
-    Form(
+    Pattern(
         r"projects/[a-z][a-z0-9-]{4,28}[a-z0-9]/notificationChannels/[0-9]+",
         "a notification channel, such as 'projects/my-project/notificationChannels/1234567890'",
     ),
 ]
 ImageReference = Annotated[
     str,
-    Form(
+    Pattern(
         layout.IMAGE,
         "an image by digest, such as"
-        " 'europe-west4-docker.pkg.dev/project/repository/app@sha256:…' with its 64 digits",
+        " 'europe-west4-docker.pkg.dev/project/repository/app@sha256:' and 64 digits",
     ),
 ]
 Dollars = Annotated[Decimal, Field(ge=0, le=100_000, decimal_places=2)]
@@ -182,10 +185,10 @@ Dollars = Annotated[Decimal, Field(ge=0, le=100_000, decimal_places=2)]
 def _retention(days: int) -> int:
     if 0 < days < 7:
         raise ValueError(
-            f"{days} days cannot be had: Cloud Storage keeps what was deleted for 7 to 90 days,"
+            f"{days} days are not possible: Cloud Storage keeps deleted objects for 7 to 90 days,"
             " or, with 0, not at all"
         )
     return days
 
 
-Days = Annotated[int, Field(ge=0, le=90), AfterValidator(_retention)]
+RetentionDays = Annotated[int, Field(ge=0, le=90), AfterValidator(_retention)]

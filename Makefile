@@ -1,14 +1,14 @@
-# `make demo` and `make test` do all their own set-up; `make help` tells the rest.
+# Every target sets up what it needs; `make help` lists them.
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/coverage run -m pytest
 
-.PHONY: help setup demo test test-deep test-real check docs bench bench-images local lock pin-images clean
+.PHONY: help setup demo test test-deep test-real check docs site bench bench-images local lock pin-images clean
 
-help:  ## tell what there is
+help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-setup: .venv/installed  ## make .venv, and find or make the Pulumi CLI
+setup: .venv/installed  ## make .venv, and find, download or build the Pulumi CLI
 
 .venv/installed: requirements/dev.txt pyproject.toml tools/venv.sh
 	@tools/venv.sh $(PYTHON)
@@ -22,47 +22,58 @@ test: setup  ## the tests, with coverage
 	@$(PYTEST) -m "not deep and not real" --durations=10
 	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report
 
-test-deep: setup  ## the long proofs
+test-deep: setup  ## the long tests
 	@$(BIN)/pytest -m "deep and not real" --durations=10
 
-test-real: setup  ## the proofs with real tools: Docker, a registry, gcsfuse
+test-real: setup  ## the tests with real tools (Docker, a registry, gcsfuse): as root on Debian
 	@$(BIN)/pytest -m real --durations=10
 
-check: setup  ## style, types, scripts
+check: setup  ## style, types, imports, scripts, workflows
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/pyright
+	@$(BIN)/lint-imports --no-cache --no-logo
 	@$(BIN)/shellcheck stacks/scripts/*.sh tools/*.sh trainer_image/*.sh
 	@$(BIN)/hadolint */Dockerfile
+	@$(BIN)/zizmor --quiet --offline --min-severity medium .github
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/*.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.renovate renovate.json
 
-docs: setup  ## write again what is generated: stack file's reference, permissions, inventories
+docs: setup  ## write the generated pages again: configuration, permissions, coverage, inventories
 	@$(BIN)/python -m stacks.reference
 	@$(BIN)/python -m tests.stacks.permissions
 	@$(BIN)/python -m tests.stacks.inventories
+	@$(BIN)/python -m tests.stacks.alerts_page
+	@$(BIN)/python -m tests.contracts.coverage
 
-bench: setup  ## measure the program beside its flat twin, and judging: an hour, on a quiet machine
+site: setup  ## build the documentation site in site/, and check its links
+	@$(BIN)/python tools/site.py
+
+bench: setup  ## measure the program beside its flat twin, and judging: an hour on an idle machine
 	@$(BIN)/python -m benchmarks.program
 	@$(BIN)/python -m benchmarks.pace
 	@$(BIN)/python -m benchmarks.judging
 
-bench-images: setup  ## size, start and memory of the images: minutes, as root, with Docker
+bench-images: setup  ## measure size, start and memory of the images: minutes, as root, with Docker
 	@$(BIN)/python -m benchmarks.images
 
 local: setup  ## start the local cloud
 	@$(BIN)/python -m local up
 
-# One lock file per image, and one for a whole machine; hashes, and no registry's name.
+# One lock file per image, and one for development; with hashes, without a registry's name.
+# Locked versions stay unless pyproject.toml excludes them; `make lock UPGRADE=--upgrade` raises all.
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
-lock: setup  ## lock the dependency groups of pyproject.toml again
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links $(UPGRADE)
+lock: setup  ## lock the dependency groups of pyproject.toml
 	for group in scraper app control deploy sbom dev; do $(LOCK) --group $$group \
 		--override requirements/override-cpu.in --output-file requirements/$$group.txt; done
 	$(LOCK) --group trainer --override requirements/override-gpu.in \
 		--output-file requirements/trainer.txt
 
-pin-images:  ## raise the images' bases to their newest patch release, and pin their digests
+pin-images:  ## raise the base images to their newest patch release, and pin their digests
 	@$(PYTHON) tools/pin_images.py
 
-clean:  ## remove what the local cloud and the tests left; keep .venv and .cache
+clean:  ## stop the local cloud and remove what it, the tests and the site left; keep .venv and .cache
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m local down; fi
-	rm -rf .local .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*
+	rm -rf site .local .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*

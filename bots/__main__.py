@@ -11,7 +11,7 @@ from bots import base, credentials, releases, show
 from bots.cloud import Cloud
 from bots.imports import import_archive
 from bots.status import gather
-from pipeline import layout, release
+from pipeline import __version__, layout, release
 from pipeline.errors import UserError
 from stacks import stack_file
 from stacks.config import Account
@@ -69,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
 
     def command(

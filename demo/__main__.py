@@ -6,6 +6,7 @@ from pathlib import Path
 
 from demo import loop
 from local.stack import LocalStack
+from pipeline import __version__
 from pipeline.errors import UserError
 
 _STACK_FILE = Path("stacks/Pulumi.local.yaml")
@@ -14,6 +15,7 @@ _STACK_FILE = Path("stacks/Pulumi.local.yaml")
 def main() -> int:
     """Run the loop; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.add_argument(
         "--home", type=Path, default=Path(".local"), help="the local cloud's folder (.local)"
     )

@@ -10,6 +10,7 @@ from typing import Any
 from local import daemon, report
 from local.client import Client
 from local.stack import LocalStack
+from pipeline import __version__
 from pipeline.errors import UserError
 
 _STACK_FILE = Path("stacks/Pulumi.local.yaml")
@@ -45,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.add_argument(
         "--home", type=Path, default=Path(".local"), help="the folder of its state (.local)"
     )

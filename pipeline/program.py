@@ -4,6 +4,8 @@
 process 1 of a container no default action for a signal: without a handler SIGTERM is lost, and the
 platform waits ten seconds before it kills. The handler stands before the package is imported.
 
+`python -m pipeline.program app --version` prints the version of the image.
+
 A program that has something to finish first sets a handler of its own, which then counts.
 """
 
@@ -14,12 +16,17 @@ import sys
 import threading
 from typing import NoReturn
 
+from pipeline import __version__
+
 STATUS = 128 + signal.SIGTERM
 """The exit status of a program that SIGTERM ended, as a shell gives it."""
 
 
 def main() -> None:
     """Run the package that the first argument names."""
+    if sys.argv[2:] == ["--version"]:
+        print(sys.argv[1], __version__)
+        return
     end_on_sigterm()
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -1,13 +1,14 @@
-"""Finishes what an image adds to its base, so that it depends on nothing but its content.
+"""Finishes what an image adds to its base, so that the result depends on its content alone.
 
-`python finish_image.py PACKAGE`, in a folder with `libraries/` and `program/`, which hold files at
-their places below the image's root; PACKAGE is the program's, below `program/srv`.
-- What only compilers, type checkers and tests of libraries read is removed.
-- Bytecode is compiled of the modules that the program imports, the standard library's too: the
-  program runs as a user who may not write it, and would compile everything at every start.
-  Bytecode of all modules would weigh as much as they do.
-- Modes become 755 for folders and programs and 644 for files, whatever the umask of the checkout.
-- Times become SOURCE_DATE_EPOCH (0 without it), whenever the build ran.
+`python finish_image.py PACKAGE` runs in a folder with `libraries/` and `program/`. Both contain
+files at their places below the image's root. PACKAGE is the program's package in `program/srv`.
+
+- Files that only compilers, type checkers and the libraries' own tests read are removed.
+- Modules that the program imports are compiled, including those of the standard library. The
+  program runs as a user who may not write bytecode, so it would compile them at every start.
+  Bytecode of all modules would double the size.
+- Modes become 755 for folders and programs and 644 for other files, whatever the umask was.
+- Times become SOURCE_DATE_EPOCH, or 0 without it.
 """
 
 import json
@@ -23,7 +24,7 @@ LIBRARIES, PROGRAM = Path("libraries").resolve(), Path("program").resolve()
 _NEVER_READ = {".a", ".c", ".cpp", ".h", ".hpp", ".proto", ".pxd", ".pyi", ".pyx"}
 _NEVER_IMPORTED = {"distutils", "f2py", "testing", "tests"}
 _SITE = LIBRARIES / sysconfig.get_path("purelib").lstrip("/")
-# Imports the modules that the arguments name, and tells the files of all that this imported.
+# Imports the modules named by the arguments, and prints the files of all imported modules.
 _IMPORTS = """
 import importlib, json, sys
 for name in sys.argv[1:]:
@@ -34,7 +35,7 @@ print(json.dumps(sorted(file for file in files if file and file.endswith(".py"))
 
 
 def main() -> None:
-    """Finish the image whose program is the package that the argument names."""
+    """Finish the image of the package that the argument names."""
     _prune(LIBRARIES)
     for source in _imported(sys.argv[1]):
         _compile(source)
@@ -56,9 +57,9 @@ def _prune(root: Path) -> None:
 
 
 def _imported(package: str) -> list[Path]:
-    """The program's modules and all that they import, in an order that is always the same.
+    """The program's modules and everything that they import, always in the same order.
 
-    Bytecode depends on what was compiled before it in the same process.
+    The order matters: bytecode depends on what was compiled before in the same process.
     """
     root = PROGRAM / "srv"
     names = {f"{package}.{file.stem}" for file in (root / package).glob("*.py")}
@@ -74,7 +75,7 @@ def _imported(package: str) -> list[Path]:
 
 
 def _compile(source: Path) -> None:
-    """Write a module's bytecode to where the image's Python looks for it."""
+    """Write a module's bytecode to the place where the image's Python looks for it."""
     for root in (LIBRARIES, PROGRAM):
         if source.is_relative_to(root):
             name = Path("/", source.relative_to(root))
@@ -83,7 +84,7 @@ def _compile(source: Path) -> None:
     else:
         name, target = source, LIBRARIES / str(source).lstrip("/")
     cache = target.parent / "__pycache__" / f"{target.stem}.{sys.implementation.cache_tag}.pyc"
-    # Never compared with the source's time, which is set afterwards.
+    # Python must not compare it with the source's time, which is set afterwards.
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
     py_compile.compile(str(source), str(cache), str(name), doraise=True, invalidation_mode=mode)
 

@@ -1,8 +1,8 @@
 """Raises the base images of all Dockerfiles to their newest patch release, and pins their digests.
 
-`make pin-images`, where Docker Hub can be reached. `python:3.11.15-slim-bookworm` stays Python 3.11
-on Debian bookworm: only the last number is raised. The digest is that of the index of all
-platforms, which `docker build` checks what it pulls against.
+`make pin-images` needs to reach Docker Hub. It raises only the last number of a version:
+`python:3.11.15-slim-bookworm` stays Python 3.11 on Debian bookworm. The digest is that of the index
+of all platforms. `docker build` checks what it pulls against it.
 """
 
 import json
@@ -23,27 +23,27 @@ _KINDS = (
 
 
 def main() -> None:
-    """Rewrite the Dockerfiles below this folder; the argument is another registry's address."""
+    """Rewrite all Dockerfiles. The argument is the address of a registry other than Docker Hub."""
     registry = Registry(sys.argv[1] if len(sys.argv) > 1 else _HUB)
     for dockerfile in sorted(Path().glob("*/Dockerfile")):
         text = dockerfile.read_text()
         try:
             raised = _FROM.sub(lambda match: match[1] + registry.newest(match), text)
         except OSError as error:
-            sys.exit(f"{dockerfile}: {registry.address} does not tell its newest base: {error}")
+            sys.exit(f"{dockerfile}: cannot read the newest base from {registry.address}: {error}")
         dockerfile.write_text(raised)
         print(f"{dockerfile}: {'unchanged' if raised == text else 'raised'}")
 
 
 class Registry:
-    """A registry of public images, which may want a token that anybody gets."""
+    """A registry of public images. It may ask for a token, which it gives to anybody."""
 
     def __init__(self, address: str) -> None:
         self.address = address.rstrip("/")
         self._known: dict[str, str] = {}
 
     def newest(self, found: re.Match[str]) -> str:
-        """The newest patch release of a base and its digest: `name:tag@sha256:…`."""
+        """The newest patch release of a base, with its digest: `name:tag@sha256:…`."""
         name, series, least, end = found[2], found[3], int(found[4]), found[5] or ""
         key = f"{name}:{series}{end}"
         if key not in self._known:
@@ -56,12 +56,12 @@ class Registry:
         return self._known[key]
 
     def _tags(self, name: str) -> list[str]:
-        """All tags, page by page."""
+        """All tags. The registry returns them page by page."""
         path, tags = f"library/{name}/tags/list?n=1000", list[str]()
         while path:
-            with self._ask("GET", path) as answer:
-                tags += json.load(answer)["tags"]
-                link = answer.headers["Link"] or ""
+            with self._ask("GET", path) as response:
+                tags += json.load(response)["tags"]
+                link = response.headers["Link"] or ""
             following = re.match(r"<(?:https?://[^/]+)?/v2/([^>]+)>", link)
             path = following[1] if following else ""
         return tags
@@ -73,7 +73,7 @@ class Registry:
         return urllib.request.urlopen(request, timeout=60)  # noqa: S310
 
     def _authorization(self, path: str) -> dict[str, str]:
-        """What a registry asks for that answers 401 to an anonymous caller."""
+        """The header that the registry wants, if it answers 401 to an anonymous caller."""
         try:
             urllib.request.urlopen(f"{self.address}/v2/{path}", timeout=60).close()  # noqa: S310
         except urllib.error.HTTPError as error:
@@ -84,8 +84,8 @@ class Registry:
             if error.code != 401:
                 raise
             query = f"service={asked['service']}&scope={asked['scope']}"
-            with urllib.request.urlopen(f"{asked['realm']}?{query}", timeout=60) as answer:  # noqa: S310
-                return {"Authorization": f"Bearer {json.load(answer)['token']}"}
+            with urllib.request.urlopen(f"{asked['realm']}?{query}", timeout=60) as response:  # noqa: S310
+                return {"Authorization": f"Bearer {json.load(response)['token']}"}
         return {}
 
 

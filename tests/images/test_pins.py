@@ -102,5 +102,7 @@ def test_without_a_registry_it_says_so_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "a/Dockerfile").write_text("FROM python:3.11.15-slim-bookworm\n")
     done = pinned(tmp_path, "http://127.0.0.1:10")
     assert done.returncode == 1
-    assert done.stderr.startswith("a/Dockerfile: http://127.0.0.1:10 does not tell")
+    assert done.stderr.startswith(
+        "a/Dockerfile: cannot read the newest base from http://127.0.0.1:10"
+    )
     assert len(done.stderr.splitlines()) == 1

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pulumi
 
 from pipeline import __version__
-from pipeline.errors import UserError
+from pipeline.errors import PipelineError
 from stacks import stack_file, surroundings
 from stacks.account import Account
 from stacks.config import Stack
@@ -24,7 +24,7 @@ async def main() -> pulumi.Inputs:
     try:
         stack = stack_file.from_engine(pulumi.get_stack(), values)
         surroundings.check(stack, values, preview=pulumi.runtime.is_dry_run())
-    except UserError as error:
+    except PipelineError as error:
         raise pulumi.RunError(str(error)) from None
 
     first, *further = stack.by_project()

@@ -20,7 +20,7 @@ from app.send import sender
 from app.serve import Server, run
 from pipeline import clock, layout, novelty, secrets, slots
 from pipeline.environment import Environment
-from pipeline.errors import UserError
+from pipeline.errors import PipelineError, UserError
 from pipeline.generation import Model
 from pipeline.log import log
 from pipeline.novelty import NoveltyIndex
@@ -66,7 +66,7 @@ def main() -> int:
         return 2
     try:
         return command()
-    except UserError as error:
+    except PipelineError as error:
         log("ERROR", str(error))
         return 1
 

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from pipeline import novelty, release
 from pipeline.clock import Clock
-from pipeline.errors import UserError
+from pipeline.errors import PipelineError
 from pipeline.generation import Model
 from pipeline.log import log
 from pipeline.novelty import NoveltyIndex
@@ -74,17 +74,17 @@ class Live:
             live = release.read_live(self._store, self._account)
             if live is None:
                 self._reason = f"{self._account} has no release yet: it has to be trained first"
-            elif live[0].release != self.tag:
-                self._loaded = self._load(self._store, self._account, live[0].release)
+            elif live.document.release != self.tag:
+                self._loaded = self._load(self._store, self._account, live.document.release)
                 log("INFO", f"release {self.tag} of {self._account} is loaded", release=self.tag)
-        except (UserError, OSError) as error:
+        except (PipelineError, OSError) as error:
             self._reason = f"the live release of {self._account} cannot be loaded now: see the log"
             fallback = f"{self.tag} stays in use" if self.tag else "there is none to use"
             log("ERROR", f"the live release of {self._account} is not loaded, {fallback}: {error}")
 
 
 def load_release(store: Store, account: str, tag: str) -> Release:
-    """Load a release from the bucket into memory; raises UserError.
+    """Load a release from the bucket into memory; raises PipelineError.
 
     Its files are deleted once it is loaded, since Cloud Run keeps files in memory, too.
     """

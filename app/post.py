@@ -41,11 +41,11 @@ from app.compose import NothingFit
 from app.send import Unreached
 from pipeline import events, history, layout, slots
 from pipeline.clock import Clock
-from pipeline.errors import UserError
+from pipeline.errors import PipelineError, UserError
 from pipeline.log import log
 from pipeline.slots import Slot
 from pipeline.spend import POST_CREATE, Ledger, LimitReached
-from pipeline.store import Changed, Store
+from pipeline.store import PreconditionFailed, Store
 from pipeline.x import XError
 
 # A claim outlives its task by this much, since clocks differ and a kill takes time.
@@ -86,7 +86,7 @@ class Poster:
                 turn.decide(release, compose)
             if turn.record.state == "intended":
                 turn.send()
-        except Changed:
+        except PreconditionFailed:
             return self._winner(slot)
         return turn.record
 
@@ -101,7 +101,7 @@ class Poster:
 
     def _claim(self, found: Slot | None) -> Slot:
         now = self.clock()
-        return Slot(
+        claim = Slot(
             state="intended" if found is not None and found.state == "intended" else "claimed",
             execution=self.execution,
             nonce=self.nonce,
@@ -111,6 +111,10 @@ class Poster:
             release=found and found.release,
             in_doubt=found is not None and (found.in_doubt or found.state == "intended"),
         )
+        if found is None:
+            return claim
+        # Keys of a newer program stay.
+        return found.model_copy(update=claim.model_dump(exclude={"version"}))
 
     def _winner(self, slot: str) -> Slot:
         found = slots.read(self.store, self.account, slot)
@@ -119,11 +123,11 @@ class Poster:
                 f"object {layout.slot(self.account, slot)} was deleted while execution"
                 f" {self.execution} had it; whether it posted is not known"
             )
-        return found[0]
+        return found.document
 
 
 class _Turn:
-    """The record while it is this attempt's; every method raises Changed where it no longer is."""
+    """The record while this attempt has it; methods raise PreconditionFailed once it has not."""
 
     def __init__(self, poster: Poster, slot: str, claim: Slot, generation: int) -> None:
         self._poster = poster
@@ -161,7 +165,7 @@ class _Turn:
         assert self.record.text is not None
         history.remember(self._poster.store, self._poster.account, self._slot, self.record.text)
         in_doubt = self.record.in_doubt
-        refusal: UserError | None = None
+        refusal: PipelineError | None = None
         lost_because = ""
         for wait in _WAITS:
             self._poster.sleep(wait)

@@ -7,11 +7,11 @@ import requests
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 
 from pipeline import x
-from pipeline.errors import UserError
+from pipeline.errors import Unavailable
 
 
-class Unreached(UserError):
-    """The request never left this machine, so X cannot have the post."""
+class Unreached(Unavailable):
+    """The request never left this machine, so X cannot have posted it."""
 
 
 def sender(keys: x.Keys) -> Callable[[str], str]:
@@ -28,7 +28,7 @@ def sender(keys: x.Keys) -> Callable[[str], str]:
         try:
             return str(int(response["data"]["id"]))
         except (KeyError, TypeError, ValueError):
-            raise x.XError(
+            raise x.XUnavailable(
                 "nonsense", "X's response to a post has no id; look at the account"
             ) from None
 

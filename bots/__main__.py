@@ -12,7 +12,7 @@ from bots.cloud import Cloud
 from bots.imports import import_archive
 from bots.status import gather
 from pipeline import __version__, layout, release
-from pipeline.errors import UserError
+from pipeline.errors import PipelineError, UserError
 from stacks import stack_file
 from stacks.config import Account
 
@@ -49,12 +49,12 @@ examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what was asked; returns the exit status."""
+    """Run a command; returns the exit status."""
     asked = _parser().parse_args(arguments)
     try:
         file: Path = asked.config_file or Path("stacks") / f"Pulumi.{asked.stack}.yaml"
         asked.run(Cloud(stack_file.read(file)), asked)
-    except UserError as error:
+    except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -127,7 +127,7 @@ def _import(cloud: Cloud, asked: argparse.Namespace) -> None:
 
 def _credentials(cloud: Cloud, asked: argparse.Namespace) -> None:
     if asked.bearer:
-        # One in each project: its scrapers read no other project's secrets.
+        # Each project has the secret: its scrapers read no other project's secrets.
         parts, secret = cloud.parts(), layout.bearer_secret(cloud.stack.name)
         value = credentials.bearer()
     else:
@@ -149,8 +149,11 @@ def _base(cloud: Cloud, asked: argparse.Namespace) -> None:
 
 def _releases(cloud: Cloud, asked: argparse.Namespace) -> None:
     part, _ = _account(cloud, asked.account)
-    manifests = release.list_releases(part.models, asked.account)
-    rows = releases.rows(manifests, releases.live_tag(part.models, asked.account))
+    newest_first = reversed(release.tags(part.models, asked.account))
+    rows = releases.rows(
+        release.read_each(part.models, asked.account, newest_first),
+        releases.live_tag(part.models, asked.account),
+    )
     show.table(
         f"releases of {asked.account}", ("tag", "made", "tweets", "loss", "gate", "state"), rows
     )
@@ -169,7 +172,7 @@ def _rollback(cloud: Cloud, asked: argparse.Namespace) -> None:
 
 
 def _account(cloud: Cloud, name: str) -> tuple[Cloud, Account]:
-    """An account, and the part of the cloud that it is in."""
+    """An account, and the Cloud of its project."""
     account = cloud.stack.accounts.get(name)
     if account is None:
         known = ", ".join(cloud.stack.accounts) or "none"

@@ -1,4 +1,4 @@
-"""Brings a base model that OpenAI publishes into a stack's buckets: machines then find it there."""
+"""Brings a base model that OpenAI publishes into a stack's models buckets."""
 
 import tempfile
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from pipeline.store import Store
 
 
 def bring(stores: Iterable[Store], name: str) -> list[str]:
-    """Put the model where it is missing, downloaded once; return the names of those buckets."""
+    """Download the model once, and upload it where it is missing; return those buckets' names."""
     published.check_name(name)
     missing = [store for store in stores if not published.kept(store, name)]
     if missing:

@@ -1,4 +1,4 @@
-"""One stack's cloud as the operator reaches it: its buckets, its secrets, its ticks."""
+"""A stack's cloud as the operator reaches it: its buckets, its secrets and its time."""
 
 import os
 from datetime import datetime
@@ -16,27 +16,27 @@ _TIMEOUT = 30
 
 
 class Cloud:
-    """Google Cloud, or the local one where the stack file names its address."""
+    """Google Cloud, or the local cloud if the stack file has its address."""
 
     def __init__(self, stack: Stack) -> None:
-        """Raise UserError where the stack's cloud is the local one and that does not run."""
+        """Raise UserError if the stack's cloud is the local one and that does not run."""
         self.stack = stack
         self.local: dict[str, Any] | None = None
-        """What the local cloud says of itself; None at Google."""
+        """The local cloud's status; None at Google."""
         if stack.emulator is not None:
             self.local = _local_status(stack.emulator)
             _become_local_operator(stack.emulator, stack.project)
 
     def parts(self) -> list["Cloud"]:
-        """One for each project of the stack, with that project's accounts."""
+        """A Cloud for each project of the stack, with that project's accounts."""
         return [Cloud(part) for part in self.stack.by_project()]
 
     def of(self, account: str) -> "Cloud":
-        """The part that an account's buckets and secrets are in."""
+        """The Cloud of the project that an account's buckets and secrets are in."""
         return next(Cloud(part) for part in self.stack.by_project() if account in part.accounts)
 
     def now(self) -> datetime:
-        """The time there, in UTC; the local cloud may be ahead."""
+        """The cloud's time, in UTC; the local cloud's clock may be ahead."""
         return datetime.fromisoformat(self.local["now"]) if self.local else clock.now()
 
     @cached_property
@@ -50,15 +50,15 @@ class Cloud:
         return Store.open(layout.models_bucket(self.stack.project, self.stack.name))
 
     def add_secret_version(self, secret: str, value: str) -> None:
-        """Make `value` the newest version of a secret that the stack declared."""
+        """Add a version to a secret that the stack declared."""
         secrets.add_version(f"projects/{self.stack.project}/secrets/{secret}", value)
 
 
 def _local_status(emulator: str) -> dict[str, Any]:
     try:
-        answer = requests.get(f"{emulator}/local/status", timeout=_TIMEOUT)
-        answer.raise_for_status()
-        return answer.json()
+        response = requests.get(f"{emulator}/local/status", timeout=_TIMEOUT)
+        response.raise_for_status()
+        return response.json()
     except requests.RequestException:
         raise UserError(
             f"the local cloud is not running at {emulator}: start it with `python -m local up`"
@@ -66,7 +66,7 @@ def _local_status(emulator: str) -> dict[str, Any]:
 
 
 def _become_local_operator(emulator: str, project: str) -> None:
-    """Let Google's clients find the local cloud, and none of this person's real credentials."""
+    """Point Google's clients at the local cloud, without this person's real credentials."""
     host = emulator.removeprefix("http://")
     os.environ.pop("GOOGLE_APPLICATION_CREDENTIALS", None)
     os.environ.update(

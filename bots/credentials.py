@@ -1,4 +1,4 @@
-"""Takes X's credentials from the operator: piped in, or typed where nobody can read along."""
+"""Takes X's credentials from the operator: piped in, or typed without being shown."""
 
 import sys
 from getpass import getpass
@@ -8,7 +8,7 @@ from pipeline.x import Keys, required
 
 
 def keys() -> str:
-    """The four keys of one account as JSON, checked for being all there."""
+    """The four keys of one account as JSON; UserError if one is missing."""
     if sys.stdin.isatty():
         typed = {name: getpass(f"{name}: ") for name in Keys.model_fields}
         return Keys.model_validate(typed).model_dump_json()
@@ -16,9 +16,9 @@ def keys() -> str:
 
 
 def bearer() -> str:
-    """The bearer token with which timelines are read."""
+    """The bearer token that reads timelines."""
     text = getpass("bearer token: ") if sys.stdin.isatty() else sys.stdin.read()
     token = required(text, "bearer token", "bots credentials --bearer")
     if len(token.split()) != 1:
-        raise UserError("a bearer token is one word; this is not one")
+        raise UserError("a bearer token is one word, and this is not")
     return token

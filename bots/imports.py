@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline import archive, corpus, layout
 from pipeline.errors import UserError
-from pipeline.store import Changed, Store
+from pipeline.store import PreconditionFailed, Store
 from pipeline.tweets import to_jsonl
 
 
@@ -32,7 +32,8 @@ def import_archive(store: Store, account: str, handle: str, file: Path) -> Impor
     with file.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
     if not store.names(layout.archive_segments(account, digest)):
-        with suppress(Changed):  # the same archive is being imported elsewhere
+        # Another import of the same archive may be faster.
+        with suppress(PreconditionFailed):
             name = layout.archive_segment(account, digest, new)
             store.write(name, to_jsonl(tweets), generation=0)
     return Imported(tweets=len(tweets), new=new)

@@ -1,22 +1,23 @@
 """Shows an account's releases and chooses the live one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from pipeline import release
+from pipeline.documents import Unreadable
 from pipeline.errors import UserError
 from pipeline.release import Manifest
-from pipeline.store import Changed, Store
+from pipeline.store import PreconditionFailed, Store
 
 
 def live_tag(store: Store, account: str) -> str | None:
     """The live release's tag; None before the first release."""
     live = release.read_live(store, account)
-    return live[0].release if live else None
+    return live.document.release if live else None
 
 
 def promote(store: Store, account: str, tag: str, by: str, at: datetime) -> bool:
-    """Make a release live; False where it is already."""
+    """Make a release live; False if it is live already."""
     manifest = release.read_whole(store, account, tag)
     if manifest.gate == "refused":
         raise UserError(
@@ -24,9 +25,9 @@ def promote(store: Store, account: str, tag: str, by: str, at: datetime) -> bool
             f" choose another: `bots releases {account}`"
         )
     live = release.read_live(store, account)
-    if live is not None and live[0].release == tag:
+    if live is not None and live.document.release == tag:
         return False
-    _move(store, account, tag, by, live[1] if live else 0, at)
+    _move(store, account, tag, by, live.generation if live else 0, at)
     return True
 
 
@@ -48,23 +49,27 @@ def rollback(store: Store, account: str, by: str, at: datetime) -> str:
 def _move(store: Store, account: str, tag: str, by: str, generation: int, at: datetime) -> None:
     try:
         release.move_live(store, account, tag, by, generation, at)
-    except Changed:
+    except PreconditionFailed:
         raise UserError(
             f"the live release of {account} was changed by somebody else meanwhile; look at"
             f" `bots releases {account}` and decide again"
         ) from None
 
 
-def rows(manifests: Sequence[Manifest], live: str | None) -> list[tuple[str, ...]]:
-    """Tag, time, tweets, held-out loss, gate and whether live or pruned: the newest first."""
-    return [
-        (
-            m.tag,
-            f"{m.created:%Y-%m-%d %H:%M}",
-            str(m.dataset.tweets),
-            f"{m.loss.held_out_int8:.3f}",
-            m.gate if m.gate == "passed" else f"refused: {m.reason}",
-            "live" if m.tag == live else "pruned" if m.pruned else "",
-        )
-        for m in reversed(manifests)
-    ]
+def rows(
+    found: Iterable[tuple[str, Manifest | Unreadable]], live: str | None
+) -> Iterator[tuple[str, str, str, str, str, str]]:
+    """Tag, time, tweets, held-out loss, gate and state of each release."""
+    for tag, manifest in found:
+        state = "live" if tag == live else ""
+        if isinstance(manifest, Unreadable):
+            yield tag, "", "", "", f"unreadable: {manifest}", state
+        else:
+            yield (
+                tag,
+                f"{manifest.created:%Y-%m-%d %H:%M}",
+                str(manifest.dataset.tweets),
+                f"{manifest.loss.held_out_int8:.3f}",
+                manifest.gate if manifest.gate == "passed" else f"refused: {manifest.reason}",
+                state or ("pruned" if manifest.pruned else ""),
+            )

@@ -130,18 +130,14 @@ def _account(cloud: Cloud, name: str, account: config.Account) -> AccountStatus:
 def _releases(cloud: Cloud, account: str, tags: list[str]) -> list[ReleaseStatus]:
     """The newest releases, and the live one, which may be older."""
     live = live_tag(cloud.models, account)
-    manifests = (
-        release.read_manifest(cloud.models, account, tag)
-        for tag in tags
-        if tag == live or tag in tags[-NEWEST_RELEASES:]
-    )
+    wanted = [tag for tag in tags if tag == live or tag in tags[-NEWEST_RELEASES:]]
     return [
         {
             "tag": manifest.tag,
             "loss": manifest.loss.held_out_int8,
             "live": manifest.tag == live,
         }
-        for manifest in manifests
+        for manifest in release.readable(cloud.models, account, wanted)
     ]
 
 

@@ -1,1 +1,1 @@
-"""What runs the pipeline: watches it, and has made what it needs."""
+"""The programs that run the pipeline: the watcher, scheduled training, the steps of the build."""

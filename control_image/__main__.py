@@ -1,9 +1,8 @@
 """`python -m control_image VERB`: one of the programs that run the pipeline.
 
-`watch` takes one look at all accounts of a stack. `fetch` and `live` are the first and the last
-step of the build that follows the change of a pointer: they lay out what Docker makes the image of,
-and move `:live` to it. `retrain` trains the accounts that have news, on machines that exist only
-meanwhile.
+`watch` looks at all accounts of a stack once. `fetch` and `live` are the first and the last step of
+the build that a changed pointer starts: `fetch` lays out the build context, and `live` points
+`:live` at the image. `retrain` trains the accounts that have news, on machines of its own.
 
 Environment: see WatchSettings, BuildSettings, and RetrainSettings in control_image.retrain.
 """
@@ -22,7 +21,7 @@ from control_image.rollout import Rollout
 from control_image.watch import Watcher
 from pipeline import clock
 from pipeline.environment import Environment
-from pipeline.errors import UserError
+from pipeline.errors import PipelineError
 from pipeline.log import log
 from pipeline.store import Store
 
@@ -54,13 +53,13 @@ def main() -> int:
         return 2
     try:
         return verb()
-    except UserError as error:
+    except PipelineError as error:
         log("ERROR", str(error))
         return 1
 
 
 def watch() -> int:
-    """Take one look at all accounts; 1 where something could not be looked at or done."""
+    """Look at all accounts once; 1 if something failed."""
     settings = WatchSettings.read()
     watcher = Watcher(
         data=Store.open(settings.data_bucket),
@@ -73,7 +72,7 @@ def watch() -> int:
 
 
 def fetch() -> int:
-    """Lay out the bundle of what the changed pointer's account asks for, if there is a release."""
+    """Lay out the build context of the account's wanted image, if the account has a release."""
     settings = BuildSettings.read()
     account = bundle.account_of(settings.pointer)
     models = Store.open(settings.models_bucket)
@@ -87,7 +86,7 @@ def fetch() -> int:
 
 
 def live() -> int:
-    """Make `:live` of the changed pointer's account mean what its pointers ask for."""
+    """Point the account's `:live` at the image that its pointers ask for."""
     settings = BuildSettings.read()
     account = bundle.account_of(settings.pointer)
     models, registry = Store.open(settings.models_bucket), Registry(settings.repository)
@@ -98,7 +97,7 @@ def live() -> int:
 
 
 def retrain() -> int:
-    """Train what has news; 1 where something went wrong."""
+    """Train the accounts that have news; 1 if something failed."""
     # Compute Engine's client library takes a second and 150 MB, which no other verb needs.
     from control_image.compute import Compute
     from control_image.retrain import Retrain, RetrainSettings

@@ -1,7 +1,7 @@
-"""The first step of the release build: what `docker build` makes the wanted image of.
+"""The first step of the release build: lays out the build context of the wanted image.
 
-The pointers, and the name of the one that changed, come from outside. Each is matched whole before
-it is written into a Dockerfile or a name, so that no part of it can become an instruction.
+The pointers, and the name of the pointer that changed, come from outside. Each is checked as a
+whole before it is written into a Dockerfile or a name, so no part of it can become an instruction.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _FILE_MODE, _FOLDER_MODE = 0o644, 0o755
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the two pointers of an account ask for: a release on an app base."""
+    """The pair that the two pointers of an account ask for: a release on an app base."""
 
     account: str
     release: str
@@ -29,7 +29,7 @@ class Wanted:
 
 
 def account_of(pointer: str) -> str:
-    """The account whose pointer changed; raises UserError for the name of another object."""
+    """The account of the pointer that changed; raises UserError if the object is no pointer."""
     account = layout.account_of(pointer)
     if account is None:
         raise UserError(f"OBJECT: {pointer!r} is not a rollout pointer of an account")
@@ -40,19 +40,19 @@ def wanted(models: Store, account: str) -> Wanted | None:
     """The pair that the pointers ask for now; None before the first release.
 
     Raises:
-        UserError: A pointer is none.
+        UserError: A pointer cannot be read.
     """
     live = release.read_live(models, account)
     base = release.read_base(models, account)
     if live is None or base is None:
         return None
-    return Wanted(account, live[0].release, base.base)
+    return Wanted(account, live.document.release, base.base)
 
 
 def fetch(models: Store, repository: str, pair: Wanted, workspace: Path) -> str:
-    """Lay out `bundle`, a build context, and `image`, the name of what is built of it.
+    """Write the build context `bundle`, and `image`, a file with the image's name; return the name.
 
-    `image` is written last: where it stands, the bundle is whole. Returns it.
+    `image` is written last: if it is there, the bundle is whole.
 
     Raises:
         UserError: The release is not what its manifest says.
@@ -67,8 +67,8 @@ def fetch(models: Store, repository: str, pair: Wanted, workspace: Path) -> str:
         f"ENV RELEASE={pair.release}\n"
         f"LABEL account={pair.account} release={pair.release} base={pair.base}\n"
     )
-    # COPY keeps modes, and the app runs as another user than root. Its own `--chmod` needs
-    # BuildKit, which Cloud Build's docker may lack.
+    # COPY keeps modes, and the app does not run as root. `COPY --chmod` needs BuildKit, which Cloud
+    # Build's docker may lack.
     for path in (bundle, *bundle.rglob("*")):
         path.chmod(_FOLDER_MODE if path.is_dir() else _FILE_MODE)
     image = f"{repository}/{pair.account}:{pair.tag}"

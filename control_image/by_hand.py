@@ -1,16 +1,14 @@
-"""Tells of the machines of a run by hand that have ended and that nobody has removed.
+"""Reports machines of a run by hand that have ended and that nobody has removed.
 
-Pulumi owns their deletion, so they power off, or are stopped or pre-empted, and stay: their disks
-go on costing money. The program writes down the run for as long as the stack file asks for it.
+Pulumi owns their deletion. So a machine that has powered off, or was stopped or pre-empted, stays,
+and its disk goes on costing money. The Pulumi program notes the run while the stack file names it.
 """
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from pipeline import events, layout
-from pipeline.errors import UserError
+from pipeline import documents, events, layout
+from pipeline.documents import Document
 from pipeline.log import log
 from pipeline.runs import read_result
 from pipeline.store import Store
@@ -19,10 +17,8 @@ from pipeline.store import Store
 _START = timedelta(hours=1)
 
 
-class Run(BaseModel):
-    """What the program writes down of a run by hand."""
-
-    model_config = ConfigDict(frozen=True)
+class Run(Document):
+    """A run by hand, as the Pulumi program notes it."""
 
     run: str
     machines: list[str]
@@ -33,23 +29,19 @@ class Run(BaseModel):
 def look(
     data: Store, models: Store, before: Mapping[str, datetime], now: datetime
 ) -> dict[str, datetime]:
-    """Log machines that are left over; returns since when each run is known, for the next look."""
+    """Log the machines that are left over; returns when each run was first seen, for next time."""
     seen: dict[str, datetime] = {}
     for name in data.names(layout.runs_by_hand()):
-        found = data.read(name)
+        found = documents.read(data, name, Run)
         if found is None:
             continue  # removed since it was listed
-        try:
-            run = Run.model_validate_json(found.data)
-        except ValidationError as error:
-            what = error.errors()[0]["msg"]
-            raise UserError(f"object {name}: {what}; run `pulumi up`") from None
+        run = found.document
         seen[run.run] = before.get(run.run, now)
-        _tell(run, models, now - seen[run.run])
+        _report(run, models, now - seen[run.run])
     return seen
 
 
-def _tell(run: Run, models: Store, age: timedelta) -> None:
+def _report(run: Run, models: Store, age: timedelta) -> None:
     running = [machine for machine in run.machines if read_result(models, machine) is None]
     if running and age < timedelta(hours=run.hours) + _START:
         return

@@ -1,4 +1,4 @@
-"""Machines on Compute Engine: inserted from a template, watched, listed and deleted."""
+"""Machines on Compute Engine: inserts them from a template, watches, lists and deletes them."""
 
 import re
 from collections.abc import Callable
@@ -14,14 +14,14 @@ from google.cloud import compute_v1  # pyright: ignore[reportMissingTypeStubs]
 
 from pipeline.clock import Clock
 from pipeline.environment import variable
-from pipeline.errors import UserError
+from pipeline.errors import PipelineError, UserError
 
 Sleep = Callable[[float], None]
 """Takes seconds."""
 
-_TIMEOUT = 60  # seconds for one answer
-_PAUSES = (2, 4, 8, 16, 32)  # seconds before a call is made again
-# What another zone or other hardware may mend: stock-outs, quotas and rates.
+_TIMEOUT = 60  # seconds for one response
+_PAUSES = (2, 4, 8, 16, 32)  # seconds before a call is repeated
+# Reasons to try another zone or other hardware: stock-outs, quotas and rates.
 # Source: https://cloud.google.com/compute/docs/troubleshooting/troubleshooting-vm-creation
 _SHORTAGE = re.compile(
     "RESOURCE_POOL_EXHAUSTED|STOCKOUT|QUOTA|[Qq]uota|rateLimitExceeded|RATE_LIMIT_EXCEEDED|HTTP 429"
@@ -29,18 +29,18 @@ _SHORTAGE = re.compile(
 _T = TypeVar("_T")
 
 
-class Refused(UserError):
-    """Compute Engine refused a call, or did not answer it."""
+class Refused(PipelineError):
+    """Compute Engine refused a call, or gave no response to it."""
 
     @property
     def shortage(self) -> bool:
-        """Whether another place may have what this one lacks."""
+        """Whether another zone or other hardware may have what is missing here."""
         return _SHORTAGE.search(str(self)) is not None
 
 
 @dataclass(frozen=True)
 class Machine:
-    """One machine; its name is unique within its zone only."""
+    """A machine; its name is unique within its zone only."""
 
     name: str
     zone: str
@@ -48,10 +48,10 @@ class Machine:
 
 @dataclass(frozen=True)
 class Compute:
-    """Compute Engine in one project. Every call here may be made twice, and is where it fails.
+    """Compute Engine in one project. A call that fails for a passing reason is repeated.
 
-    An insert bears a name that is its run's alone, so that a taken name is an insert of our own
-    whose answer was lost.
+    That is safe for inserts, too: no other run uses the name. So if the name is taken, the machine
+    is our own, and the response to its insert was lost.
     """
 
     project: str
@@ -62,30 +62,30 @@ class Compute:
 
     @classmethod
     def open(cls, project: str, clock: Clock, sleep: Sleep) -> Self:
-        """Compute Engine as whoever this program runs as."""
-        # Where Google's own tools look for another address of the API.
+        """Open Compute Engine with the identity that this program runs as."""
+        # Google's own tools read another address of the API from this variable, too.
         address = variable("CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE").rstrip("/")
         options = ClientOptions(api_endpoint=address or None)
         try:
             instances = compute_v1.InstancesClient(client_options=options)
             operations = compute_v1.ZoneOperationsClient(client_options=options)
         except DefaultCredentialsError:
-            raise Refused(
+            raise UserError(
                 "no Google credentials here; run `gcloud auth application-default login`"
             ) from None
         return cls(project, instances, operations, clock, sleep)
 
     def insert(self, machine: Machine, template: str, until: datetime) -> None:
-        """Make a machine from a template, and wait until it is there, but no longer than `until`.
+        """Insert a machine from a template, and wait until it exists, but no longer than `until`.
 
         Raises:
-            Refused: It is not; the text is Google's.
+            Refused: It does not exist; the text is Google's.
         """
         request = compute_v1.InsertInstanceRequest(
             project=self.project,
             zone=machine.zone,
             source_instance_template=template,
-            # No metadata, not one key: it would replace all of the template's.
+            # No metadata: even one key would replace all of the template's metadata.
             instance_resource=compute_v1.Instance(name=machine.name),
         )
         try:
@@ -95,7 +95,7 @@ class Compute:
         self.wait(machine.zone, operation.name, until)
 
     def status(self, machine: Machine) -> str | None:
-        """How a machine is, such as "RUNNING" or "TERMINATED"; None where there is none."""
+        """The status of a machine, such as "RUNNING"; None if there is no machine."""
         request = compute_v1.GetInstanceRequest(
             project=self.project, zone=machine.zone, instance=machine.name
         )
@@ -105,7 +105,7 @@ class Compute:
             return None
 
     def delete(self, machine: Machine) -> str | None:
-        """Begin to delete a machine; the operation's name, or None where there is no machine."""
+        """Start to delete a machine; returns the operation's name, None if there is no machine."""
         request = compute_v1.DeleteInstanceRequest(
             project=self.project, zone=machine.zone, instance=machine.name
         )
@@ -129,7 +129,7 @@ class Compute:
         """Wait until an operation is done, but no longer than `until`.
 
         Raises:
-            Refused: It failed, or is not done.
+            Refused: It failed, or is not done in time.
         """
         begun = self.clock()
         request = compute_v1.GetZoneOperationRequest(
@@ -146,11 +146,11 @@ class Compute:
             raise Refused(" ".join(f"{e.code} {e.message}".strip() for e in found.error.errors))
 
     def _pages(self, request: Any, **how: Any) -> list[Any]:
-        """All zones with what is in them; the client asks for page after page."""
+        """All zones with their instances; the client fetches page after page."""
         return list(self.instances.aggregated_list(request, **how))
 
     def _ask(self, call: Callable[..., _T], request: Any) -> _T:
-        """Make a call, again where the same call may succeed later."""
+        """Make a call; repeat it if it failed for a passing reason."""
         for seconds in (*_PAUSES, None):
             try:
                 return call(request, retry=None, timeout=_TIMEOUT)
@@ -164,7 +164,7 @@ class Compute:
             except (requests.RequestException, GoogleAuthError) as error:
                 if seconds is None:
                     kind = type(error).__name__
-                    raise Refused(f"no good answer from Compute Engine ({kind})") from None
+                    raise Refused(f"no response from Compute Engine ({kind})") from None
             self.sleep(seconds)
         raise AssertionError
 
@@ -178,7 +178,7 @@ class _Taken(Refused):
 
 
 def pause(waited: timedelta, longest: float) -> float:
-    """Seconds until the next look: an eighth of the time that was waited, within limits."""
+    """Seconds until the next look: an eighth of the time waited so far, within limits."""
     return min(longest, max(1.0, waited.total_seconds() / 8))
 
 
@@ -187,7 +187,7 @@ def _transient(error: GoogleAPICallError) -> bool:
 
 
 def _said(error: Any) -> str:
-    """Status, message and reasons on one line, without the request's address."""
+    """Status, message and reasons of a refusal on one line, without the request's address."""
     message: str = error.message.partition(": ")[2] or error.message
     reasons = [str(e["reason"]) for e in error.errors if "reason" in e]
     return " ".join([f"HTTP {error.code}", *message.split(), *reasons])

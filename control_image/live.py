@@ -1,4 +1,4 @@
-"""The last step of the release build: `:live` of an account means what its pointers ask for."""
+"""The last step of the release build: points an account's `:live` at the wanted image."""
 
 from collections.abc import Callable
 
@@ -6,15 +6,15 @@ from control_image.bundle import Wanted
 from control_image.registry import Registry
 
 LIVE = "live"
-"""The tag that jobs run."""
+"""The tag of the image that jobs run."""
 
 
 def converge(wanted: Callable[[], Wanted | None], point: Callable[[Wanted], bool]) -> Wanted | None:
-    """Point `:live` at the image of the wanted pair until it is still the wanted one afterwards.
+    """Point `:live` at the image of the wanted pair, until that pair is still wanted afterwards.
 
-    Two builds may do this at once. Whoever points last reads the pointers after that, and so sees
-    whether it pointed at what is wanted. `point` answers False where the pair has no image yet:
-    the event that made it wanted has a build of its own, which points `:live` when it comes here.
+    Two builds may do this at once. The one that points last reads the pointers after that, and so
+    sees whether its pair is still wanted. `point` returns False if the pair has no image yet: then
+    the pointer's change has started another build, which points `:live` when it comes here.
     """
     pair = wanted()
     while pair is not None:
@@ -28,7 +28,7 @@ def converge(wanted: Callable[[], Wanted | None], point: Callable[[Wanted], bool
 
 
 def point(registry: Registry, pair: Wanted) -> bool:
-    """Make `:live` mean the pair's image; False where that is not in the registry."""
+    """Point `:live` at the pair's image; False if the registry has no such image."""
     manifest = registry.read(pair.account, pair.tag)
     if manifest is None:
         return False

@@ -1,9 +1,11 @@
-"""The registry of a stack's images, by the HTTP API that `docker push` and `docker pull` speak.
+"""The registry of a stack's images, by the HTTP API of `docker push` and `docker pull`.
 
-A tag moves in one call: the manifest that one tag means is put under another. The writer's role
-allows it, and at no moment is there no such tag. Sources: manifests are read and put as in
-https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md; Artifact Registry takes an
-access token as a bearer token, without Docker's exchange of tokens before it
+A tag is moved in one call, which puts the manifest of one tag under another. The writer role allows
+that call, and the tag never disappears meanwhile.
+
+Sources: https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md says how manifests
+are read and put. Artifact Registry accepts an access token as a bearer token, without the token
+exchange that Docker does first
 (https://cloud.google.com/artifact-registry/docs/reference/docker-api#auth).
 """
 
@@ -15,12 +17,11 @@ import requests
 
 from pipeline import google
 from pipeline.environment import variable
-from pipeline.google import GoogleError
 
 _ADDRESS = "REGISTRY_ENDPOINT_OVERRIDE"
-"""The variable with another address of the registry than its name."""
+"""The variable that replaces the registry's address."""
 
-# All that a tag can mean: without its type here, a registry hides a manifest or converts it.
+# All types of manifests. A registry hides or converts a manifest whose type is not accepted.
 _TYPES = (
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.oci.image.index.v1+json",
@@ -31,14 +32,14 @@ _TYPES = (
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a tag means: the bytes of a document, and its media type."""
+    """The manifest of an image: its bytes, and its media type."""
 
     data: bytes
     media_type: str
 
     @property
     def digest(self) -> str:
-        """The name by which the image can be pulled for ever."""
+        """The digest by which the image can be pulled, whatever its tags."""
         return f"sha256:{hashlib.sha256(self.data).hexdigest()}"
 
 
@@ -50,33 +51,35 @@ class Registry:
         self._session = google.session()
 
     def read(self, image: str, tag: str) -> Manifest | None:
-        """What a tag of an image means; None where there is no such tag.
+        """Read the manifest of an image's tag; None if there is no such tag.
 
         Raises:
-            GoogleError: It cannot be read.
+            PipelineError: It cannot be read.
         """
-        answer = self._ask("GET", image, tag, headers={"Accept": ", ".join(_TYPES)})
-        if answer.status_code == 404:
+        response = self._ask("GET", image, tag, headers={"Accept": ", ".join(_TYPES)})
+        if response.status_code == 404:
             return None
-        if not answer.ok:
-            raise GoogleError(f"{self._url}/{image}:{tag} cannot be read: {_refusal(answer)}")
-        return Manifest(answer.content, answer.headers.get("Content-Type", ""))
+        if not response.ok:
+            what = f"{self._url}/{image}:{tag} cannot be read"
+            raise google.refused(response, what, _reason(response))
+        return Manifest(response.content, response.headers.get("Content-Type", ""))
 
     def digest(self, image: str, tag: str) -> str | None:
-        """The digest of what a tag of an image means; see `read`."""
+        """The digest of the manifest of an image's tag; see `read`."""
         found = self.read(image, tag)
         return found and found.digest
 
     def put(self, image: str, tag: str, manifest: Manifest) -> None:
-        """Make a tag of an image mean a manifest that the registry holds of the same image.
+        """Point a tag of an image at a manifest that the registry has of the same image.
 
         Raises:
-            GoogleError: The tag is not moved.
+            PipelineError: The tag is not moved.
         """
         headers = {"Content-Type": manifest.media_type}
-        answer = self._ask("PUT", image, tag, headers=headers, data=manifest.data)
-        if not answer.ok:
-            raise GoogleError(f"{self._url}/{image}:{tag} cannot be moved: {_refusal(answer)}")
+        response = self._ask("PUT", image, tag, headers=headers, data=manifest.data)
+        if not response.ok:
+            what = f"{self._url}/{image}:{tag} cannot be moved"
+            raise google.refused(response, what, _reason(response))
 
     def _ask(self, method: str, image: str, tag: str, **request: Any) -> requests.Response:
         host, _, path = self._url.partition("/")
@@ -85,10 +88,9 @@ class Registry:
         return google.send(self._session, method, url, f"{method} {image}:{tag}", host, **request)
 
 
-def _refusal(answer: requests.Response) -> str:
-    """Status and reason on one line, from the list of errors that a registry answers with."""
+def _reason(response: requests.Response) -> str:
+    """The reason of a refusal, from the list of errors in a registry's response."""
     try:
-        reason = str(answer.json()["errors"][0]["message"])
+        return str(response.json()["errors"][0]["message"])
     except (ValueError, KeyError, IndexError, TypeError):
-        reason = answer.reason
-    return f"{answer.status_code} {' '.join(reason.split())[:300]}"
+        return response.reason

@@ -1,10 +1,10 @@
-"""Trains the accounts that have news, on machines that exist only meanwhile.
+"""Scheduled training: trains the accounts that have news, on machines made for the run.
 
-An execution asks first which accounts have enough news, and ends at once where none has. Else it
-begins a run: writes down which accounts are trained, takes the lease of runs, inserts the machines
-where there are any, waits until they are off, reads their results, and deletes them whatever
-happened. An execution that Cloud Run started again goes on with its own run. What an execution that
-was killed has left is deleted by the next one.
+An execution first asks which accounts have enough news, and ends if none has. Otherwise it begins a
+run: it writes down which accounts are trained, takes the run lease, inserts machines in zones that
+have some, waits until they are off, and reads their results. It deletes the machines whatever
+happens. An execution that Cloud Run starts again continues its own run. If an execution is killed,
+the next one deletes the machines that it left.
 """
 
 import traceback
@@ -22,8 +22,9 @@ from control_image.compute import Compute, Machine, Refused, Sleep, pause
 from pipeline import interrupt, layout, news, run_lease
 from pipeline.clock import Clock
 from pipeline.environment import Environment
-from pipeline.errors import UserError
+from pipeline.errors import PipelineError, UserError
 from pipeline.interrupt import Interrupted
+from pipeline.lease import Busy
 from pipeline.log import log
 from pipeline.release import read_live
 from pipeline.runs import (
@@ -36,16 +37,17 @@ from pipeline.runs import (
     write_verdict,
 )
 from pipeline.settings import Settings
-from pipeline.store import Changed, Store
+from pipeline.store import PreconditionFailed, Store
 from pipeline.worker import Worker
 
-# How long deleting machines may take; the lease outlasts the run by it.
+# How long deleting machines may take. The lease outlasts the run by more than that.
 DELETING = timedelta(minutes=20)
 _LEASE_LONGER = timedelta(minutes=30)
-# What a task may take at most. A run that ended before that is another execution's of a like name.
+# The longest that a task may run. A run older than that belongs to another execution, whose name
+# happens to end alike.
 # Source: https://docs.cloud.google.com/run/docs/configuring/task-timeout
 _LONGEST_EXECUTION = timedelta(hours=168)
-# Deletions that are sent at once: Cloud Run leaves 10 seconds to who is told to stop.
+# The number of deletions sent at once: Cloud Run kills a program 10 seconds after it says stop.
 # Source: https://cloud.google.com/run/docs/container-contract#lifecycle-jobs
 _AT_ONCE = 16
 
@@ -71,15 +73,15 @@ class RetrainSettings(Environment):
 
     @property
     def suffix(self) -> str:
-        """What tells this execution from all others of the job: its name's last part."""
+        """The last part of the execution's name, which tells it from the job's other executions."""
         return self.execution.rpartition("-")[2][-5:]
 
 
 @contextmanager
 def stoppable() -> Generator[None]:
-    """Let a signal raise Interrupted in the block, once; from then on, and after it, it is ignored.
+    """Let the first signal in the block raise Interrupted; ignore signals after that or the block.
 
-    What is done on Interrupted, or at the end of all, must itself not be broken off.
+    The clean-up that follows must not be cut off.
     """
     interrupt.listen()
     try:
@@ -100,10 +102,10 @@ class Retrain:
     sleep: Sleep
 
     def run(self) -> list[str]:
-        """Train what has news; returns what went wrong, as texts.
+        """Train the accounts that have news; returns the problems.
 
         Raises:
-            UserError: Nothing was begun, since the buckets or Compute Engine do not answer.
+            PipelineError: Nothing was begun: the buckets or Compute Engine refuse or do not answer.
         """
         own = self._begun_before()
         there, problems = self._sweep(own)
@@ -122,8 +124,8 @@ class Retrain:
             raise UserError(f"object {layout.run_accounts(own)} is missing: start another run")
         expires = begun.deadline + _LEASE_LONGER
         try:
-            run_lease.take(self.models, own, "schedule", lambda: expires, self.clock)
-        except run_lease.Refused as error:
+            run_lease.take(self.models, own, "schedule", expires, self.clock)
+        except Busy as error:
             log("WARNING", f"nothing is trained: {error}")
             return problems
         shares = layout.shares(min(self.settings.workers, len(begun.accounts)))
@@ -131,11 +133,12 @@ class Retrain:
         return problems + self._train(own, names, begun.deadline, there)
 
     def _begun_before(self) -> str | None:
-        """The run that an earlier attempt of this execution began."""
-        end = f"-{self.settings.suffix}/accounts.json"
+        """The run that an earlier attempt of this execution began; None if there was none."""
         names = self.models.names(layout.all_runs() + self.settings.runs)
-        for name in reversed([name for name in names if name.endswith(end)]):
+        for name in reversed(names):
             run = name.removeprefix(layout.all_runs()).rpartition("/")[0]
+            if name != layout.run_accounts(run) or not run.endswith(f"-{self.settings.suffix}"):
+                continue
             begun = read_accounts(self.models, run)
             if begun and begun.deadline > self.clock() - _LONGEST_EXECUTION:
                 return run
@@ -150,16 +153,16 @@ class Retrain:
         return run
 
     def _with_news(self) -> tuple[list[str], list[str]]:
-        """The accounts to train, and what is wrong with those that cannot be looked at."""
+        """The accounts to train, and the problems with those that cannot be looked at."""
         accounts: list[str] = []
         problems: list[str] = []
         for account in news.accounts(self.models):
             try:
                 live = read_live(self.models, account)
                 found = news.look(
-                    self.data, self.models, account, live and live[0], self.settings.settings
+                    self.data, self.models, account, live and live.document, self.settings.settings
                 )
-            except UserError as error:
+            except PipelineError as error:
                 problems.append(f"{account} failed, {error}")
                 continue
             if found.refusal is None:
@@ -172,10 +175,11 @@ class Retrain:
     def _sweep(self, own: str | None) -> tuple[list[Machine], list[str]]:
         """Delete the machines of runs that are over.
 
-        Returns the machines that stay, and what could not be deleted, as texts. Machines by hand
-        stay, which Pulumi deletes: their runs have no list of accounts.
+        Machines of a run by hand stay, since Pulumi deletes them; such a run has no list of
+        accounts. Returns the machines that stay, and the problems.
         """
-        # In this order: a machine that is there was inserted under a lease that was held by then.
+        # List first, then read the lease: a listed machine was inserted under a lease that was
+        # already taken.
         there = self.compute.machines(self.settings.runs)
         holder = run_lease.holder(self.models, self.clock())
         over = [machine for machine in there if self._is_over(machine, own, holder)]
@@ -195,7 +199,7 @@ class Retrain:
     def _train(
         self, run: str, names: list[str], deadline: datetime, there: list[Machine]
     ) -> list[str]:
-        """Train on machines of these names, which are deleted in the end; returns problems."""
+        """Train on machines of these names, and delete them in the end; returns the problems."""
         problems: list[str] = []
         stopped = False
         try:
@@ -204,20 +208,20 @@ class Retrain:
         except Interrupted:
             stopped = True
             problems.append("the execution was told to stop")
-        except UserError as error:
+        except PipelineError as error:
             problems.append(str(error))
-        except Exception as error:  # noqa: BLE001  # whatever it is, machines are deleted
+        except Exception as error:  # noqa: BLE001  # the machines are deleted in any case
             log("ERROR", "unexpected", stack_trace=traceback.format_exc())
             problems.append(f"{type(error).__name__}: {error}".split("\n")[0])
         zones = dict.fromkeys([*self.settings.zones, *(m.zone for m in there if m.name in names)])
         left = self._delete([Machine(*at) for at in product(names, zones)], wait=not stopped)
-        # While a machine is left the lease stays, until it expires: no run begins beside it.
+        # While a machine is left, the lease stays until it expires: no other run begins meanwhile.
         if not left:
-            run_lease.end(self.models, run, "schedule")
+            run_lease.release(self.models, run, "schedule")
         verdict = RunVerdict(ended=self.clock(), problems=problems + left)
         try:
             write_verdict(self.models, run, verdict)
-        except Changed:
+        except PreconditionFailed:
             log("WARNING", f"run {run} has a verdict already")
         return verdict.problems
 
@@ -228,7 +232,7 @@ class Retrain:
         there: dict[str, Machine],
         problems: list[str],
     ) -> None:
-        """Start what has not ended, wait until all are off, and add what went wrong."""
+        """Start the machines that have not ended, wait until all are off, and add the problems."""
         machines: dict[str, Machine | None] = {}
         for name in names:
             if name in there or read_result(self.models, name):
@@ -236,14 +240,14 @@ class Retrain:
                 continue
             try:
                 machines[name] = self._start(name, deadline)
-            except UserError as error:
+            except PipelineError as error:
                 problems.append(f"{name} {error}")
         for name, machine in machines.items():
             how = self._until_off(machine, deadline) if machine else "was deleted"
             problems += self._judged(name, how)
 
     def _start(self, name: str, deadline: datetime) -> Machine:
-        """A machine in the first zone that has one, of the first hardware that any has."""
+        """Start a machine, of the first hardware that any zone has, in the first such zone."""
         shortages: list[str] = []
         for template, zone in product(self.settings.templates, self.settings.zones):
             if self.clock() > deadline:
@@ -253,7 +257,7 @@ class Retrain:
             try:
                 self.compute.insert(machine, template, deadline)
             except Refused as refused:
-                if not refused.shortage:  # it would be the same everywhere
+                if not refused.shortage:  # every zone would refuse it
                     raise UserError(f"could not be started in {zone}, {refused}") from refused
                 log("NOTICE", f"{name} finds none in {zone}, {refused}")
                 shortages.append(f"{zone} {refused}")
@@ -263,7 +267,7 @@ class Retrain:
         raise UserError("; ".join(["found no machine", *shortages]))
 
     def _until_off(self, machine: Machine, deadline: datetime) -> str:
-        """Wait for a machine's end; returns how that was, as the middle of a sentence."""
+        """Wait for a machine's end; returns how it ended, as the middle of a sentence."""
         begun = self.clock()
         while True:
             try:
@@ -279,10 +283,10 @@ class Retrain:
             self.sleep(pause(self.clock() - begun, longest=60))
 
     def _judged(self, name: str, how: str) -> Iterator[str]:
-        """What went wrong with a machine's share of the run."""
+        """The problems with a machine's share of the run."""
         try:
             result = read_result(self.models, name)
-        except UserError as error:
+        except PipelineError as error:
             yield f"{name} has a result that cannot be read, {error}"
             return
         if result is None:
@@ -293,7 +297,7 @@ class Retrain:
                 yield f"{name} {account} failed, {outcome.reason}"
 
     def _delete(self, machines: list[Machine], *, wait: bool = True) -> list[str]:
-        """Delete machines, be they there or not; returns what could not be deleted, as texts."""
+        """Delete machines, whether or not they exist; returns those left, as problems."""
         left: list[str] = []
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             operations = list(pool.map(self._begin_to_delete, machines))

@@ -1,4 +1,4 @@
-"""The rollout topic, whose messages start builds: one that asks for a build, and one that does not.
+"""The rollout topic: a message of one kind starts a build, and one of the other kind does not.
 
 Source: https://cloud.google.com/pubsub/docs/reference/rest/v1/projects.topics/publish
 """
@@ -8,10 +8,9 @@ import json
 from datetime import datetime
 
 from pipeline import google
-from pipeline.google import GoogleError
 
 KEEP_ALIVE = {"eventType": "KEEP_ALIVE", "objectId": "none"}
-"""The attributes of a message that asks for nothing."""
+"""The attributes of a message that starts no build."""
 
 
 class Rollout:
@@ -19,11 +18,11 @@ class Rollout:
 
     def __init__(self, topic: str) -> None:
         self._topic = topic
-        # A message that comes twice has one image built twice, no more.
+        # A message that arrives twice only builds an image twice.
         self._session = google.session(repeat_posts=True)
 
     def announce(self, bucket: str, name: str, generation: int, at: datetime) -> None:
-        """Publish what Cloud Storage publishes when that generation of an object is written.
+        """Publish the message that Cloud Storage publishes when that generation is written.
 
         Source: https://cloud.google.com/storage/docs/pubsub-notifications#format
         """
@@ -40,17 +39,15 @@ class Rollout:
         self._publish({"attributes": attributes, "data": data})
 
     def keep_alive(self) -> None:
-        """Publish a message that the trigger receives, and that its filter lets start nothing.
+        """Publish a message that the trigger receives and its filter drops.
 
-        A trigger's subscription is Cloud Build's own, and Pub/Sub deletes it after 31 days without
-        one (https://github.com/hashicorp/terraform-provider-google/issues/13234).
+        The trigger's subscription belongs to Cloud Build, and Pub/Sub deletes it after 31 days
+        without a message (https://github.com/hashicorp/terraform-provider-google/issues/13234).
         """
         self._publish({"attributes": KEEP_ALIVE})
 
     def _publish(self, message: dict[str, object]) -> None:
         call, body = f"{self._topic}:publish", {"messages": [message]}
-        answer = google.ask(self._session, "POST", "pubsub", call, body)
-        if not answer.ok:
-            raise GoogleError(
-                f"nothing can be published to {self._topic}: {google.refusal(answer)}"
-            )
+        response = google.ask(self._session, "POST", "pubsub", call, body)
+        if not response.ok:
+            raise google.refused(response, f"nothing can be published to {self._topic}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from demo import loop
 from local.stack import LocalStack
 from pipeline import __version__
-from pipeline.errors import UserError
+from pipeline.errors import PipelineError
 
 _STACK_FILE = Path("stacks/Pulumi.local.yaml")
 
@@ -25,7 +25,7 @@ def main() -> int:
     asked = parser.parse_args()
     try:
         return loop.main(LocalStack.of(asked.home, asked.config_file))
-    except UserError as error:
+    except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -11,7 +11,7 @@ from local import daemon, report
 from local.client import Client
 from local.stack import LocalStack
 from pipeline import __version__
-from pipeline.errors import UserError
+from pipeline.errors import PipelineError, UserError
 
 _STACK_FILE = Path("stacks/Pulumi.local.yaml")
 _EXAMPLES = """\
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(given[: at + 1])
     try:
         return _do(asked, given[at + 1 :])
-    except UserError as error:
+    except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

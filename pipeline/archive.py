@@ -1,7 +1,7 @@
-"""Tweets out of the archive zip that X gives a person of their own account.
+"""Reads tweets from the archive zip that X gives people of their own account.
 
-Direct messages, likes and addresses lie in the same zip: only the manifest and the files of tweets
-are read, and nothing is unpacked.
+The zip also holds direct messages, likes and addresses. Only its manifest and its files of tweets
+are read, and nothing is unpacked to disk.
 """
 
 import html
@@ -19,37 +19,40 @@ from pydantic import ValidationError
 from pipeline.errors import UserError
 from pipeline.tweets import Tweet
 
-_MOST_BYTES = 2 * 1024**3  # unpacked; a hundred thousand tweets are some 200 MB
-_ANEW = "download it again at https://x.com/settings/download_your_data"
+_MOST_BYTES = 2 * 1024**3  # unpacked; a hundred thousand tweets have about 200 MB
+_DOWNLOAD_AGAIN = "download it again at https://x.com/settings/download_your_data"
 
-# tweets.js since 2022, tweet.js before; of 2013, a file a month.
+# tweets.js since 2022, tweet.js before; in archives of 2013, one file a month.
 _TWEETS = re.compile(r"(?:^|/)(?:tweets?(?:-part\d+)?|js/tweets/\d{4}_\d{2})\.js$")
 _NOTES = re.compile(r"(?:^|/)note-tweet(?:-part\d+)?\.js$")
 _MANIFEST = re.compile(r"(?:^|/)data/manifest\.js$")
 _ASSIGNMENT = re.compile(r"\s*(?:window\.\w+|Grailbird)[\w.]*\s*=")
 
-_WHEN = ("%a %b %d %H:%M:%S %z %Y", "%Y-%m-%d %H:%M:%S %z", "%Y-%m-%dT%H:%M:%S.%f%z")
+_TIME_FORMATS = ("%a %b %d %H:%M:%S %z %Y", "%Y-%m-%d %H:%M:%S %z", "%Y-%m-%dT%H:%M:%S.%f%z")
 
-# What damaged JSON raises when it is taken for an entry.
-_NO_ENTRY = (KeyError, IndexError, TypeError, ValueError, AttributeError, ValidationError)
+# The errors that reading an entry out of damaged JSON can raise.
+_MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, ValidationError)
 
 
 def read(path: Path, handle: str) -> list[Tweet]:
-    """The tweets of @`handle`, oldest first: no retweets, long posts whole, edits as last left.
+    """Read the tweets of @`handle`, the oldest first.
 
-    UserError where the file is no such archive, is damaged or incomplete, or is somebody else's.
+    Retweets are left out. Long posts are whole. Of an edited tweet only the last version is kept.
+
+    Raises:
+        UserError: The file is no archive of X's, is damaged or incomplete, or is somebody else's.
     """
     try:
         with zipfile.ZipFile(path) as opened:
             return _Archive(opened, path.name).tweets(handle)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
-        raise UserError(f"{path}: not a whole zip file ({error}); {_ANEW}") from None
+        raise UserError(f"{path}: not a whole zip file ({error}); {_DOWNLOAD_AGAIN}") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from None
 
 
 class _Archive:
-    """The zip's own layout; every fault in it is a UserError that names the file."""
+    """An opened archive; every fault in it is a UserError that names the file."""
 
     def __init__(self, opened: zipfile.ZipFile, label: str) -> None:
         self._zip = opened
@@ -57,7 +60,9 @@ class _Archive:
         for name in opened.namelist():
             parts = PurePosixPath(name.replace("\\", "/"))
             if parts.is_absolute() or ".." in parts.parts:
-                raise self._fault(name, "leads out of the archive, as no file of X's does")
+                raise self._fault(
+                    name, "has a path that leads out of the archive, which no file of X's has"
+                )
 
     def tweets(self, handle: str) -> list[Tweet]:
         files = {name: self._entries(name, "tweet") for name in self._names(_TWEETS)}
@@ -74,12 +79,12 @@ class _Archive:
                 try:
                     found[int(_id(entry))] = _tweet(entry)
                     outdated.update(_edits(entry)[:-1])
-                except _NO_ENTRY:
+                except _MALFORMED:
                     raise self._fault(name, "holds something that is no tweet") from None
         for name, entries in notes.items():
             try:
                 found |= _whole(entries, found)
-            except _NO_ENTRY:
+            except _MALFORMED:
                 raise self._fault(name, "holds something that is no long post") from None
         return [
             tweet
@@ -88,7 +93,7 @@ class _Archive:
         ]
 
     def _check(self, name: str, handle: str, files: dict[str, list[Any]]) -> None:
-        """The manifest says whose archive it is, and how many entries each file has."""
+        """Check whose archive it is, and how many entries each file has, against the manifest."""
         manifest = self._json(name)
         try:
             owner = manifest["userInfo"]["userName"]
@@ -98,7 +103,7 @@ class _Archive:
                 for file in listed
                 if _TWEETS.search(file["fileName"]) or _NOTES.search(file["fileName"])
             }
-        except _NO_ENTRY:
+        except _MALFORMED:
             raise self._fault(name, "is damaged") from None
         if owner.lower() != handle.lower():
             raise UserError(
@@ -124,7 +129,7 @@ class _Archive:
         return [_unwrapped(entry, wrapper) for entry in cast("list[Any]", listed)]
 
     def _json(self, name: str) -> Any:
-        """What the one assignment in a file of JavaScript assigns."""
+        """The value that the one assignment in a file of JavaScript assigns."""
         try:
             text = self._zip.read(name).decode("utf-8-sig")
             assignment = _ASSIGNMENT.match(text)
@@ -135,11 +140,11 @@ class _Archive:
             raise self._fault(name, "is damaged") from None
 
     def _fault(self, name: str, what: str) -> UserError:
-        return UserError(f"{self._label}: {name} {what}; {_ANEW}")
+        return UserError(f"{self._label}: {name} {what}; {_DOWNLOAD_AGAIN}")
 
 
 def _unwrapped(entry: Any, wrapper: str) -> Any:
-    """Since 2019 each entry is in an object of its own."""
+    """Since 2019 each entry is wrapped in an object of its own."""
     return cast("dict[str, Any]", entry).get(wrapper, entry) if isinstance(entry, dict) else entry
 
 
@@ -157,7 +162,7 @@ def _tweet(entry: Any) -> Tweet:
 
 
 def _edits(entry: Any) -> list[int]:
-    """The ids of all versions of a tweet, the living one last."""
+    """The ids of all versions of a tweet, the current one last."""
     for part in entry.get("edit_info", {}).values():
         control = part.get("editControlInitial", part)
         return sorted(int(number) for number in control["editTweetIds"])
@@ -165,10 +170,10 @@ def _edits(entry: Any) -> list[int]:
 
 
 def _whole(notes: list[Any], tweets: dict[int, Tweet]) -> dict[int, Tweet]:
-    """The tweets that `notes` hold the long texts of, with these.
+    """The tweets that have a long text among `notes`, with that text.
 
-    A note does not name its tweet, which is the one with the smallest id above the note's own,
-    made in the same second. Its text is not escaped, as that of tweets is.
+    A note does not name its tweet. The tweet is the one with the smallest id above the note's own,
+    if it was created in the same second. A note's text is not escaped, unlike a tweet's.
     """
     numbers = sorted(tweets)
     whole: dict[int, Tweet] = {}
@@ -183,7 +188,7 @@ def _whole(notes: list[Any], tweets: dict[int, Tweet]) -> dict[int, Tweet]:
 
 
 def _time(text: str) -> datetime:
-    for form in _WHEN:
+    for form in _TIME_FORMATS:
         try:
             return datetime.strptime(text, form)  # noqa: DTZ007 each form has a zone
         except ValueError:

@@ -1,4 +1,4 @@
-"""The corpus: what of an account's tweets is worth training on, and which of it is held out."""
+"""The corpus: an account's tweets that are worth training on, and which of them are held out."""
 
 import hashlib
 import html
@@ -13,19 +13,19 @@ from pipeline.store import Store
 from pipeline.tweets import Tweet, from_jsonl
 
 _RETWEET = re.compile(r"RT @\w")
-# X made a t.co link of every address; only the oldest archives hold addresses as they were typed.
+# X turns every address into a t.co link. Only the oldest archives hold addresses as typed.
 _LINK = re.compile(r"https?://(?:t\.co/[A-Za-z0-9]+(?:\?[!-~]*)?|[^\s<>\"]+)", re.IGNORECASE)
 _LEADING_MENTIONS = re.compile(r"^(?:\.?[@\uff20]\w{1,20}[:,]?(?:\s+|$))+")
 _SPACES = re.compile(r"[^\S\n]+")
 _NEWLINES = re.compile(r" ?\n[ \n]*")
-# A text that holds the end token would end in the midst of itself.
+# The end token within a text would end the training example there.
 _NO_TEXT = re.compile(r"<\|endoftext\|>|[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
 
 
 def clean(raw_text: str) -> str | None:
-    """What a person wrote of a tweet, or None where that is nothing to learn from.
+    """The part of a tweet that its author wrote; None if it has nothing to learn from.
 
-    Drops retweets, links and the mentions that a reply begins with; undoes X's HTML escapes.
+    Drops retweets, links and the mentions that a reply begins with. Undoes X's HTML escapes.
     """
     text = unicodedata.normalize("NFC", html.unescape(raw_text))
     if _RETWEET.match(text):
@@ -39,8 +39,8 @@ def clean(raw_text: str) -> str | None:
 def corpus(tweets: Iterable[Tweet]) -> list[Tweet]:
     """The tweets with clean texts, one for each id and each text, the oldest first.
 
-    Of one id the longest text is kept, as it is the whole one; of one text the oldest tweet, so
-    that what is kept stays as newer ones arrive.
+    For an id, the longest text is kept, since the others were cut. For a text, the oldest tweet is
+    kept, so that the choice does not change when newer tweets arrive.
     """
     by_id: dict[int, Tweet] = {}
     for tweet in tweets:
@@ -57,21 +57,24 @@ def corpus(tweets: Iterable[Tweet]) -> list[Tweet]:
 
 
 def without(tweets: Iterable[Tweet], posted: Iterable[str]) -> list[Tweet]:
-    """The tweets that a bot did not post itself, where it posts as the user it learns from."""
+    """The tweets without the bot's own posts.
+
+    A bot may post as the very user whose tweets it learns from.
+    """
     own = {(clean(text) or "").casefold() for text in posted}
     return [tweet for tweet in tweets if tweet.text.casefold() not in own]
 
 
 def held_out(tweet_id: str) -> bool:
-    """Whether the tweet is one of the tenth that no model ever trains on.
+    """Whether the tweet belongs to the tenth that no model ever trains on.
 
-    The id alone decides: the held-out set grows with the corpus and never gives a tweet back.
+    The id alone decides, so the held-out set grows with the corpus and never loses a tweet.
     """
     return int.from_bytes(hashlib.sha256(tweet_id.encode()).digest()[:4]) % 10 == 0
 
 
 def digest(tweets: Iterable[Tweet]) -> str:
-    """SHA-256, in hex, of the ids and texts in their order: the name of a data set."""
+    """The name of a data set: the SHA-256, in hex, of its ids and texts in their order."""
     sha = hashlib.sha256()
     for tweet in tweets:
         sha.update(json.dumps([tweet.id, tweet.text]).encode() + b"\n")
@@ -104,7 +107,7 @@ def collected(store: Store, account: str) -> Collected:
 
 
 def read(store: Store, account: str) -> list[Tweet]:
-    """All that was collected of an account, as it came: the tweets of all its segments."""
+    """Read all tweets that were collected of an account, uncleaned, from all its segments."""
     tweets: list[Tweet] = []
     for name in store.names(layout.segments(account)):
         segment = store.read(name)

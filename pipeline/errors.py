@@ -1,5 +1,13 @@
-"""The one error for what a person can mend."""
+"""The errors that a program's user sees. Every program prints their text, one line, and ends."""
 
 
-class UserError(Exception):
-    """A mistake that a person can mend; its text is one line that names thing, value and mend."""
+class PipelineError(Exception):
+    """The text is one line that names the thing, the value, and what to do or what happens next."""
+
+
+class UserError(PipelineError):
+    """A person can mend this, and the text says how."""
+
+
+class Unavailable(PipelineError):
+    """A service does not answer or is out of order; the same request may succeed later."""

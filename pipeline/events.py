@@ -1,12 +1,12 @@
-"""The `event` of a log line that an alert listens for: the word that both sides agree on."""
+"""Values of `event` in log lines: programs write them, and alerts match them."""
 
 from typing import Final
 
 SILENT: Final = "silent"
-"""An account has had no success in twice the period of a schedule."""
+"""Two ticks of a schedule have passed since an account's last success."""
 IMAGE_STALE: Final = "image_stale"
-"""An account's `:live` has not been what its pointers say for long."""
+"""For an hour, an account's `:live` has not been the image that its pointers ask for."""
 MACHINE_LEFT: Final = "machine_left"
-"""A run by hand has ended, or should have, and its machines still stand in the stack file."""
+"""A run by hand has ended, or should have, and the stack file still names it."""
 SPEND_LIMIT: Final = "spend_limit"
-"""The month's money of an account is spent; the line's `bucket` tells stacks apart."""
+"""An account has reached its monthly limit; the line's `bucket` tells stacks apart."""

@@ -1,6 +1,6 @@
-"""Google's REST APIs, asked as whoever this program runs as.
+"""Calls Google's REST APIs with the identity that this program runs as.
 
-For the few calls that come with no client library among the programs' packages.
+This serves the few calls for which the programs have no client library.
 """
 
 from typing import Any, cast
@@ -13,7 +13,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from pipeline.environment import variable
-from pipeline.errors import UserError
+from pipeline.errors import PipelineError, Unavailable, UserError
 
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _TIMEOUT = (5, 30)  # seconds to connect, and between two bytes
@@ -21,23 +21,19 @@ _RETRIES = Retry(3, backoff_factor=1, status_forcelist=[429, 500, 502, 503, 504]
                  raise_on_status=False)  # fmt: skip
 
 
-class GoogleError(UserError):
-    """One of Google's APIs refused or did not answer."""
-
-
 def session(*, repeat_posts: bool = False) -> requests.Session:
-    """A session that asks again where an API is busy or fails.
+    """Open a session that repeats requests when an API is busy or fails.
 
     Args:
-        repeat_posts: Whether to send again what may have been done already, too.
+        repeat_posts: Whether to repeat POST requests, too, which may have had their effect already.
 
     Raises:
-        GoogleError: There are no credentials.
+        UserError: There are no credentials.
     """
     try:
         credentials, _ = cast("tuple[Any, Any]", google.auth.default(scopes=[_SCOPE]))  # pyright: ignore[reportUnknownMemberType]
     except DefaultCredentialsError:
-        raise GoogleError(
+        raise UserError(
             "no Google credentials here; run `gcloud auth application-default login`"
         ) from None
     made: requests.Session = AuthorizedSession(credentials)
@@ -50,12 +46,12 @@ def session(*, repeat_posts: bool = False) -> requests.Session:
 def ask(
     session: requests.Session, method: str, api: str, call: str, body: object = None
 ) -> requests.Response:
-    """What an API, such as "pubsub", answers to a call, such as "projects/P/topics/T:publish".
+    """Call an API, such as "pubsub", with a call such as "projects/P/topics/T:publish".
 
     Raises:
-        GoogleError: It gave no answer. A refusal is an answer.
+        Unavailable: There was no response. A refusal is a response.
     """
-    # Where Google's own tools look for another address of an API.
+    # Google's own tools read another address of an API from this variable, too.
     override = f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{api.upper()}"
     base = variable(override, f"https://{api}.googleapis.com").rstrip("/")
     return send(session, method, f"{base}/v1/{call}", call, api, json=body)
@@ -64,35 +60,43 @@ def ask(
 def send(
     session: requests.Session, method: str, url: str, call: str, server: str, **request: Any
 ) -> requests.Response:
-    """What a server answers to a request; an error names the call and the server.
+    """Send a request to a server; an error names the call and the server.
 
     Raises:
-        GoogleError: There was no answer. A refusal is an answer.
+        Unavailable: There was no response. A refusal is a response.
     """
     try:
         return session.request(method, url, timeout=_TIMEOUT, **request)
     except (GoogleAuthError, requests.RequestException) as error:
-        # By its kind alone: its text may quote what was sent.
+        # Only the kind of the error is shown: its text may quote what was sent.
         kind = type(error).__name__
-        raise GoogleError(
-            f"{call}: no good answer from {server} ({kind}); nothing is lost, run it again"
+        raise Unavailable(
+            f"{call}: no response from {server} ({kind}); nothing is lost, run it again"
         ) from None
 
 
-def status(answer: requests.Response) -> str:
-    """The name of a refusal, such as "FAILED_PRECONDITION"; empty where it has none."""
-    return str(_error(answer).get("status", ""))
+def status(response: requests.Response) -> str:
+    """The name of a refusal, such as "FAILED_PRECONDITION"; empty if it has none."""
+    return str(_error(response).get("status", ""))
 
 
-def refusal(answer: requests.Response) -> str:
-    """Status and reason on one line."""
-    message = str(_error(answer).get("message", answer.reason))
-    return f"{answer.status_code} {' '.join(message.split())[:300]}"
+def refused(response: requests.Response, what: str, reason: str = "") -> PipelineError:
+    """The error to raise for a refusal: Unavailable if the server is at fault, else UserError.
+
+    Args:
+        response: The refusal.
+        what: What is the matter, such as "secret S cannot be read".
+        reason: The server's reason, if it does not stand where Google's APIs put it.
+    """
+    reason = reason or str(_error(response).get("message", response.reason))
+    outage = response.status_code == 429 or response.status_code >= 500
+    kind = Unavailable if outage else UserError
+    return kind(f"{what}: {response.status_code} {' '.join(reason.split())[:300]}")
 
 
-def _error(answer: requests.Response) -> dict[str, Any]:
+def _error(response: requests.Response) -> dict[str, Any]:
     # Source: https://cloud.google.com/apis/design/errors#http_mapping
     try:
-        return dict(answer.json()["error"])
+        return dict(response.json()["error"])
     except (ValueError, KeyError, TypeError):
         return {}

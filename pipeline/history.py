@@ -1,40 +1,49 @@
 """Every text that a bot posted or meant to post: nothing is posted twice, or trained on."""
 
-import json
-from typing import TypedDict
+from typing import Any, cast
 
-from pipeline import layout
-from pipeline.store import Changed, Store
+from pydantic import model_validator
+
+from pipeline import documents, layout
+from pipeline.documents import Document, Part
+from pipeline.store import Store
 
 
-class Entry(TypedDict):
+class Entry(Part):
     """One text, and the slot that it was meant for."""
 
     slot: str
     text: str
 
 
-def read(store: Store, account: str) -> tuple[list[Entry], int]:
-    """All of an account's texts, the oldest first, and the generation of the object."""
-    found = store.read(layout.history(account))
-    return (json.loads(found.data), found.generation) if found else ([], 0)
+class History(Document):
+    """All of an account's texts, the oldest first."""
+
+    version: int = 2
+    entries: list[Entry]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_version_1(cls, stored: Any) -> Any:
+        """Version 1 was a bare list of the entries."""
+        return {"entries": cast("object", stored)} if isinstance(stored, list) else stored
 
 
 def texts(store: Store, account: str) -> list[str]:
-    """The texts alone."""
-    return [entry["text"] for entry in read(store, account)[0]]
+    """The texts, the oldest first."""
+    found = documents.read(store, layout.history(account), History)
+    return [entry.text for entry in found.document.entries] if found else []
 
 
 def remember(store: Store, account: str, slot: str, text: str) -> None:
-    """Put a text into the account's history, if it is not there yet."""
-    entry = Entry(slot=slot, text=text)
-    while True:
-        entries, generation = read(store, account)
-        if entry in entries:
-            return
-        data = json.dumps([*entries, entry], ensure_ascii=False, indent=0).encode()
-        try:
-            store.write(layout.history(account), data, generation=generation)
-        except Changed:
-            continue
-        return
+    """Add a text to the account's history, unless it is there already."""
+
+    def add(history: History | None) -> History:
+        if history is None:
+            return History(entries=[Entry(slot=slot, text=text)])
+        if any((entry.slot, entry.text) == (slot, text) for entry in history.entries):
+            return history
+        entries = [*history.entries, Entry(slot=slot, text=text)]
+        return history.model_copy(update={"entries": entries})
+
+    documents.update(store, layout.history(account), History, add)

@@ -2,19 +2,17 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from pipeline import layout
-from pipeline.errors import UserError
+from pipeline import documents, layout
+from pipeline.documents import Document, Found
 from pipeline.store import Store
 
 Id = Annotated[str, Field(pattern=r"^[0-9]+$")]
 
 
-class Index(BaseModel):
+class Index(Document):
     """Whose timeline this is, its newest collected tweet, and how many tweets came from it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     user_id: Id
     handle: str
@@ -22,18 +20,11 @@ class Index(BaseModel):
     count: int = 0
 
 
-def read(store: Store, account: str) -> tuple[Index, int] | None:
+def read(store: Store, account: str) -> Found[Index] | None:
     """The index and its generation; None before the first collection."""
-    found = store.read(layout.index(account))
-    if found is None:
-        return None
-    try:
-        return Index.model_validate_json(found.data), found.generation
-    except ValidationError:
-        raise UserError(f"{found.name}: no cursor; restore the object's last version") from None
+    return documents.read(store, layout.index(account), Index)
 
 
 def write(store: Store, account: str, index: Index, *, generation: int) -> int:
-    """Put the index in place of that generation; raises store.Changed where another is found."""
-    data = index.model_dump_json().encode()
-    return store.write(layout.index(account), data, generation=generation)
+    """Replace that generation of the index; raises PreconditionFailed if it is another by now."""
+    return documents.write(store, layout.index(account), index, generation)

@@ -1,4 +1,4 @@
-"""What a program does that is asked to end: it gives back what it holds."""
+"""Turns SIGTERM and SIGINT into an exception, so that a program can give back what it holds."""
 
 import signal
 from typing import NoReturn
@@ -7,21 +7,21 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Interrupted(BaseException):
-    """The machine is being taken away, or the platform or a person ends the program."""
+    """The machine is pre-empted, or the platform or a person stops the program."""
 
 
 def listen() -> None:
-    """From now on SIGTERM and SIGINT raise Interrupted in the main thread, once."""
+    """Let the next SIGTERM or SIGINT raise Interrupted in the main thread; ignore later ones."""
     for number in _SIGNALS:
         signal.signal(number, _interrupt)
 
 
 def ignore() -> None:
-    """From now on SIGTERM and SIGINT do nothing: what follows must not be broken off."""
+    """Ignore SIGTERM and SIGINT from now on, while something runs that must not be cut off."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 
 def _interrupt(*_: object) -> NoReturn:
-    ignore()  # once is enough
+    ignore()
     raise Interrupted

@@ -1,21 +1,21 @@
-"""Where everything lies: names of buckets, secrets and objects, as functions of plain facts.
+"""Names of buckets, secrets, objects and images, as functions of project, stack and account.
 
-The Pulumi program, the images and the operator's command all take them from here, so that each
-finds what the others wrote without asking the engine.
+The Pulumi program, the images and the operator's command all take names from here. So each finds
+what the others wrote without asking the engine.
 """
 
 import hashlib
 import re
 
-# All of a text has to match them.
+# Patterns that a whole text has to match.
 ACCOUNT = r"[a-z]([a-z0-9-]{0,28}[a-z0-9])?"
-"""What the name of an account looks like."""
+"""The pattern of an account's name."""
 IMAGE = r"[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+(:[A-Za-z0-9._-]{1,128})?@sha256:[0-9a-f]{64}"
-"""What an image that is named by digest looks like."""
+"""The pattern of an image that is named by digest."""
 
 
 def fit(name: str, limit: int) -> str:
-    """`name` if it has at most `limit` characters, else its start and 7 digits of its hash."""
+    """Cut `name` to `limit` characters; a name that is cut ends in 7 digits of its hash."""
     if len(name) <= limit:
         return name
     return f"{name[: limit - 8].rstrip('-')}-{hashlib.sha256(name.encode()).hexdigest()[:7]}"
@@ -42,9 +42,9 @@ def keys_secret(stack: str, account: str) -> str:
     return fit(f"{stack}-{account}-x-keys", 255)
 
 
-# Prefixes of what all accounts have of one kind, for grants and listings.
+# Prefixes of the objects of all accounts, for grants and listings.
 def all_tweets() -> str:
-    """The prefix of all that is collected."""
+    """The prefix of all collected tweets."""
     return "tweets/"
 
 
@@ -54,7 +54,7 @@ def all_posts() -> str:
 
 
 def all_collected() -> str:
-    """The prefix of the times of the last collections."""
+    """The prefix of the documents that say when each account was last collected."""
     return "collected/"
 
 
@@ -100,12 +100,12 @@ def all_leases() -> str:
 
 # Objects of the data bucket.
 def tweets(account: str) -> str:
-    """The prefix of all that is collected of an account."""
+    """The prefix of an account's collected tweets."""
     return f"{all_tweets()}{account}/"
 
 
 def segments(account: str) -> str:
-    """The prefix of the immutable files of tweets."""
+    """The prefix of an account's segments, the immutable files of tweets."""
     return f"{tweets(account)}segments/"
 
 
@@ -124,38 +124,46 @@ def new_in_archive(segment: str) -> int:
     return int(segment.removesuffix(".jsonl").rpartition("-")[2])
 
 
+def timeline_segment(account: str, since: str | None, until: str | None) -> str:
+    """The segment of a page of a timeline: tweets with ids above `since` and below `until`."""
+    return f"{segments(account)}timeline-{since or 0}-{until or 'newest'}.jsonl"
+
+
 def index(account: str) -> str:
-    """The cursor and the user id of the timeline."""
+    """The index of an account's timeline: its user id and the cursor."""
     return f"{tweets(account)}index.json"
 
 
 def reads(account: str) -> str:
-    """The ledger of what reading cost."""
+    """The ledger of an account's reads."""
     return f"{tweets(account)}reads.json"
 
 
 def posts(account: str) -> str:
-    """The prefix of all that an account posts."""
+    """The prefix of an account's slots, history and ledger of posts."""
     return f"{all_posts()}{account}/"
 
 
 def slot(account: str, slot: str) -> str:
-    """What became of one tick of the posting schedule."""
+    """The record of one slot, a tick of the posting schedule."""
     return f"{posts(account)}{slot}.json"
 
 
 def history(account: str) -> str:
-    """Every text that was posted or meant to be."""
+    """Every text that an account posted or meant to post."""
     return f"{posts(account)}history.json"
 
 
 def spent(account: str) -> str:
-    """The ledger of what posting cost."""
+    """The ledger of an account's posts."""
     return f"{posts(account)}spend.json"
 
 
 def collected(account: str) -> str:
-    """When collecting last ended well; not below `tweets`, for who reads it needs no tweets."""
+    """When collecting an account last succeeded.
+
+    It is not below `tweets`, which the watcher may not read.
+    """
     return f"{all_collected()}{account}.json"
 
 
@@ -165,17 +173,17 @@ def schedules(account: str) -> str:
 
 
 def watch_state() -> str:
-    """What the watcher has to remember from one look to the next."""
+    """The watcher's state."""
     return "watch/state.json"
 
 
 def runs_by_hand() -> str:
-    """The prefix of the training runs that the stack file names, for as long as it does."""
+    """The prefix of the runs by hand that stack files name now."""
     return "watch/by-hand/"
 
 
 def run_by_hand(run: str) -> str:
-    """One of them."""
+    """A run by hand, for as long as the stack file names it."""
     return f"{runs_by_hand()}{run}.json"
 
 
@@ -198,7 +206,7 @@ BASE_MODEL_FILES = (
 
 
 def base_manifest(name: str) -> str:
-    """What was published of a base model; written last, by who brought it to the bucket."""
+    """The manifest of a base model; written last, so that without it the model is not whole."""
     return f"{base_model(name)}manifest.json"
 
 
@@ -213,65 +221,64 @@ def release(account: str, tag: str) -> str:
 
 
 def manifest(account: str, tag: str) -> str:
-    """The document that completes a release: without it, there is none."""
+    """The manifest of a release; written last, so that without it there is no release."""
     return f"{release(account, tag)}manifest.json"
 
 
 def weights(account: str, tag: str) -> tuple[str, str]:
-    """The prefixes of what a pruned release no longer has: the model as served, the checkpoint."""
+    """The prefixes of a release's model and checkpoint, which pruning deletes."""
     prefix = release(account, tag)
     return f"{prefix}model/", f"{prefix}checkpoint/"
 
 
 def live_pointer(account: str) -> str:
-    """Which release is live; written by the trainer and the operator."""
+    """Says which release is live; written by the trainer and the operator."""
     return f"{all_live_pointers()}{account}.json"
 
 
 def base_pointer(account: str) -> str:
-    """On which app base, by digest; written by the Pulumi program alone."""
+    """Says which app base, by digest, is wanted; written by the Pulumi program alone."""
     return f"{all_base_pointers()}{account}.json"
 
 
 def account_of(pointer: str) -> str | None:
-    """The account whose pointer an object is; None for an object that is no pointer."""
+    """The account of a pointer, by the object's name; None if the object is no pointer."""
     found = re.fullmatch(rf"{all_pointers()}(?:live|base)/({ACCOUNT})\.json", pointer)
     return found and found[1]
 
 
 def run_result(run: str) -> str:
-    """How a training run ended; a run that has one never trains again."""
+    """How a machine's part of a run ended; a machine that has a result never trains again."""
     return f"{all_runs()}{run}/result.json"
 
 
 def shares(workers: int) -> list[str]:
-    """What is added to a run's name for each of its machines: nothing where one is alone."""
+    """The suffix that each machine of a run adds to the run's name; empty for a single machine."""
     if workers == 1:
         return [""]
     return [f"-{worker}of{workers}" for worker in range(1, workers + 1)]
 
 
 def run_accounts(run: str) -> str:
-    """The accounts that a scheduled run trains; a run by hand has none and trains all."""
+    """The accounts that a scheduled run trains; a run by hand has no such object and trains all."""
     return f"{all_runs()}{run}/accounts.json"
 
 
 def run_verdict(run: str) -> str:
-    """How a scheduled run ended as a whole; one that has a verdict is over."""
+    """How a scheduled run ended as a whole; a run that has a verdict is over."""
     return f"{all_runs()}{run}/verdict.json"
 
 
 def run_lease() -> str:
-    """Which run is under way, and until when: never two at once."""
+    """The lease of runs: only one run is under way at a time."""
     return f"{all_leases()}run.json"
 
 
 def lease(account: str) -> str:
-    """Who is training the account, and until when."""
+    """The lease of an account: only one run trains it at a time."""
     return f"{all_leases()}accounts/{account}.json"
 
 
-# Tags of an account's images.
 def image_tag(release: str, base: str) -> str:
     """The tag of a release on an app base, which is named by digest."""
     return f"{release}-{base.rpartition(':')[2][:12]}"

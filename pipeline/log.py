@@ -1,11 +1,11 @@
-"""Structured log lines, in the form that Cloud Logging reads from a container's output."""
+"""Prints structured log lines, which Cloud Logging reads from a container's output."""
 
 import json
 from typing import Any
 
 
 def log(severity: str, message: str, **fields: Any) -> None:
-    """Print one line: `severity` and `message` are Cloud Logging's own, `fields` its jsonPayload.
+    """Print one line; `fields` become keys of the entry's jsonPayload.
 
     Source: https://cloud.google.com/logging/docs/structured-logging
     """

@@ -1,17 +1,15 @@
-"""Whether an account has enough news to be trained.
+"""Decides whether an account has enough news to be trained.
 
-The scheduled job asks it before it makes a machine, and the trainer before it trains: the same code
-decides for both.
+The same code decides for the scheduled job, before it makes a machine, and for the trainer.
 """
 
-import json
 from dataclasses import dataclass
 
-from pipeline import corpus, history, layout, release
+from pipeline import corpus, documents, history, layout, release
 from pipeline.errors import UserError
-from pipeline.release import LivePointer, Manifest
+from pipeline.release import LivePointer, Manifest, TweetIds
 from pipeline.runs import Outcome
-from pipeline.settings import Settings
+from pipeline.settings import Settings, StoredSettings
 from pipeline.store import Store
 from pipeline.tweets import Tweet
 
@@ -21,9 +19,9 @@ class News:
     """What an account could be trained on.
 
     Attributes:
-        tweets: Its corpus, without the bot's own posts.
-        before: The manifest of its live release; None before the first release.
-        refusal: Why training it would be no use; None if it has enough news.
+        tweets: The account's corpus, without the bot's own posts.
+        before: The manifest of the live release; None before the first release.
+        refusal: The reason not to train the account; None if it has enough news.
     """
 
     tweets: list[Tweet]
@@ -32,8 +30,8 @@ class News:
 
 
 def accounts(models: Store) -> list[str]:
-    """The declared accounts: each has a base pointer, which the Pulumi program alone writes."""
-    prefix = layout.base_pointer("").removesuffix(".json")
+    """The declared accounts: the Pulumi program writes a base pointer for each."""
+    prefix = layout.all_base_pointers()
     names = models.names(prefix)
     return [name.removeprefix(prefix).removesuffix(".json") for name in names]
 
@@ -44,7 +42,7 @@ def look(
     """Compare an account's tweets with its live release.
 
     Raises:
-        UserError: What was collected or released of it cannot be read.
+        PipelineError: Its tweets or its live release cannot be read.
     """
     tweets = corpus.without(corpus.corpus(corpus.read(data, account)), history.texts(data, account))
     held_out = sum(corpus.held_out(tweet.id) for tweet in tweets)
@@ -59,7 +57,7 @@ def look(
 
 
 def too_few(tweets: int, held_out: int, settings: Settings) -> str | None:
-    """Why a corpus is too small to train on and to judge by, or None."""
+    """Why a corpus is too small to train on or to judge by; None if it is large enough."""
     if tweets < settings.min_tweets:
         return f"{tweets} tweets, min_tweets asks for {settings.min_tweets}: collect more"
     if held_out == 0:
@@ -67,9 +65,9 @@ def too_few(tweets: int, held_out: int, settings: Settings) -> str | None:
     return None
 
 
-def nothing_new(new: int, settings: Settings, live_settings: Settings) -> str | None:
-    """Why training again would only repeat the live release, or None."""
-    if new < settings.min_new_tweets and settings == live_settings:
+def nothing_new(new: int, settings: Settings, live_settings: StoredSettings) -> str | None:
+    """Why training again would only repeat the live release; None if it would not."""
+    if new < settings.min_new_tweets and settings.match(live_settings):
         return (
             f"{new} new tweets since the live release, min_new_tweets is {settings.min_new_tweets}"
         )
@@ -78,8 +76,9 @@ def nothing_new(new: int, settings: Settings, live_settings: Settings) -> str | 
 
 def _trained_on(models: Store, before: Manifest) -> set[str]:
     name = layout.release(before.account, before.tag) + release.DATASET
-    found = models.read(name)
+    found = documents.read(models, name, TweetIds)
     if found is None:
-        raise UserError(f"object {name} is missing: restore its last version")
-    dataset: dict[str, list[str]] = json.loads(found.data)
-    return {*dataset["train"], *dataset["held_out"]}
+        raise UserError(
+            f"gs://{models.bucket_name}/{name} is missing; restore the object's last version"
+        )
+    return {*found.document.train, *found.document.held_out}

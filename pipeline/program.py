@@ -1,12 +1,12 @@
 """Runs a package as `python -m` does, and lets SIGTERM end it at once.
 
-`python -m pipeline.program app post` is `python -m app post` for a container. The kernel gives
-process 1 of a container no default action for a signal: without a handler SIGTERM is lost, and the
-platform waits ten seconds before it kills. The handler stands before the package is imported.
+In a container, `python -m pipeline.program app post` takes the place of `python -m app post`.
+Process 1 of a container has no default action for a signal: without a handler SIGTERM is lost, and
+the platform waits ten seconds before it kills. The handler is set before the package is imported.
 
 `python -m pipeline.program app --version` prints the version of the image.
 
-A program that has something to finish first sets a handler of its own, which then counts.
+A program that has something to finish first sets its own handler, which replaces this one.
 """
 
 import os
@@ -33,12 +33,12 @@ def main() -> None:
 
 
 def end_on_sigterm() -> None:
-    """Let SIGTERM end this process with STATUS, whatever it is doing."""
+    """Let SIGTERM end this process with STATUS, whatever the process is doing."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     signal.signal(signal.SIGTERM, _end)
-    # Python runs a handler between two steps of the main thread, and generating takes seconds in
-    # one step of C++. The wake-up byte is written at once, and a thread waits for it.
+    # Python runs a handler between two steps of the main thread, and one step may be seconds of C++
+    # that generates texts. The wake-up byte is written at once, and a thread waits for it.
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     threading.Thread(target=_watch, args=(reading,), name="sigterm", daemon=True).start()
 

@@ -1,15 +1,14 @@
-"""GPT-2 as OpenAI publishes it: downloaded once, checked, and kept in the models bucket.
+"""GPT-2 as OpenAI publishes it: downloaded once, checked, and stored in the models bucket.
 
-Sizes and digests, of 2026-11: those of the vocabulary are in OpenAI's tiktoken; `checkpoint` and
-`hparams.json` follow from the model's shape, as does the size of the weights (4 bytes for each
-number). The digest of 124M's weights is told alike by two public repositories, those of its index
-and graph by one, which is right about all the others. For the larger models no digest of the
-weights was to be found: there the size must be right, and the host's own Content-MD5.
+Sources of the sizes and digests, 2026-11: OpenAI's tiktoken has those of the vocabulary.
+`checkpoint` and `hparams.json` follow from the model's shape, and so does the size of the weights
+(4 bytes for each number). Two public repositories agree on the digest of 124M's weights. One of
+them has those of its index and graph, and is right about all other files. No digest was found for
+the weights of the larger models: their size and the host's own Content-MD5 are checked.
 """
 
 import base64
 import hashlib
-import json
 import shutil
 import time
 from collections.abc import Mapping
@@ -18,12 +17,13 @@ from pathlib import Path
 
 import requests
 
-from pipeline import layout
+from pipeline import documents, layout
+from pipeline.documents import Document, Part
 from pipeline.errors import UserError
-from pipeline.store import Changed, Store
+from pipeline.store import PreconditionFailed, Store
 
 HOST = "https://openaipublic.blob.core.windows.net/gpt-2/models"
-"""Where gpt-2-simple downloads from, too."""
+"""The host that gpt-2-simple downloads from."""
 
 _TIMEOUT = (10, 60)  # seconds to connect, and between two bytes
 _TRIES = 3
@@ -32,7 +32,7 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class File:
-    """What is known of a published file; None: nothing."""
+    """Size and digest of a published file; None if not known."""
 
     size: int | None = None
     sha256: str | None = None
@@ -72,8 +72,22 @@ MODELS: Mapping[str, Mapping[str, File]] = {
 }
 
 
+class PublishedFile(Part):
+    """One file of a base model, as it was stored."""
+
+    size: int
+    sha256: str
+
+
+class PublishedModel(Document):
+    """What was published of a base model; written last, so that without it there is no model."""
+
+    source: str
+    files: dict[str, PublishedFile]
+
+
 def check_name(name: str) -> None:
-    """Raise UserError for a model that OpenAI does not publish."""
+    """Raise UserError if OpenAI publishes no such model."""
     if name not in MODELS:
         raise UserError(
             f"base model {name!r}: OpenAI publishes {', '.join(MODELS)}; upload any other to "
@@ -87,10 +101,10 @@ def kept(models: Store, name: str) -> bool:
 
 
 def download(name: str, folder: Path, host: str = HOST) -> None:
-    """Bring the model from OpenAI to `folder`, which appears when it is whole and checked.
+    """Download the model from OpenAI to `folder`, which appears once it is whole and checked.
 
     Raises:
-        UserError: It cannot be had, or is not what was published.
+        UserError: It cannot be downloaded, or is not what was published.
     """
     check_name(name)
     arriving = folder.with_name(f"{folder.name}.arriving")
@@ -105,30 +119,30 @@ def download(name: str, folder: Path, host: str = HOST) -> None:
 
 
 def keep(models: Store, name: str, folder: Path) -> None:
-    """Put a downloaded model into the bucket: never over anything, and the manifest last.
+    """Upload a downloaded model to the bucket, the manifest last; nothing is overwritten.
 
     Raises:
         UserError: The bucket has other bytes under one of the names.
     """
-    files: dict[str, dict[str, object]] = {}
+    files: dict[str, PublishedFile] = {}
     for file in MODELS[name]:
         path = folder / file
         try:
             models.upload(layout.base_model(name) + file, path)
-        except Changed as error:
+        except PreconditionFailed as error:
             raise UserError(
                 f"gs://{models.bucket_name}/{error} is not what OpenAI publishes: delete it, and "
                 "try again"
             ) from None
         with path.open("rb") as opened:
             digest = hashlib.file_digest(opened, "sha256").hexdigest()
-        files[file] = {"size": path.stat().st_size, "sha256": digest}
-    manifest = json.dumps({"source": f"{HOST}/{name}", "files": files}, indent=1).encode()
-    models.write(layout.base_manifest(name), manifest, generation=0)
+        files[file] = PublishedFile(size=path.stat().st_size, sha256=digest)
+    manifest = PublishedModel(source=f"{HOST}/{name}", files=files)
+    documents.write(models, layout.base_manifest(name), manifest, generation=0)
 
 
 def restore(models: Store, name: str, folder: Path) -> None:
-    """Bring a kept model from the bucket to `folder`, which appears when it is whole."""
+    """Download a stored model from the bucket to `folder`, which appears once it is whole."""
     arriving = folder.with_name(f"{folder.name}.arriving")
     shutil.rmtree(arriving, ignore_errors=True)
     arriving.mkdir(parents=True)
@@ -145,30 +159,30 @@ def _download(url: str, path: Path, known: File) -> None:
         try:
             wrong = _try(url, path, known)
         except requests.RequestException as error:
-            wrong = f"no good answer ({type(error).__name__})"
+            wrong = f"no response ({type(error).__name__})"
         if not wrong:
             return
         if not left:
             raise UserError(
-                f"{url} cannot be downloaded: {wrong}; try again, or upload the model to base/ of "
-                "the models bucket, in gpt-2-simple's layout"
+                f"{url} cannot be downloaded: {wrong}; try again, or upload the model to "
+                f"{layout.all_base_models()} of the models bucket, in gpt-2-simple's layout"
             )
         time.sleep(1)
 
 
 def _try(url: str, path: Path, known: File) -> str:
-    """What is wrong with what came; empty if nothing is."""
+    """Download a file once; returns what is wrong with it, empty if nothing is."""
     sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
-    with requests.get(url, stream=True, timeout=_TIMEOUT) as answer:
-        if answer.status_code != 200:
-            return f"HTTP {answer.status_code}"
+    with requests.get(url, stream=True, timeout=_TIMEOUT) as response:
+        if response.status_code != 200:
+            return f"HTTP {response.status_code}"
         with path.open("wb") as file:
-            for chunk in answer.iter_content(_CHUNK):
+            for chunk in response.iter_content(_CHUNK):
                 file.write(chunk)
                 sha256.update(chunk)
                 md5.update(chunk)
-        told = answer.headers.get("Content-MD5")
-        expected = known.size or int(answer.headers.get("Content-Length", -1))
+        told = response.headers.get("Content-MD5")
+        expected = known.size or int(response.headers.get("Content-Length", -1))
     if path.stat().st_size != expected:
         return f"{path.stat().st_size} bytes came, of {expected}"
     if known.sha256 not in (None, sha256.hexdigest()):

@@ -1,38 +1,37 @@
 """Releases of a model: the manifest that completes one, and the pointer that makes it live."""
 
 import hashlib
-import json
 import re
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from pipeline import layout
+from pipeline import documents, layout
+from pipeline.documents import Document, Found, Part, Unreadable
 from pipeline.errors import UserError
-from pipeline.settings import Settings
-from pipeline.store import Changed, Store
+from pipeline.settings import StoredSettings
+from pipeline.store import PreconditionFailed, Store
 
-# The file of a release that holds the ids of the tweets that it was trained and scored on.
 DATASET = "dataset.json"
+"""The file of a release that holds its TweetIds."""
 
 Tag = Annotated[str, Field(pattern=r"^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}$")]
-
 
 _MODEL_FILE = re.compile(r"model/[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
-class _Document(BaseModel):
-    # Unknown keys are let pass: an older program reads what a newer one wrote.
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+class TweetIds(Document):
+    """The ids of the tweets that a release was trained on, and of those that it was scored on."""
+
+    train: list[str]
+    held_out: list[str]
 
 
-_T = TypeVar("_T", bound=_Document)
-
-
-class Dataset(_Document):
+class Dataset(Part):
     """What a release was trained on and, held out of that, scored on."""
 
     digest: str
@@ -40,7 +39,7 @@ class Dataset(_Document):
     held_out: int
 
 
-class Loss(_Document):
+class Loss(Part):
     """Mean loss in nats a token of the release's vocabulary; the end token counts.
 
     At step 0 of the held-out curve it is that of the model that training began with.
@@ -55,14 +54,14 @@ class Loss(_Document):
     )
 
 
-class Memorisation(_Document):
+class Memorisation(Part):
     """Shares of texts that hold 8 words in a row of a training tweet, as far as a post goes."""
 
     samples: float
     held_out: float
 
 
-class Manifest(_Document):
+class Manifest(Document):
     """All that is known of a release; written last, so that without it there is no release."""
 
     account: str
@@ -73,7 +72,7 @@ class Manifest(_Document):
     base_model: str
     warm_start: Tag | None
     compared_with: Tag | None = Field(description="the release that was live, for the gate")
-    settings: Settings
+    settings: StoredSettings
     loss: Loss
     memorisation: Memorisation
     valid: float = Field(description="share of samples that could be posted")
@@ -91,7 +90,7 @@ class Pruned(UserError):
     """The release has been pruned: it cannot go live."""
 
 
-class LivePointer(_Document):
+class LivePointer(Document):
     """Which release is live, since when and by whose hand."""
 
     release: Tag
@@ -100,10 +99,11 @@ class LivePointer(_Document):
     previous: Tag | None
 
 
-class BasePointer(_Document):
-    """Which app base, by digest, the account's image is built on."""
+class BasePointer(Document):
+    """The app base, by digest, of the account's image; written by the Pulumi program."""
 
     base: Annotated[str, Field(pattern=f"^({layout.IMAGE})$")]
+    seed: str = Field(default="", description="what `:live` began with; its change is an event")
 
 
 def tag(at: datetime, dataset_digest: str) -> str:
@@ -112,15 +112,19 @@ def tag(at: datetime, dataset_digest: str) -> str:
 
 
 def read_manifest(store: Store, account: str, tag: str) -> Manifest:
-    """Raise UserError where there is no such release."""
-    found = store.read(layout.manifest(account, tag))
+    """Read the manifest of a release; raise UserError if there is none."""
+    return _read_manifest(store, account, tag).document
+
+
+def _read_manifest(store: Store, account: str, tag: str) -> Found[Manifest]:
+    found = documents.read(store, layout.manifest(account, tag), Manifest)
     if found is None:
         raise UserError(f"account {account} has no release {tag}: see `bots releases {account}`")
-    return _parse(Manifest, found.name, found.data)
+    return found
 
 
 def read_whole(store: Store, account: str, tag: str) -> Manifest:
-    """The manifest of a release that may go live; raise Pruned or UserError where there is none."""
+    """Read the manifest of a release that may go live; raise Pruned or UserError if none may."""
     return _whole(read_manifest(store, account, tag))
 
 
@@ -137,43 +141,64 @@ def _whole(manifest: Manifest) -> Manifest:
 def mark(store: Store, account: str, tag: str, pruned: datetime | None) -> None:
     """Write into a manifest since when its release is pruned; None: it is not.
 
-    Keys that this program does not know stay. Raises Changed if somebody else wrote meanwhile.
+    Raises:
+        PreconditionFailed: Somebody else has written the manifest meanwhile.
     """
-    name = layout.manifest(account, tag)
-    found = store.read(name)
-    if found is None:
-        raise Changed(name)
-    document = json.loads(found.data) | {"pruned": pruned and pruned.isoformat()}
-    store.write(name, json.dumps(document, indent=1).encode(), generation=found.generation)
+    manifest, generation = _read_manifest(store, account, tag)
+    marked = manifest.model_copy(update={"pruned": pruned})
+    documents.write(store, layout.manifest(account, tag), marked, generation)
 
 
 def tags(store: Store, account: str) -> list[str]:
     """The tags of the account's complete releases, the oldest first; reads names alone."""
-    names = store.names(layout.releases(account))
-    return sorted(name.split("/")[-2] for name in names if name.endswith("/manifest.json"))
+    prefix = layout.releases(account)
+    names = {*store.names(prefix)}
+    found = {name.removeprefix(prefix).partition("/")[0] for name in names}
+    return sorted(tag for tag in found if layout.manifest(account, tag) in names)
+
+
+def read_each(
+    store: Store, account: str, tags: Iterable[str]
+) -> Iterator[tuple[str, Manifest | Unreadable]]:
+    """Read the manifests of these releases, one after the other.
+
+    Instead of a manifest that this program cannot read, there is the error that says why. Such a
+    release is no reason to do without the others.
+    """
+    for tag in tags:
+        try:
+            yield tag, read_manifest(store, account, tag)
+        except Unreadable as error:
+            yield tag, error
+
+
+def readable(store: Store, account: str, tags: Iterable[str]) -> Iterator[Manifest]:
+    """Read the manifests of these releases, without those that this program cannot read."""
+    for _, manifest in read_each(store, account, tags):
+        if isinstance(manifest, Manifest):
+            yield manifest
 
 
 def list_releases(store: Store, account: str) -> list[Manifest]:
-    """The account's complete releases, the oldest first; reads every manifest."""
-    return [read_manifest(store, account, tag) for tag in tags(store, account)]
+    """The manifests of the account's releases that this program can read, the oldest first."""
+    return list(readable(store, account, tags(store, account)))
 
 
-def read_live(store: Store, account: str) -> tuple[LivePointer, int] | None:
+def read_live(store: Store, account: str) -> Found[LivePointer] | None:
     """The live pointer and its generation; None before the first release."""
-    found = store.read(layout.live_pointer(account))
-    return found and (_parse(LivePointer, found.name, found.data), found.generation)
+    return documents.read(store, layout.live_pointer(account), LivePointer)
 
 
 def read_base(store: Store, account: str) -> BasePointer | None:
-    """The base pointer; None where the account is not declared, or no longer."""
-    found = store.read(layout.base_pointer(account))
-    return found and _parse(BasePointer, found.name, found.data)
+    """The base pointer; None if the account is not declared, or no longer."""
+    found = documents.read(store, layout.base_pointer(account), BasePointer)
+    return found and found.document
 
 
 def download_model(store: Store, account: str, tag: str, folder: Path) -> None:
-    """Put the files of a release's model, all that its manifest lists, into a folder.
+    """Put the model's files, all that the release's manifest lists, into a folder.
 
-    Raises UserError where the release is not what its manifest says.
+    Raises UserError if the release is not what its manifest says.
     """
     for name, digest in read_manifest(store, account, tag).files.items():
         if not name.startswith("model/"):
@@ -194,35 +219,32 @@ def download_model(store: Store, account: str, tag: str, folder: Path) -> None:
 def move_live(
     store: Store, account: str, tag: str, by: str, expected_generation: int, at: datetime
 ) -> int:
-    """Make `tag` live and return the pointer's new generation.
+    """Make a release live and return the pointer's new generation.
 
-    Raises store.Changed if the pointer is no longer at `expected_generation` (0: there was none).
-    Raises Pruned, with the pointer as it was, if the release is pruned.
+    The pointer is a new document. It keeps nothing of the old one but what was live before.
+
+    Raises:
+        PreconditionFailed: The pointer is no longer at `expected_generation` (0: there was none).
+        Pruned: The release is pruned; the pointer is as it was.
+        Unreadable: The release's manifest cannot be read; the pointer is as it was.
     """
     live = read_live(store, account)
-    pointer = LivePointer(release=tag, at=at, by=by, previous=live[0].release if live else None)
+    pointer = LivePointer(
+        release=tag, at=at, by=by, previous=live.document.release if live else None
+    )
     name = layout.live_pointer(account)
-    moved = store.write(name, pointer.model_dump_json().encode(), generation=expected_generation)
-    # Pruning marks the manifest and then reads the pointer; here it is the other way round. So
-    # whatever the order, at least one of the two notices the other.
-    found = store.read(layout.manifest(account, tag))
+    moved = documents.write(store, name, pointer, expected_generation)
+    # Pruning marks the manifest and then reads the pointer. Here the pointer is moved first, and
+    # then the manifest read. So whatever the order, at least one of the two notices the other.
     try:
-        if found is not None:
-            _whole(_parse(Manifest, found.name, found.data))
-    except Pruned:
-        with suppress(Changed):  # somebody has made another one live
+        manifest = documents.read(store, layout.manifest(account, tag), Manifest)
+        if manifest is not None:
+            _whole(manifest.document)
+    except (Pruned, Unreadable):
+        with suppress(PreconditionFailed):  # somebody has made another one live
             if live is None:
                 store.delete(name, generation=moved)
             else:
-                store.write(name, live[0].model_dump_json().encode(), generation=moved)
+                documents.write(store, name, live.document, moved)
         raise
     return moved
-
-
-def _parse(model: type[_T], name: str, data: bytes) -> _T:
-    try:
-        return model.model_validate_json(data)
-    except ValidationError as error:
-        what = error.errors()[0]
-        where = ".".join(str(part) for part in what["loc"]) or "document"
-        raise UserError(f"object {name}: {where}: {what['msg']}") from error

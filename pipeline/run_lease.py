@@ -1,109 +1,79 @@
-"""One run at a time, scheduled or by hand: an object that says which one until it expires.
+"""The lease of training runs: one run at a time, scheduled or by hand.
 
-The scheduled job takes the lease for the machines that it makes, and ends it; a machine whose run
-has none takes it itself.
+The scheduled job takes the lease for the machines that it makes, and releases it. A machine whose
+run does not have the lease yet takes it itself.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Literal
 
-from pydantic import BaseModel, ValidationError
-
-from pipeline import layout
+from pipeline import layout, lease
 from pipeline.clock import Clock
-from pipeline.errors import UserError
+from pipeline.errors import PipelineError
+from pipeline.lease import Busy, Terms
 from pipeline.log import log
 from pipeline.runs import read_result
-from pipeline.store import Changed, Object, Store
+from pipeline.store import Store
 from pipeline.worker import Worker
 
 Holder = Literal["schedule", "machine"]
-
-
-class Refused(UserError):
-    """Another run holds the lease."""
-
-
-class Terms(BaseModel):
-    """What the object says; `by` is a Holder, or what an older program called one."""
-
-    run: str
-    expires: datetime
-    by: str
 
 
 @contextmanager
 def held(
     store: Store, worker: Worker, longest: timedelta, clock: Clock
 ) -> Generator[None, None, None]:
-    """A machine's lease for as long as the block takes, which is at most `longest`.
+    """Hold the lease for the block, which takes at most `longest`, on behalf of a machine.
 
-    Raises Refused while another run holds it. What the schedule took is left to it.
+    A lease that the schedule took for the machine's run stays the schedule's.
+
+    Raises:
+        Busy: Another run has it.
     """
-    take(store, worker.run, "machine", lambda: clock() + longest, clock)
+    take(store, worker.run, "machine", clock() + longest, clock)
     try:
         yield
     finally:
         try:
             if _others_have_ended(store, worker):
-                end(store, worker.run, "machine")
-        except UserError as error:  # it expires by itself; what happened in the block matters more
-            log("WARNING", f"{layout.run_lease()} not ended: {error}")
+                release(store, worker.run, "machine")
+        except PipelineError as error:
+            # The lease expires by itself; what happened in the block matters more.
+            log("WARNING", f"{layout.run_lease()} not released: {error}")
 
 
-def take(store: Store, run: str, by: Holder, expires: Callable[[], datetime], clock: Clock) -> None:
-    """Take the lease for a run, until `expires`.
+def take(store: Store, run: str, by: Holder, expires: datetime, clock: Clock) -> None:
+    """Take the lease for a run, unless the schedule has taken it for the same run.
 
     Raises:
-        Refused: Another run holds it.
+        Busy: Another run has it.
     """
-    while True:
-        found = store.read(layout.run_lease())
-        terms = found and _terms(found)
-        if terms and terms.expires > clock():
-            if terms.run != run:
-                raise Refused(
-                    f"run {terms.run} has {layout.run_lease()} until {terms.expires:%F %H:%M} UTC:"
-                    f" run {run} trains nothing; name another run once that one has ended"
-                )
-            if terms.by != "machine":
-                return
-        mine = Terms(run=run, expires=expires(), by=by).model_dump_json().encode()
-        try:
-            store.write(layout.run_lease(), mine, generation=found.generation if found else 0)
-        except Changed:  # somebody was faster: look again
-            continue
-        return
 
+    def is_the_schedules(terms: Terms) -> bool:
+        return terms.by != "machine"  # older programs of the schedule wrote "workflow"
 
-def end(store: Store, run: str, by: Holder) -> None:
-    """Delete the lease, where it is this holder's."""
-    found = store.read(layout.run_lease())
-    terms = found and _terms(found)
-    if found is None or terms is None or (terms.run, terms.by) != (run, by):
-        return
+    mine = Terms(run=run, expires=expires, by=by)
     try:
-        store.delete(layout.run_lease(), generation=found.generation)
-    except Changed:
-        log("INFO", f"{layout.run_lease()} is another's by now")
+        lease.take(store, layout.run_lease(), mine, clock(), keep=is_the_schedules)
+    except Busy as error:
+        raise Busy(
+            f"{error}: run {run} trains nothing; name another run once that one has ended"
+        ) from None
+
+
+def release(store: Store, run: str, by: Holder) -> None:
+    """Delete the lease, if this run has it and this holder took it."""
+    lease.release(store, layout.run_lease(), run, by)
 
 
 def holder(store: Store, now: datetime) -> str | None:
-    """The run that holds the lease; None where none does."""
-    found = store.read(layout.run_lease())
-    terms = found and _terms(found)
-    return terms.run if terms and terms.expires > now else None
+    """The run that has the lease; None if none has."""
+    terms = lease.current(store, layout.run_lease(), now)
+    return terms and terms.run
 
 
 def _others_have_ended(store: Store, worker: Worker) -> bool:
     """Whether no other machine of the run can still be training."""
     return worker.workers == 1 or all(read_result(store, m) for m in worker.machines)
-
-
-def _terms(found: Object) -> Terms | None:
-    try:
-        return Terms.model_validate_json(found.data)
-    except ValidationError:  # a lease that nobody can read binds nobody
-        return None

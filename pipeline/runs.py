@@ -1,34 +1,31 @@
-"""Training runs: what a scheduled one is to do, and how each machine's part and the whole ended."""
+"""The documents of a training run: what it trains, how each machine ended, how the whole ended."""
 
 from datetime import datetime
-from typing import Literal, TypeVar
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from pipeline import layout
-from pipeline.errors import UserError
+from pipeline import documents, layout
+from pipeline.documents import D, Document, Part
 from pipeline.store import Store
 
 
-class Outcome(BaseModel):
+class Outcome(Part):
     """What became of one account.
 
     live: a new release is live. passed: it passed the gate, but another went live meanwhile.
-    refused: by the gate, or, with no release, for too few tweets. skipped: too little was new.
+    refused: by the gate, or, without a release, for too few tweets. skipped: too little was new.
     busy: another run is training the account. failed: see the reason.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     outcome: Literal["live", "passed", "refused", "skipped", "busy", "failed"]
     release: str | None = None
     reason: str = ""
 
 
-class RunResult(BaseModel):
-    """All of a run; written once, at its end, and never for one that was interrupted."""
+class RunResult(Document):
+    """How one machine's part of a run ended.
 
-    model_config = ConfigDict(frozen=True)
+    It is written once, at the end, and never for a machine that was interrupted.
+    """
 
     run: str
     started: datetime
@@ -36,28 +33,21 @@ class RunResult(BaseModel):
     accounts: dict[str, Outcome]
 
 
-class RunAccounts(BaseModel):
+class RunAccounts(Document):
     """What a scheduled run trains; written once, before its first machine is made.
 
     `deadline` is when its machines are deleted at the latest.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     accounts: list[str]
     deadline: datetime
 
 
-class RunVerdict(BaseModel):
+class RunVerdict(Document):
     """How a scheduled run ended as a whole; it succeeded if there are no problems."""
-
-    model_config = ConfigDict(frozen=True)
 
     ended: datetime
     problems: list[str]
-
-
-_T = TypeVar("_T", bound=BaseModel)
 
 
 def read_result(store: Store, run: str) -> RunResult | None:
@@ -66,8 +56,8 @@ def read_result(store: Store, run: str) -> RunResult | None:
 
 
 def write_result(store: Store, result: RunResult) -> None:
-    """Raises Changed if the run has a result already."""
-    _write(store, layout.run_result(result.run), result)
+    """Raises PreconditionFailed if the run has a result already."""
+    documents.write(store, layout.run_result(result.run), result, generation=0)
 
 
 def read_accounts(store: Store, run: str) -> RunAccounts | None:
@@ -76,8 +66,8 @@ def read_accounts(store: Store, run: str) -> RunAccounts | None:
 
 
 def write_accounts(store: Store, run: str, accounts: RunAccounts) -> None:
-    """Raises Changed if the run has begun already."""
-    _write(store, layout.run_accounts(run), accounts)
+    """Raises PreconditionFailed if the run has begun already."""
+    documents.write(store, layout.run_accounts(run), accounts, generation=0)
 
 
 def read_verdict(store: Store, run: str) -> RunVerdict | None:
@@ -86,22 +76,10 @@ def read_verdict(store: Store, run: str) -> RunVerdict | None:
 
 
 def write_verdict(store: Store, run: str, verdict: RunVerdict) -> None:
-    """Raises Changed if the run has a verdict already."""
-    _write(store, layout.run_verdict(run), verdict)
+    """Raises PreconditionFailed if the run has a verdict already."""
+    documents.write(store, layout.run_verdict(run), verdict, generation=0)
 
 
-def _read(store: Store, name: str, model: type[_T]) -> _T | None:
-    found = store.read(name)
-    if found is None:
-        return None
-    try:
-        return model.model_validate_json(found.data)
-    except ValidationError as error:
-        raise UserError(
-            f"object {name} is not of a training run: {error.errors()[0]['msg']}; "
-            "restore its last version"
-        ) from error
-
-
-def _write(store: Store, name: str, document: BaseModel) -> None:
-    store.write(name, document.model_dump_json().encode(), generation=0)
+def _read(store: Store, name: str, model: type[D]) -> D | None:
+    found = documents.read(store, name, model)
+    return found and found.document

@@ -5,10 +5,14 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class Settings(BaseModel):
-    """Training settings; the defaults are for GPT-2 124M on one GPU."""
+class StoredSettings(BaseModel):
+    """Training settings as a manifest keeps them; the defaults are for GPT-2 124M on one GPU.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Like all stored documents, a manifest keeps settings that this program does not know.
+    """
+
+    # A manifest that is made of Settings equals the one that is read back.
+    model_config = ConfigDict(frozen=True, extra="allow", revalidate_instances="subclass-instances")
 
     base_model: Annotated[
         str,
@@ -25,3 +29,13 @@ class Settings(BaseModel):
     min_tweets: Annotated[int, Field(ge=20, description="fewer: the account is not trained")] = 100
     min_new_tweets: Annotated[int, Field(ge=1, description="fewer since live: skipped")] = 20
     seed: Annotated[int, Field(description="of all that is random in training")] = 1
+
+
+class Settings(StoredSettings):
+    """Training settings as the stack file gives them: a misspelt one is an error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    def match(self, stored: StoredSettings) -> bool:
+        """Whether the stored settings are these, as far as this program knows them."""
+        return self.model_dump() == stored.model_dump(include={*Settings.model_fields})

@@ -1,7 +1,7 @@
 """Slots: the ticks of a posting schedule, and the record of what became of each.
 
-cronsim follows Debian's cron where clocks change: a fixed time in the skipped hour comes right
-after it, one in the doubled hour comes once, a wildcard follows the clock.
+When clocks change, cronsim follows Debian's cron: a fixed time in the skipped hour comes right
+after that hour, a fixed time in the doubled hour comes once, and a wildcard follows the clock.
 """
 
 from collections.abc import Iterator
@@ -11,9 +11,10 @@ from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from pipeline import layout
+from pipeline import documents, layout
+from pipeline.documents import Document, Found
 from pipeline.errors import UserError
 from pipeline.store import Store
 
@@ -21,15 +22,14 @@ _DAY = timedelta(days=1)
 
 
 def latest(schedule: str, time_zone: str, now: datetime) -> datetime:
-    """The schedule's newest tick at or before `now`, in UTC; or UserError."""
+    """The schedule's newest tick at or before `now`, in UTC; UserError if it is no schedule."""
     just_after = (now + timedelta(minutes=1)).replace(second=0, microsecond=0)
     try:
         back = CronSim(schedule, just_after.astimezone(ZoneInfo(time_zone)), reverse=True)
         tick = _utc(next(back))
     except (CronSimError, StopIteration, KeyError, ValueError, OSError) as error:
         raise UserError(f"schedule {schedule!r} in {time_zone!r} is none: {error!r}") from None
-    # Where clocks change, cronsim's way back misses ticks that its way forward has, and the other
-    # way round (where they change by half an hour). Schedules fire forward.
+    # When clocks change, cronsim finds other ticks backward than forward. Schedules fire forward.
     fired = takewhile(lambda later: later <= now, following(schedule, time_zone, tick - _DAY))
     return max(fired, default=tick)
 
@@ -37,7 +37,7 @@ def latest(schedule: str, time_zone: str, now: datetime) -> datetime:
 def following(schedule: str, time_zone: str, after: datetime) -> Iterator[datetime]:
     """The ticks after a time, in UTC."""
     ticks = map(_utc, CronSim(schedule, after.astimezone(ZoneInfo(time_zone))))
-    # From within a doubled hour cronsim repeats a fixed time of its first half.
+    # Started within a doubled hour, cronsim repeats a fixed time of that hour's first half.
     return (tick for tick in ticks if tick > after)
 
 
@@ -47,48 +47,39 @@ def name(tick: datetime) -> str:
 
 
 def _utc(tick: datetime) -> datetime:
-    # Two times in one zone are compared by their clocks' faces, which the doubled hour repeats.
+    # Python compares two times of one zone by local time, which repeats in the doubled hour.
     return tick.astimezone(UTC)
 
 
-class Slot(BaseModel):
+class Slot(Document):
     """What became of one tick; app.post says how its states follow each other."""
 
-    model_config = ConfigDict(frozen=True)
-
     state: Literal["claimed", "intended", "refused", "posted", "unknown", "nothing"]
-    execution: Annotated[str, Field(description="of the program that wrote this")]
+    execution: Annotated[str, Field(description="the execution that wrote this")]
     nonce: Annotated[str, Field(description="tells two attempts of one execution apart")]
     at: Annotated[datetime, Field(description="of the last change")]
-    expires: Annotated[datetime, Field(description="until then nobody else goes on with it")]
+    expires: Annotated[datetime, Field(description="until then no other execution goes on with it")]
     text: Annotated[str | None, Field(description="from the intent on; it never changes")] = None
     release: str | None = None
     id: Annotated[str | None, Field(description="the post's, where X told it")] = None
-    in_doubt: Annotated[bool, Field(description="a try whose answer was lost may be on X")] = False
-    reason: Annotated[str, Field(description="one line, where it did not go straight")] = ""
+    in_doubt: Annotated[
+        bool, Field(description="a request whose response was lost may have posted it")
+    ] = False
+    reason: Annotated[str, Field(description="one line, if something went wrong")] = ""
 
 
-def read(store: Store, account: str, slot: str) -> tuple[Slot, int] | None:
+def read(store: Store, account: str, slot: str) -> Found[Slot] | None:
     """A slot's record and its generation; None for a slot that nobody has claimed."""
-    found = store.read(layout.slot(account, slot))
-    if found is None:
-        return None
-    try:
-        return Slot.model_validate_json(found.data), found.generation
-    except ValidationError as error:
-        what = error.errors()[0]
-        where = ".".join(map(str, what["loc"])) or "document"
-        raise UserError(f"object {found.name}: {where}: {what['msg']}") from None
+    return documents.read(store, layout.slot(account, slot), Slot)
 
 
 def write(store: Store, account: str, slot: str, record: Slot, *, generation: int) -> int:
-    """Put the record in place of that generation; raises Changed where another is found."""
-    data = record.model_dump_json().encode()
-    return store.write(layout.slot(account, slot), data, generation=generation)
+    """Replace that generation of the record; raises PreconditionFailed if it is another by now."""
+    return documents.write(store, layout.slot(account, slot), record, generation)
 
 
 def names(store: Store, account: str) -> list[str]:
-    """The slots of an account that were ever claimed, the oldest first."""
+    """The names of all slots that an account has claimed, the oldest first."""
     prefix = layout.posts(account)
     found = (name.removeprefix(prefix).removesuffix(".json") for name in store.names(prefix))
     return [slot for slot in found if _is_name(slot)]

@@ -1,14 +1,17 @@
 """What X sold this month, and the limit that stops us before X's bill does."""
 
-import json
 import secrets
-from dataclasses import dataclass
 from datetime import UTC
 from decimal import Decimal
+from typing import Annotated
 
+from pydantic import Field
+
+from pipeline import documents
 from pipeline.clock import Clock
+from pipeline.documents import Document
 from pipeline.errors import UserError
-from pipeline.store import Changed, Store
+from pipeline.store import Store
 
 # US dollars, pay-per-use since 2026-02-06; https://docs.x.com/x-api/getting-started/pricing
 POST_READ = Decimal("0.005")
@@ -20,21 +23,21 @@ class LimitReached(UserError):
     """The month's money is spent."""
 
 
-@dataclass(frozen=True)
-class Spent:
+class Spent(Document):
     """A month's purchases, and the number of all that were ever made."""
 
     month: str
-    usd: Decimal = Decimal(0)
-    count: int = 0
-    total: int = 0
+    usd: Decimal
+    count: int
+    total: int
+    nonce: Annotated[str, Field(description="tells two equal reservations apart")] = ""
 
 
 class Ledger:
     """What one account spent, in one object, by the month in UTC.
 
-    It is written before something is bought, so that a crash leaves it too high and never too
-    low, and corrected when X has answered.
+    The ledger is written before something is bought, so that a crash leaves it too high and never
+    too low. It is corrected when X has answered.
     """
 
     def __init__(self, store: Store, object_name: str, limit_usd: Decimal, clock: Clock) -> None:
@@ -44,7 +47,7 @@ class Ledger:
         self._clock = clock
 
     def reserve(self, usd: Decimal, count: int = 1) -> None:
-        """Set `usd` aside for `count` purchases; LimitReached, and nothing is, beyond the limit."""
+        """Set `usd` aside for `count` purchases; beyond the limit, raise LimitReached instead."""
         self._add(usd, count)
 
     def give_back(self, usd: Decimal, count: int = 1) -> None:
@@ -53,49 +56,38 @@ class Ledger:
 
     def spent(self) -> Spent:
         """What was bought this month."""
-        return self._read()[0]
+        found = documents.read(self._store, self._name, Spent)
+        return self._this_month(found and found.document)
 
     def left(self) -> Decimal:
-        """US dollars that this month still has."""
+        """US dollars that may still be spent this month."""
         return max(self._limit - self.spent().usd, Decimal(0))
 
     def _add(self, usd: Decimal, count: int) -> None:
-        while True:
-            spent, generation = self._read()
+        def change(before: Spent | None) -> Spent:
+            spent = self._this_month(before)
             if usd > 0 and spent.usd + usd > self._limit:
                 raise LimitReached(
                     f"{self._name}: ${spent.usd} of this month's ${self._limit} are spent and this "
                     f"needs ${usd}; raise the limit in the stack file, or wait for next month"
                 )
-            document = {
-                "month": spent.month,
-                # What was reserved last month and is given back in this makes this none cheaper.
-                "usd": str(max(spent.usd + usd, Decimal(0))),
-                "count": max(spent.count + count, 0),
-                "total": spent.total + count,
-                "nonce": secrets.token_hex(8),  # or two equal reservations would pass for one
-            }
-            try:
-                self._store.write(self._name, json.dumps(document).encode(), generation=generation)
-            except Changed:
-                continue
-            return
-
-    def _read(self) -> tuple[Spent, int]:
-        month = f"{self._clock().astimezone(UTC):%Y-%m}"
-        found = self._store.read(self._name)
-        if found is None:
-            return Spent(month), 0
-        try:
-            document = json.loads(found.data)
-            kept = Spent(
-                document["month"],
-                Decimal(document["usd"]),
-                int(document["count"]),
-                int(document["total"]),
+            return spent.model_copy(
+                update={
+                    # What was reserved last month may be given back in this month, which must not
+                    # make this month cheaper.
+                    "usd": max(spent.usd + usd, Decimal(0)),
+                    "count": max(spent.count + count, 0),
+                    "total": spent.total + count,
+                    "nonce": secrets.token_hex(8),
+                }
             )
-        except (ValueError, KeyError, TypeError, ArithmeticError):
-            raise UserError(f"{self._name}: no ledger; restore the object's last version") from None
-        if kept.month != month:
-            kept = Spent(month, total=kept.total)
-        return kept, found.generation
+
+        documents.update(self._store, self._name, Spent, change)
+
+    def _this_month(self, spent: Spent | None) -> Spent:
+        month = f"{self._clock().astimezone(UTC):%Y-%m}"
+        if spent is None:
+            return Spent(month=month, usd=Decimal(0), count=0, total=0)
+        if spent.month == month:
+            return spent
+        return spent.model_copy(update={"month": month, "usd": Decimal(0), "count": 0})

@@ -1,4 +1,4 @@
-"""A bucket as this project uses it: small documents by compare-and-set, large files once."""
+"""A bucket: small objects are changed by compare-and-set, large files are written once."""
 
 import base64
 import hashlib
@@ -17,7 +17,7 @@ from google.cloud import storage  # pyright: ignore[reportMissingTypeStubs]
 from google.cloud.storage.exceptions import DataCorruption  # pyright: ignore[reportMissingTypeStubs]
 from google.cloud.storage.retry import DEFAULT_RETRY  # pyright: ignore[reportMissingTypeStubs]
 
-from pipeline.errors import UserError
+from pipeline.errors import PipelineError, Unavailable, UserError
 
 _TIMEOUT = (5, 60)  # seconds to connect, and between two bytes
 _ADDRESS = re.compile(r"^[A-Z]+ https?://\S+: ")
@@ -25,44 +25,43 @@ _ADDRESS = re.compile(r"^[A-Z]+ https?://\S+: ")
 
 @dataclass(frozen=True)
 class Object:
-    """One object's bytes, and the generation that a compare-and-set on them has to name."""
+    """An object's bytes, and the generation that a compare-and-set on it has to name."""
 
     name: str
     data: bytes
     generation: int
 
 
-class Changed(Exception):
-    """The object is not, or no longer, what the caller took it for; its text is the name."""
-
-
-class StorageError(UserError):
-    """Cloud Storage refused or did not answer."""
+class PreconditionFailed(Exception):
+    """The object is not, or no longer, at the expected generation; the text is its name."""
 
 
 class Store:
-    """One bucket. Every call is retried for at most `patience` seconds, then a StorageError."""
+    """One bucket.
 
-    def __init__(self, bucket: storage.Bucket, patience: float = 60) -> None:
+    Every call is retried for at most `timeout` seconds. Then it raises Unavailable; if Cloud
+    Storage refuses it, UserError.
+    """
+
+    def __init__(self, bucket: storage.Bucket, timeout: float = 60) -> None:
         self._bucket: Any = bucket
-        self._wire = {"timeout": _TIMEOUT, "retry": DEFAULT_RETRY.with_timeout(patience)}
+        self._wire = {"timeout": _TIMEOUT, "retry": DEFAULT_RETRY.with_timeout(timeout)}
 
     @classmethod
     def open(cls, bucket_name: str) -> "Store":
-        """The bucket of that name, with the identity that this process runs as."""
+        """Open the bucket of that name with the identity that this process runs as."""
         with _one_line(bucket_name, "open it"):
-            # Of no project: a bucket's name says which one it is, and a person's own credentials
-            # need not have one.
+            # No project is needed to find a bucket, and a person's own credentials may have none.
             client: Any = storage.Client(project=None)
             return cls(client.bucket(bucket_name))
 
     @property
     def bucket_name(self) -> str:
-        """As it stands in gs:// addresses."""
+        """The name, as in gs:// addresses."""
         return self._bucket.name
 
     def read(self, name: str) -> Object | None:
-        """The newest generation, or None where there is none."""
+        """The newest generation of an object; None if there is no such object."""
         blob = self._bucket.blob(name)
         with _one_line(self.bucket_name, f"read {name}"):
             try:
@@ -72,11 +71,15 @@ class Store:
         return Object(name, data, int(blob.generation))
 
     def write(self, name: str, data: bytes, *, generation: int) -> int:
-        """Put `data` in place of exactly that generation (0: of nothing) and return the new one.
+        """Replace exactly that generation (0: create the object) and return the new generation.
 
-        Raises Changed where another generation is found, unless it holds exactly `data`: then it
-        is this very write, whose answer was lost and which the client sent again. What two
-        writers must not both believe to have written therefore carries something of its writer.
+        The client repeats a write whose response was lost, and the repetition finds a generation
+        that it did not expect. So if the object holds exactly `data`, the write has succeeded.
+        Put a nonce into any document that two writers could write identically: otherwise both
+        believe that theirs was written.
+
+        Raises:
+            PreconditionFailed: There is another generation, with other data.
         """
         blob = self._bucket.blob(name)
         with _one_line(self.bucket_name, f"write {name}"):
@@ -85,21 +88,21 @@ class Store:
             except google_errors.PreconditionFailed:
                 found = self.read(name)
                 if found is None or found.data != data:
-                    raise Changed(name) from None
+                    raise PreconditionFailed(name) from None
                 return found.generation
         return int(blob.generation)
 
     def delete(self, name: str, *, generation: int) -> None:
-        """Remove exactly that generation; raise Changed where another, or none, is found."""
+        """Delete exactly that generation; PreconditionFailed if there is another one, or none."""
         blob = self._bucket.blob(name)
         with _one_line(self.bucket_name, f"delete {name}"):
             try:
                 blob.delete(if_generation_match=generation, **self._wire)
             except (google_errors.PreconditionFailed, google_errors.NotFound):
-                raise Changed(name) from None
+                raise PreconditionFailed(name) from None
 
     def remove(self, name: str) -> None:
-        """Delete a file that is never written again; one that is gone already is no error."""
+        """Delete a file that is never written again, if it is still there."""
         with _one_line(self.bucket_name, f"delete {name}"), suppress(google_errors.NotFound):
             self._bucket.blob(name).delete(**self._wire)
 
@@ -112,7 +115,11 @@ class Store:
             return sorted(blob.name for blob in blobs)
 
     def upload(self, name: str, path: Path) -> None:
-        """Put a file under a name that is never written again; Changed if it holds other bytes."""
+        """Upload a file under a name that is never written again.
+
+        Raises:
+            PreconditionFailed: There is an object of that name with other bytes.
+        """
         blob = self._bucket.blob(name)
         with _one_line(self.bucket_name, f"upload {name}"):
             try:
@@ -120,10 +127,10 @@ class Store:
             except google_errors.PreconditionFailed:
                 blob.reload(**self._wire)
                 if blob.md5_hash != _md5(path):
-                    raise Changed(name) from None
+                    raise PreconditionFailed(name) from None
 
     def download(self, name: str, path: Path) -> None:
-        """Write an object to `path`, which appears only when it is whole."""
+        """Download an object to `path`, which appears once it is whole."""
         partial = path.with_name(path.name + ".partial")
         try:
             with _one_line(self.bucket_name, f"download {name}"):
@@ -134,7 +141,7 @@ class Store:
 
 
 def _md5(path: Path) -> str:
-    """As Cloud Storage gives it: base64."""
+    """The MD5 of a file in base64, as Cloud Storage gives it."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
     return base64.b64encode(digest.digest()).decode()
@@ -142,35 +149,37 @@ def _md5(path: Path) -> str:
 
 @contextmanager
 def _one_line(bucket: str, action: str) -> Generator[None]:
-    """Turn what the client raises for an outage or a refusal into a StorageError."""
+    """Turn what the client raises for a refusal into UserError, for an outage into Unavailable."""
+    kind: type[PipelineError] = UserError
     try:
         yield
     except auth_errors.DefaultCredentialsError:
-        mend = "no Google credentials here; run `gcloud auth application-default login`"
+        why = "no Google credentials here; run `gcloud auth application-default login`"
     except google_errors.NotFound as error:
-        mend = f"{_said(error)}; is the stack up?"
+        why = f"{_said(error)}; is the stack up?"
     except google_errors.Forbidden as error:
-        mend = f"{_said(error)}; grant it, or run as somebody who may"
+        why = f"{_said(error)}; grant it, or run as somebody who may"
     except (
         google_errors.GoogleAPIError,
         auth_errors.GoogleAuthError,
         requests.RequestException,
         DataCorruption,
     ) as error:
-        mend = f"no good answer ({_said(error)}); nothing is lost, run it again"
+        kind = Unavailable
+        why = f"no good response ({_said(error)}); nothing is lost, run it again"
     else:
         return
-    raise StorageError(f"bucket {bucket}: cannot {action}: {mend}")
+    raise kind(f"bucket {bucket}: cannot {action}: {why}")
 
 
 def _said(error: Exception) -> str:
-    """What the server or the client said, in one line.
+    """The message of the server or the client, in one line.
 
-    Of a failed download it is the request's address, which says nothing new, the whole answer, and
-    that it was not expected.
+    After a failed download, the client's message is the request's address, the whole response, and
+    the remark that it was not expected. Of these only the message within the response is kept.
     """
     text = _ADDRESS.sub("", str(getattr(error, "message", error)), count=1)
     with suppress(ValueError, TypeError, KeyError):
-        answer, _ = json.JSONDecoder().raw_decode(text)
-        text = str(answer["error"]["message"])
+        response, _ = json.JSONDecoder().raw_decode(text)
+        text = str(response["error"]["message"])
     return " ".join(text.split())[:500] or type(error).__name__

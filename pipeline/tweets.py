@@ -1,4 +1,8 @@
-"""A tweet as it is kept: one line of JSON, whatever source it came from."""
+"""A collected tweet: one line of JSON in a segment, whatever its source.
+
+A segment is JSON Lines and is never written again. Its lines carry no version: a new key is
+optional, and an older program ignores it. That is enough for a record that nobody rewrites.
+"""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -18,7 +22,7 @@ from pipeline.errors import UserError
 
 
 def _whole(text: object) -> object:
-    """JSON can carry half of a surrogate pair, which UTF-8 cannot: it becomes U+FFFD."""
+    """Replace half a surrogate pair, which JSON can hold and UTF-8 cannot, by U+FFFD."""
     if isinstance(text, str):
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
@@ -29,9 +33,9 @@ def _utc(at: datetime) -> datetime:
 
 
 class Tweet(BaseModel):
-    """One post of an account; `text` is as X gives it: `&`, `<` and `>` escaped as in HTML."""
+    """One post of an account; in `text`, as X gives it, `&`, `<` and `>` are escaped as in HTML."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True)
 
     id: Annotated[str, Field(pattern=r"^[0-9]{1,20}$")]
     text: Annotated[str, BeforeValidator(_whole)]
@@ -40,12 +44,12 @@ class Tweet(BaseModel):
 
 
 def to_jsonl(tweets: Iterable[Tweet]) -> bytes:
-    """One line a tweet, in the order given."""
+    """The bytes of a segment: one line a tweet, in the given order."""
     return b"".join(tweet.model_dump_json().encode() + b"\n" for tweet in tweets)
 
 
 def from_jsonl(data: bytes, name: str) -> list[Tweet]:
-    """The tweets of `to_jsonl`; UserError with `name` and the line where it is anything else."""
+    """Read the tweets of a segment; UserError names the segment and the line that is none."""
     tweets: list[Tweet] = []
     for number, line in enumerate(data.splitlines(), start=1):
         try:

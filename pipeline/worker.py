@@ -1,4 +1,4 @@
-"""Which of a run's machines this one is, and so which accounts are its own."""
+"""A machine of a run: its name tells which share of the accounts it trains."""
 
 import re
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ _SHARED = re.compile(r"(.+)-(\d+)of(\d+)")
 
 @dataclass(frozen=True)
 class Worker:
-    """One machine of a run: `number` of `workers`, counted from 1; `machine` is its name."""
+    """Machine `number` (from 1) of the `workers` of a run; `machine` is its name."""
 
     machine: str
     run: str
@@ -22,9 +22,10 @@ class Worker:
 
     @classmethod
     def parse(cls, machine: str) -> "Worker":
-        """The worker that a machine's name tells: `RUN`, or `RUN-<number>of<workers>`.
+        """Parse a machine's name: `RUN`, or `RUN-<number>of<workers>`.
 
-        Raises UserError for a name that no machine has.
+        Raises:
+            UserError: No machine has such a name.
         """
         if not _MACHINE.fullmatch(machine):
             raise UserError(
@@ -46,5 +47,5 @@ class Worker:
         return [self.run + share for share in layout.shares(self.workers)]
 
     def share(self, accounts: Sequence[str]) -> list[str]:
-        """Those of the sorted accounts that this worker trains: together all, none twice."""
+        """The accounts that this worker trains; every account falls to exactly one worker."""
         return sorted(accounts)[self.number - 1 :: self.workers]

@@ -1,4 +1,4 @@
-"""X as this project asks it: tweepy with timeouts, and every odd answer as one clear XError."""
+"""Calls X by tweepy, with timeouts; whatever X does not do is an XError of a known kind."""
 
 import json
 import logging
@@ -14,32 +14,32 @@ from requests.adapters import HTTPAdapter
 from pipeline import clock
 from pipeline.clock import Clock
 from pipeline.environment import variable
-from pipeline.errors import UserError
+from pipeline.errors import PipelineError, Unavailable, UserError
 
 Kind = Literal[
     "credentials",  # 401: the keys are wrong
-    "credits",  # 402: nothing is sold until somebody pays
+    "credits",  # 402: X sells nothing until somebody pays
     "duplicate",  # 403: the account has posted this very text
-    "forbidden",  # 403, or a protected or suspended user: not to this client
+    "forbidden",  # 403, or the user is protected or suspended
     "invalid",  # 400: the request itself; for a post, its text
-    "rate",  # 429: heals by itself, after `retry_after`
-    "cap",  # 429: the month's cap; waiting does not heal it
-    "unavailable",  # 5xx, or no answer: whether X did it is not known
+    "rate",  # 429: passes by itself, after `retry_after`
+    "cap",  # 429: the cap of the month is used up
+    "unavailable",  # 5xx, or no response: whether X did it is not known
     "not-found",  # no such user
-    "nonsense",  # an answer that is none: whether X did it is not known
+    "nonsense",  # a response without sense: whether X did it is not known
 ]
 
-_HOST = "https://api.twitter.com"  # tweepy's, whatever the site is called
+_HOST = "https://api.twitter.com"  # still tweepy's host
 _TIMEOUT = (5, 30)  # seconds to connect, and between two bytes
 
 # At DEBUG tweepy logs the Authorization header.
 logging.getLogger("tweepy").setLevel(logging.INFO)
 
 
-class XError(UserError):
+class XError(PipelineError):
     """X did not do what it was asked; `kind` says why.
 
-    `retry_after` is in seconds, where X says when it will do so again.
+    It is always an XRefused or an XUnavailable.
     """
 
     def __init__(self, kind: Kind, message: str, retry_after: int | None = None) -> None:
@@ -49,8 +49,16 @@ class XError(UserError):
 
     @property
     def outcome_unknown(self) -> bool:
-        """Whether X may have done, and sold, what it was asked all the same."""
+        """Whether X may have done, and sold, what it was asked."""
         return self.kind in {"unavailable", "nonsense"}
+
+
+class XRefused(XError, UserError):
+    """X refuses the request, and will refuse it again until a person has done something."""
+
+
+class XUnavailable(XError, Unavailable):
+    """X may do later what it was asked; `retry_after` is in seconds, if X says when."""
 
 
 class Keys(BaseModel):
@@ -65,7 +73,7 @@ class Keys(BaseModel):
 
     @classmethod
     def parse(cls, text: str) -> "Keys":
-        """The keys from their JSON; UserError, which shows none of them, if they are not there."""
+        """Parse the keys from their JSON; UserError, which shows no key, if one is missing."""
         required(text, "secret with the X keys", "bots credentials ACCOUNT")
         try:
             return cls.model_validate_json(text)
@@ -78,7 +86,7 @@ class Keys(BaseModel):
 
 
 def required(secret: str, name: str, command: str) -> str:
-    """A secret's value; UserError, naming the command that sets it, while it has none."""
+    """A secret's value; UserError, with the command that sets it, if it is empty."""
     value = secret.strip()
     if not value:
         raise UserError(f"the {name} is not set; set it with `{command}`")
@@ -88,7 +96,7 @@ def required(secret: str, name: str, command: str) -> str:
 class _Wire(HTTPAdapter):
     """Gives every request a timeout, and in the local cloud another host.
 
-    OAuth 1.0a signs before this, so what arrives there is signed for the real address.
+    OAuth 1.0a has signed the request before that, for the real address.
     """
 
     def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> Any:
@@ -96,19 +104,19 @@ class _Wire(HTTPAdapter):
             options["timeout"] = _TIMEOUT
         elsewhere = variable("X_API_URL")
         if elsewhere:
-            there = urlsplit(elsewhere)
-            asked = urlsplit(request.url or "")
-            request.url = urlunsplit((there.scheme, there.netloc, asked.path, asked.query, ""))
+            host = urlsplit(elsewhere)
+            url = urlsplit(request.url or "")
+            request.url = urlunsplit((host.scheme, host.netloc, url.path, url.query, ""))
         return super().send(request, *args, **options)
 
 
 def client(bearer: str) -> tweepy.Client:
-    """What reads timelines, with the app's bearer token."""
+    """The client that reads timelines, with the app's bearer token."""
     return _client(bearer_token=bearer)
 
 
 def poster(keys: Keys) -> tweepy.Client:
-    """What posts as one account."""
+    """The client that posts as one account."""
     return _client(
         consumer_key=keys.api_key,
         consumer_secret=keys.api_secret,
@@ -126,16 +134,17 @@ def _client(**credentials: Any) -> tweepy.Client:
 def ask(method: Callable[..., Any], *args: Any, **parameters: Any) -> dict[str, Any]:
     """Call a method of `client` or `poster` and return X's JSON, which holds `data` or `meta`.
 
-    Whatever else X answers, and if it does not, is an XError; so is a 200 with errors and no
-    data, which is how X speaks of users that are missing, suspended or protected.
+    Raises:
+        XError: X gave no response, or another one. A response of status 200 with errors and without
+            data counts: that is how X reports users that are missing, suspended or protected.
     """
     try:
-        answer = method(*args, **parameters)
+        response = method(*args, **parameters)
     except Exception as error:
         raise translate(error) from error
-    if not isinstance(answer, dict):
+    if not isinstance(response, dict):
         raise _nonsense("its JSON is no object")
-    body = cast("dict[str, Any]", answer)
+    body = cast("dict[str, Any]", response)
     if "data" in body:
         return body
     if body.get("errors"):
@@ -146,16 +155,18 @@ def ask(method: Callable[..., Any], *args: Any, **parameters: Any) -> dict[str, 
 
 
 def translate(error: Exception, now: Clock = clock.now) -> XError:
-    """What tweepy raised, as an XError; what it cannot have raised for X's sake is raised again."""
+    """Turn an error of tweepy's into an XError; one that X cannot have caused is raised again."""
     if isinstance(error, tweepy.HTTPException):
         return _refused(cast("Any", error).response, now)
     if isinstance(error, requests.JSONDecodeError):
         return _nonsense("it is no JSON")
     if isinstance(error, requests.RequestException):
-        return XError("unavailable", f"X does not answer ({type(error).__name__}); try again later")
+        return XUnavailable(
+            "unavailable", f"X does not answer ({type(error).__name__}); try again later"
+        )
     if isinstance(error, (ValueError, AttributeError, TypeError, KeyError)):
-        # tweepy's own, over a body or a header that is not what it takes for granted
-        return _nonsense(f"{type(error).__name__} in reading it")
+        # tweepy raises these over a body or a header that it did not expect.
+        return _nonsense(f"{type(error).__name__} while reading it")
     raise error
 
 
@@ -164,48 +175,51 @@ def _refused(response: requests.Response, now: Clock) -> XError:
     body = _body(response)
     said = _words(body) or response.reason
     if status == 401:
-        return XError(
+        return XRefused(
             "credentials",
             f"X refuses the keys (401: {said}); set them again with `bots credentials`",
         )
     if status == 402:
-        return XError("credits", f"X's account has no credits (402: {said}); buy some in X's "
+        return XRefused("credits", f"X's account has no credits (402: {said}); buy some in X's "
                       "developer portal")  # fmt: skip
     if status == 403:
         return _forbidden(body, said)
     if status == 404:
-        return XError("not-found", f"X knows no such thing (404: {said})")
+        return XRefused("not-found", f"X knows no such thing (404: {said})")
     if status == 429:
         return _too_many(response.headers, body, said, now)
     if status >= 500:
-        return XError("unavailable", f"X is out of order ({status}: {said}); try again later")
-    return XError("invalid", f"X refuses the request ({status}: {said})")
+        why = f"X is out of order ({status}: {said}); try again later"
+        return XUnavailable("unavailable", why)
+    return XRefused("invalid", f"X refuses the request ({status}: {said})")
 
 
 def _forbidden(body: dict[str, Any], said: str) -> XError:
     problem = str(body.get("type", "")).rpartition("/")[2]
     if "duplicate content" in said.lower():
-        return XError("duplicate", f"X has this post already (403: {said})")
+        return XRefused("duplicate", f"X has this post already (403: {said})")
     mend = {
         "client-forbidden": "attach the app to a project in X's developer portal",
         "oauth1-permissions": "give the app read and write permission in X's developer portal, "
         "make its access token anew and set it with `bots credentials`",
     }.get(problem, "see the account and the app at X")
-    return XError("forbidden", f"X does not allow this (403: {said}); {mend}")
+    return XRefused("forbidden", f"X does not allow this (403: {said}); {mend}")
 
 
 def _too_many(headers: Mapping[str, str], body: dict[str, Any], said: str, now: Clock) -> XError:
     if "usage-capped" in str(body.get("type")) or body.get("title") == "UsageCapExceeded":
         period = str(body.get("period", "month")).lower()
-        return XError("cap", f"X's {period} cap is used up (429: {said}); raise it in X's "
+        return XRefused("cap", f"X's {period} cap is used up (429: {said}); raise it in X's "
                       "developer portal, or wait for the next period")  # fmt: skip
     seconds = _retry_after(headers, now)
     when = "later" if seconds is None else f"in {seconds} s"
-    return XError("rate", f"X has had too many requests (429: {said}); try again {when}", seconds)
+    return XUnavailable(
+        "rate", f"X has had too many requests (429: {said}); try again {when}", seconds
+    )
 
 
 def _retry_after(headers: Mapping[str, str], now: Clock) -> int | None:
-    """Seconds until the last of the limits that are used up is reset; None if X does not say."""
+    """Seconds until all used-up limits are reset; None if X does not say."""
     limits = ("x-rate-limit", "x-app-limit-24hour", "x-user-limit-24hour")
     used_up = [limit for limit in limits if headers.get(f"{limit}-remaining") == "0"]
     resets = [headers.get(f"{limit}-reset", "") for limit in used_up or limits[:1]]
@@ -217,12 +231,12 @@ def _refused_user(body: dict[str, Any]) -> XError:
     said = _words(body)
     problem = str(_first_error(body).get("type", ""))
     if "suspended" in said.lower():
-        return XError("forbidden", f"X has suspended the account ({said})")
+        return XRefused("forbidden", f"X has suspended the account ({said})")
     if "not-authorized" in problem:
-        return XError("forbidden", f"the account is protected: X does not show it ({said})")
+        return XRefused("forbidden", f"the account is protected: X does not show it ({said})")
     if "not-found" in problem:
-        return XError("not-found", f"X has no such account ({said})")
-    return XError("nonsense", f"X answered with an error that is not known here ({said})")
+        return XRefused("not-found", f"X has no such account ({said})")
+    return XUnavailable("nonsense", f"X responded with an error that is not known here ({said})")
 
 
 def _object(value: Any) -> dict[str, Any]:
@@ -242,11 +256,11 @@ def _first_error(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _words(body: dict[str, Any]) -> str:
-    """What X says for people, on one line."""
+    """X's message for people, on one line."""
     error = _first_error(body)
     said = error.get("message") or error.get("detail") or body.get("detail") or body.get("title")
     return " ".join(str(said or "").split())[:300]
 
 
 def _nonsense(why: str) -> XError:
-    return XError("nonsense", f"X's answer makes no sense: {why}; try again later")
+    return XUnavailable("nonsense", f"X's response makes no sense: {why}; try again later")

@@ -1,18 +1,16 @@
-"""Collects the timeline of the account that the environment names, once."""
+"""Collects the timeline of one account, once."""
 
-import contextlib
-import json
 import sys
 from decimal import Decimal
 
 from pydantic import Field
 
-from pipeline import clock, events, layout, secrets, x
+from pipeline import clock, events, last_collection, layout, secrets, x
 from pipeline.environment import Environment
-from pipeline.errors import UserError
+from pipeline.errors import PipelineError, UserError
 from pipeline.log import log
 from pipeline.spend import Ledger, LimitReached
-from pipeline.store import Changed, Store
+from pipeline.store import Store
 from scraper_image.collect import Collector
 from scraper_image.timeline import Timeline
 
@@ -29,7 +27,7 @@ class Settings(Environment):
 
 
 def main() -> int:
-    """Run once; the exit status is 0 if all that X has is collected."""
+    """Collect once; the exit status is 0 if everything that X has is collected."""
     try:
         settings = Settings.read()
     except UserError as error:
@@ -47,7 +45,7 @@ def main() -> int:
             bucket=settings.data_bucket,
         )
         return 1
-    except UserError as error:
+    except PipelineError as error:
         log("ERROR", f"{account}: {error}", account=account)
         return 1
     return 0
@@ -65,7 +63,7 @@ def _collect(settings: Settings) -> None:
     before = ledger.spent().total
     timeline = Timeline(x.client(bearer))
     index = Collector(store, account, handle, timeline, ledger).collect()
-    _note_success(store, account)
+    last_collection.note(store, account, clock.now())
     spent = ledger.spent()
     log(
         "INFO",
@@ -76,14 +74,6 @@ def _collect(settings: Settings) -> None:
         newest_id=index.newest_id,
         usd_this_month=str(spent.usd),
     )
-
-
-def _note_success(store: Store, account: str) -> None:
-    """Leave the time for the watcher, which reports an account that is no longer collected."""
-    found = store.read(layout.collected(account))
-    data = json.dumps({"at": clock.now().isoformat()}).encode()
-    with contextlib.suppress(Changed):  # by an execution that has just ended well, too
-        store.write(layout.collected(account), data, generation=found.generation if found else 0)
 
 
 if __name__ == "__main__":

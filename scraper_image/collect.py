@@ -1,8 +1,9 @@
-"""Collects the new posts of one account: a page is kept before the cursor moves, and bought once.
+"""Collects the new posts of one account: no page is lost, and none is bought twice.
 
-A page is a segment, an immutable object named after the request that it answers. A run looks for
-each segment before it buys it, so a run that was cut short is repeated for nothing up to where it
-stopped. The cursor moves once, after the last page: until then every run asks the same questions.
+A page is stored as a segment, an immutable object named after the request that it answers. A run
+looks for each segment before it buys the page, so repeating a run that was cut short costs nothing
+up to where it stopped. The cursor moves once, after the last page: until then every run sends the
+same requests.
 """
 
 from pipeline import index as timeline_index
@@ -10,9 +11,9 @@ from pipeline import layout
 from pipeline.errors import UserError
 from pipeline.index import Index
 from pipeline.spend import POST_READ, USER_READ, Ledger
-from pipeline.store import Changed, Store
+from pipeline.store import PreconditionFailed, Store
 from pipeline.tweets import Tweet, from_jsonl, to_jsonl
-from pipeline.x import XError
+from pipeline.x import XError, XUnavailable
 from scraper_image.timeline import LARGEST, SMALLEST, Page, Timeline
 
 _MOST_EMPTY_PAGES = 100
@@ -31,9 +32,9 @@ class Collector:
         self._ledger = ledger
 
     def collect(self) -> Index:
-        """Collect what is new and return the cursor as it stands then.
+        """Collect the new posts and return the index after that.
 
-        XError, LimitReached and StorageError leave all that was collected; the next run carries on.
+        An error loses nothing of what was collected before it; the next run carries on.
         """
         index, generation = self._index()
         new = self._new(index)
@@ -43,7 +44,7 @@ class Collector:
         moved = index.model_copy(update={"newest_id": newest, "count": index.count + len(new)})
         try:
             self._write_index(moved, generation)
-        except Changed:
+        except PreconditionFailed:
             raise UserError(
                 "another collection ran at the same time and moved the cursor; "
                 "nothing is lost, the next run carries on"
@@ -56,7 +57,7 @@ class Collector:
             index = Index(user_id=self._look_up(), handle=self._handle)
             try:
                 return index, self._write_index(index, generation=0)
-            except Changed:
+            except PreconditionFailed:
                 return self._index()
         index, generation = found
         if index.handle.lower() != self._handle.lower():
@@ -81,7 +82,7 @@ class Collector:
             raise
 
     def _new(self, index: Index) -> list[Tweet]:
-        """All posts above the cursor, from segments as far as these go, then from X."""
+        """All posts above the cursor: from stored segments as far as there are any, then from X."""
         new: list[Tweet] = []
         until, last = None, False
         while not last:
@@ -91,26 +92,30 @@ class Collector:
         return new
 
     def _page(self, index: Index, until: str | None) -> tuple[list[Tweet], bool]:
-        """The page below `until`, bought and kept if it was not before, and if it is the last.
+        """The page below `until`, and whether it is the last; buys and stores it if need be.
 
-        Of a page that was kept by another run that is not known: there may be an empty one below.
+        For a page that is already stored we cannot tell whether it was the last, so return False
+        and ask again.
         """
         since = index.newest_id
-        name = f"{layout.segments(self._account)}timeline-{since or 0}-{until or 'newest'}.jsonl"
-        kept = self._store.read(name)
-        if kept is not None:
-            return from_jsonl(kept.data, name), False
+        name = layout.timeline_segment(self._account, since, until)
+        stored = self._store.read(name)
+        if stored is not None:
+            return from_jsonl(stored.data, name), False
         try:
             page = self._buy(index.user_id, since, until, name)
-        except Changed:
+        except PreconditionFailed:
             return self._page(index, until)
         return page.tweets, page.more is None
 
     def _buy(self, user_id: str, since: str | None, until: str | None, name: str) -> Page:
-        """The posts that X has there, kept under `name`; Changed if a rival has kept them before.
+        """Buy the page's posts and store them under `name`.
 
-        The most that they can cost is reserved; what X does not sell is given back afterwards,
-        and what it may have sold with an answer that was lost is not.
+        The ledger reserves the most that they can cost. It gets back what X did not sell, but
+        nothing if the response was lost: X may have sold the posts.
+
+        Raises:
+            PreconditionFailed: Another run has stored the page meanwhile.
         """
         affordable = int(self._ledger.left() / POST_READ)
         size = max(SMALLEST, min(LARGEST, affordable))
@@ -129,11 +134,11 @@ class Collector:
         return page
 
     def _ask(self, user_id: str, since: str | None, until: str | None, size: int) -> Page:
-        """The first page that is not empty; an empty one is the end."""
+        """Ask X for pages until one has posts, or is the last."""
         more = None
         for _ in range(_MOST_EMPTY_PAGES):
             page = self._timeline.page(user_id, since, until, size, more)
             if page.tweets or page.more is None:
                 return page
             more = page.more
-        raise XError("nonsense", f"X answers with empty pages, {_MOST_EMPTY_PAGES} in a row")
+        raise XUnavailable("nonsense", f"X answers with empty pages, {_MOST_EMPTY_PAGES} in a row")

@@ -1,4 +1,4 @@
-"""What the scraper asks of X: one user's id, and their posts a page at a time."""
+"""Reads X's timelines: a user's id, and their posts, one page at a time."""
 
 import math
 from collections.abc import Callable
@@ -9,44 +9,47 @@ import tweepy  # pyright: ignore[reportMissingTypeStubs]
 from pydantic import ValidationError
 
 from pipeline.tweets import Tweet
-from pipeline.x import XError, ask
+from pipeline.x import XUnavailable, ask
 
 SMALLEST, LARGEST = 5, 100
-"""How many posts X lets a page have."""
+"""The smallest and the largest page that X sends."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """Posts, the newest first; `more` continues where X has left some out, even all of them."""
+    """Posts, the newest first; `more`, if not None, is the token of the next page.
+
+    X may leave posts out of a page, even all of them.
+    """
 
     tweets: list[Tweet]
     more: str | None
 
 
 class Timeline:
-    """X's timelines, read with one client; every trouble is an XError."""
+    """X's timelines, read with one client; whatever goes wrong is an XError."""
 
     def __init__(self, client: tweepy.Client) -> None:
         self._get_user: Callable[..., Any] = client.get_user  # pyright: ignore[reportUnknownMemberType]
         self._get_tweets: Callable[..., Any] = client.get_users_tweets  # pyright: ignore[reportUnknownMemberType]
 
     def user_id(self, handle: str) -> str:
-        """The id that stays the user's own whatever they call themselves."""
-        answer = ask(self._get_user, username=handle)
+        """The user's id, which stays the same when they change their handle."""
+        response = ask(self._get_user, username=handle)
         try:
-            return str(int(answer["data"]["id"]))
+            return str(int(response["data"]["id"]))
         except (KeyError, TypeError, ValueError):
-            raise XError("nonsense", f"X's answer for @{handle} has no user id") from None
+            raise XUnavailable("nonsense", f"X's response for @{handle} has no user id") from None
 
     def page(
         self, user_id: str, since: str | None, until: str | None, size: int, more: str | None
     ) -> Page:
         """At most `size` posts with ids above `since` and below `until`, no retweets.
 
-        X sells each post that it returns, so it is asked for nothing that is not kept: retweets
-        are other people's words.
+        X sells every post that it returns. Retweets are other people's words and would not be
+        kept, so they are not asked for.
         """
-        answer = ask(
+        response = ask(
             self._get_tweets,
             user_id,
             since_id=since,
@@ -57,19 +60,21 @@ class Timeline:
             tweet_fields=["created_at", "note_tweet"],
         )
         try:
-            tweets = [_tweet(post) for post in answer.get("data", [])]
-            token = answer.get("meta", {}).get("next_token")
+            tweets = [_tweet(post) for post in response.get("data", [])]
+            token = response.get("meta", {}).get("next_token")
         except (AttributeError, KeyError, TypeError, ValidationError):
-            raise XError("nonsense", "X's answer holds something that is no post") from None
+            raise XUnavailable("nonsense", "X's response has an entry that is no post") from None
         above, below = int(since or 0), int(until) if until else math.inf
         for tweet in tweets:
             if not above < int(tweet.id) < below:
-                raise XError("nonsense", f"X's answer holds post {tweet.id}, not asked for")
+                raise XUnavailable(
+                    "nonsense", f"X's response has post {tweet.id}, which was not asked for"
+                )
         return Page(tweets, token)
 
 
 def _tweet(post: dict[str, Any]) -> Tweet:
-    """`text` ends in an ellipsis where a long post has more; `note_tweet` has it whole."""
+    """The `text` of a long post is cut and ends in an ellipsis; `note_tweet` has it whole."""
     return Tweet(
         id=post["id"],
         text=post.get("note_tweet", {}).get("text") or post["text"],

@@ -117,7 +117,7 @@ def bucket_factory(gcs: CloudStorage) -> Iterator[Callable[[], storage.Bucket]]:
 @pytest.fixture
 def store(bucket_factory: Callable[[], storage.Bucket]) -> Store:
     """A new, empty bucket in the fake server."""
-    return Store(bucket_factory(), patience=5)
+    return Store(bucket_factory(), timeout=5)
 
 
 @dataclass

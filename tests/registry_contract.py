@@ -3,7 +3,7 @@
 import pytest
 
 from control_image.registry import Manifest, Registry
-from pipeline.google import GoogleError
+from pipeline.errors import UserError
 
 
 def moves_tags(registry: Registry, image: str, first: str, second: str) -> None:
@@ -26,6 +26,6 @@ def refuses(registry: Registry, image: str, tag: str) -> None:
     assert known is not None
     digest = known.data.rpartition(b"sha256:")[2][:64]
     unknown = Manifest(known.data.replace(digest, b"0" * 64), known.media_type)
-    with pytest.raises(GoogleError, match=f"{image}:unknown cannot be moved: 4"):
+    with pytest.raises(UserError, match=f"{image}:unknown cannot be moved: 4"):
         registry.put(image, "unknown", unknown)
     assert registry.read(image, "unknown") is None

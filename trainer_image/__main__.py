@@ -5,7 +5,7 @@ import signal
 import sys
 
 from pipeline import clock, interrupt
-from pipeline.errors import UserError
+from pipeline.errors import PipelineError
 from pipeline.log import log
 from pipeline.runs import read_result
 from pipeline.store import Store
@@ -30,7 +30,7 @@ def main() -> int:
             )
             return 0
         result = run.train(config, worker, models, clock.now)
-    except UserError as error:
+    except PipelineError as error:
         log("ERROR", str(error))
         return 1
     except interrupt.Interrupted:

@@ -1,21 +1,21 @@
 """Trains one account, from its tweets to a live release. Reads from top to bottom."""
 
 import hashlib
-import json
 import math
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline import corpus, layout, news, novelty, release
+from pipeline import corpus, documents, layout, news, novelty, release
 from pipeline.clock import Clock
+from pipeline.documents import Found
 from pipeline.errors import UserError
 from pipeline.log import log
 from pipeline.novelty import NoveltyIndex
-from pipeline.release import Dataset, LivePointer, Loss, Manifest, Memorisation
+from pipeline.release import Dataset, LivePointer, Loss, Manifest, Memorisation, TweetIds
 from pipeline.runs import Outcome
 from pipeline.settings import Settings
-from pipeline.store import Changed, Store
+from pipeline.store import PreconditionFailed, Store
 from pipeline.tweets import Tweet
 from trainer_image import base_model, child, gate, gpu
 from trainer_image.config import Config
@@ -33,7 +33,7 @@ LOG_EVERY = 1.0  # seconds
 # others have released the account since only if this run was interrupted for long.
 _NEWEST = 5
 
-Live = tuple[LivePointer, int]
+Live = Found[LivePointer]
 
 
 class Trainer:
@@ -55,7 +55,7 @@ class Trainer:
         if own := self._own_release(account):
             return self._go_live(own, live)
 
-        state = news.look(self.data, self.models, account, live and live[0], settings)
+        state = news.look(self.data, self.models, account, live and live.document, settings)
         if state.refusal:
             return state.refusal
         return self._go_live(self._make_release(account, state.tweets, state.before, lease), live)
@@ -150,7 +150,7 @@ class Trainer:
         run trains it again.
         """
         newest = release.tags(self.models, account)[-_NEWEST:]
-        manifests = (release.read_manifest(self.models, account, tag) for tag in reversed(newest))
+        manifests = release.readable(self.models, account, reversed(newest))
         return next((manifest for manifest in manifests if manifest.run == self.run), None)
 
     def _start(self, warm: Manifest | None) -> Path:
@@ -202,23 +202,20 @@ class Trainer:
             )
             prefix = layout.release(manifest.account, manifest.tag)
             self.models.upload(prefix + name, folder / name)
-        self.models.write(
-            layout.manifest(manifest.account, manifest.tag),
-            manifest.model_dump_json(indent=1).encode(),
-            generation=0,
-        )
+        name = layout.manifest(manifest.account, manifest.tag)
+        documents.write(self.models, name, manifest, generation=0)
 
     def _go_live(self, manifest: Manifest, live: Live | None) -> Outcome:
         """Make a release live, unless another one is live than the gate compared it with."""
         tag = manifest.tag
-        if live and live[0].release == tag:
+        if live and live.document.release == tag:
             return Outcome(outcome="live", release=tag)
         if manifest.gate == "refused":
             return Outcome(outcome="refused", release=tag, reason=manifest.reason)
         overtaken = Outcome(
             outcome="passed", release=tag, reason="another release went live meanwhile"
         )
-        if (live[0].release if live else None) != manifest.compared_with:
+        if (live.document.release if live else None) != manifest.compared_with:
             return overtaken
         try:
             release.move_live(
@@ -226,10 +223,10 @@ class Trainer:
                 manifest.account,
                 tag,
                 by=f"run {self.run}",
-                expected_generation=live[1] if live else 0,
+                expected_generation=live.generation if live else 0,
                 at=self.clock(),
             )
-        except Changed:
+        except PreconditionFailed:
             return overtaken
         return Outcome(outcome="live", release=tag)
 
@@ -241,8 +238,8 @@ def _gentler(settings: Settings) -> Settings:
 
 
 def _write_dataset(path: Path, train: list[Tweet], held_out: list[Tweet]) -> None:
-    ids = {"train": [tweet.id for tweet in train], "held_out": [tweet.id for tweet in held_out]}
-    path.write_text(json.dumps(ids))
+    ids = TweetIds(train=[tweet.id for tweet in train], held_out=[tweet.id for tweet in held_out])
+    path.write_bytes(documents.dump(ids))
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.errors import UserError
+from pipeline.errors import PipelineError
 from pipeline.settings import Settings
 from pipeline.tokens import Vocabulary
 from trainer_image import base_model
@@ -128,5 +128,5 @@ def keep_checkpoint(checkpoint: Path, start: Path, kept: Path) -> None:
 if __name__ == "__main__":
     try:
         main(Path(sys.argv[1]))
-    except UserError as error:
+    except PipelineError as error:
         sys.exit(str(error))

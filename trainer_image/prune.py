@@ -20,10 +20,10 @@ from datetime import UTC, datetime, timedelta
 
 from pipeline import layout, release
 from pipeline.clock import Clock
-from pipeline.errors import UserError
+from pipeline.errors import PipelineError
 from pipeline.log import log
 from pipeline.release import Manifest
-from pipeline.store import Changed, Store
+from pipeline.store import PreconditionFailed, Store
 from trainer_image.lease import Lease
 
 REST = timedelta(days=3)
@@ -37,7 +37,7 @@ def prune(models: Store, account: str, keep: int, lease: Lease, clock: Clock) ->
     """
     try:
         _Pruning(models, account, lease, clock()).run(keep)
-    except (UserError, Changed) as error:
+    except (PipelineError, PreconditionFailed) as error:
         log(
             "WARNING",
             f"releases of {account} not pruned; the next training tries again: {error}",
@@ -61,13 +61,23 @@ class _Pruning:
             if layout.manifest(self.account, tag) not in names:
                 self._remove_unfinished(tag, names)
         with_weights = [
-            release.read_manifest(self.models, self.account, tag)
+            tag
             for tag, names in sorted(stored.items())
             if layout.manifest(self.account, tag) in names and self._weights(tag, names)
         ]
-        marked = self._mark(with_weights, keep)
+        marked = self._mark(self._readable(with_weights), keep)
         for manifest in marked:
             self._unmark_or_empty(manifest, stored[manifest.tag])
+
+    def _readable(self, tags: list[str]) -> list[Manifest]:
+        """The manifests of these releases; a release whose manifest cannot be read stays whole."""
+        found: list[Manifest] = []
+        for tag, manifest in release.read_each(self.models, self.account, tags):
+            if isinstance(manifest, Manifest):
+                found.append(manifest)
+            else:
+                self._log("WARNING", tag, f"is not pruned: {manifest}")
+        return found
 
     def _mark(self, releases: list[Manifest], keep: int) -> list[Manifest]:
         """Mark the releases that nothing needs; returns all that are marked then."""

@@ -1,4 +1,4 @@
-"""A machine's part of a training run: its accounts, each on its own, then one result."""
+"""A machine's part of a training run: trains its accounts and writes one result."""
 
 import shutil
 import tempfile
@@ -7,9 +7,10 @@ from pathlib import Path
 
 from pipeline import news, run_lease
 from pipeline.clock import Clock
+from pipeline.lease import Busy
 from pipeline.log import log
 from pipeline.runs import Outcome, RunResult, read_accounts, write_result
-from pipeline.store import Changed, Store
+from pipeline.store import PreconditionFailed, Store
 from pipeline.worker import Worker
 from trainer_image import turn
 from trainer_image.config import Config
@@ -18,8 +19,9 @@ from trainer_image.config import Config
 def train(config: Config, worker: Worker, models: Store, clock: Clock) -> RunResult:
     """Train the worker's accounts, and write what became of them.
 
-    Raises run_lease.Refused while another run is training; the result says so for each account,
-    so that this machine trains nothing later either.
+    Raises:
+        Busy: Another run is training. The result says so for each account, so that this machine
+            does not train later either.
     """
     started = clock()
     accounts = worker.share(_accounts(models, worker.run))
@@ -28,21 +30,21 @@ def train(config: Config, worker: Worker, models: Store, clock: Clock) -> RunRes
         result = RunResult(run=worker.machine, started=started, finished=clock(), accounts=outcomes)
         try:
             write_result(models, result)
-        except Changed:
+        except PreconditionFailed:
             log("WARNING", f"run {worker.machine} was finished by another machine meanwhile")
         return result
 
     try:
         with run_lease.held(models, worker, config.longest, clock):
             return finish(_train_all(worker.machine, accounts))
-    except run_lease.Refused as error:
+    except Busy as error:
         refused = Outcome(outcome="busy", reason=str(error))
         finish(dict.fromkeys(accounts, refused))
         raise
 
 
 def _train_all(machine: str, accounts: list[str]) -> dict[str, Outcome]:
-    """Whatever happens to one account, the next has its turn."""
+    """Train the accounts; a failure of one does not keep the others from being trained."""
     outcomes: dict[str, Outcome] = {}
     with (
         tempfile.TemporaryDirectory(prefix="train-") as scratch,
@@ -63,7 +65,7 @@ def _train_all(machine: str, accounts: list[str]) -> dict[str, Outcome]:
 
 
 def _accounts(models: Store, run: str) -> list[str]:
-    """The declared accounts; of them those that the run was made for, if it tells."""
+    """The declared accounts; if the run has a list of accounts, only those that are on it."""
     declared, chosen = news.accounts(models), read_accounts(models, run)
     if chosen is None:
         return declared

@@ -17,7 +17,7 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from pipeline import clock, interrupt
-from pipeline.errors import UserError
+from pipeline.errors import PipelineError
 from pipeline.log import log
 from pipeline.runs import Outcome
 from pipeline.store import Store
@@ -129,9 +129,9 @@ def _outcome(machine: str, account: str, scratch: Path) -> Outcome:
             return outcome
     except lease.Busy as error:
         return Outcome(outcome="busy", reason=str(error))
-    except UserError as error:
+    except PipelineError as error:
         return Outcome(outcome="failed", reason=str(error))
-    except OSError as error:  # storage raises UserError, so this is the local disk
+    except OSError as error:  # storage raises PipelineError, so this is the local disk
         return Outcome(outcome="failed", reason=f"the trainer's disk: {error}")
     except Exception as error:  # noqa: BLE001  # a defect must not stop the other accounts
         log("ERROR", "unexpected", account=account, stack_trace=traceback.format_exc())

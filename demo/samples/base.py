@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from demo.samples import grammar
-from pipeline.errors import UserError
+from pipeline.errors import PipelineError, UserError
 
 Progress = Callable[[int, int], None]
 """Called with the steps done and all steps."""
@@ -71,7 +71,7 @@ def main() -> None:
         sys.exit("usage: python -m demo.samples.base DIR")
     try:
         build(Path(sys.argv[1]), lambda done, steps: print(f"\rstep {done} of {steps}", end=""))
-    except UserError as error:
+    except PipelineError as error:
         sys.exit(str(error))
     print()
 

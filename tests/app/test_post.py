@@ -20,9 +20,10 @@ from app import send
 from app.compose import NothingFit
 from app.post import Poster
 from pipeline import events, layout, slots
+from pipeline.errors import Unavailable
 from pipeline.slots import Slot
 from pipeline.spend import Ledger
-from pipeline.store import Object, StorageError, Store
+from pipeline.store import Object, Store
 from pipeline.x import Keys, XError
 from tests.app.x_double import Fault, XDouble
 
@@ -55,7 +56,7 @@ class Gate:
 
 class GatedStore(Store):
     def __init__(self, bucket: storage.Bucket, gate: Gate) -> None:
-        super().__init__(bucket, patience=5)
+        super().__init__(bucket, timeout=5)
         self._gate = gate
 
     def read(self, name: str) -> Object | None:
@@ -70,7 +71,7 @@ class World:
 
     def __init__(self, bucket: storage.Bucket, x: XDouble) -> None:
         self.bucket = bucket
-        self.store = Store(bucket, patience=5)
+        self.store = Store(bucket, timeout=5)
         self.x = x
         self.now = datetime(2026, 11, 23, 9, 0, 2, tzinfo=UTC)
         self.slept: list[float] = []
@@ -117,7 +118,7 @@ class World:
     @property
     def history(self) -> list[dict[str, str]]:
         found = self.store.read(layout.history(self.account))
-        return json.loads(found.data) if found else []
+        return json.loads(found.data)["entries"] if found else []
 
     @property
     def spent(self) -> Decimal:
@@ -159,7 +160,7 @@ def failing(when: str, number: int) -> Gate:
 
     def act(call: int, at: str) -> None:
         if call == number and at == when:
-            raise StorageError("bucket: no good answer")
+            raise Unavailable("bucket: no good answer")
 
     gate = Gate()
     gate.act = act
@@ -254,7 +255,7 @@ def test_one_failure_at_any_call_never_makes_two_posts_and_never_loses_one(
     world: World, fault: Callable[[int], Gate]
 ) -> None:
     for _number, gate in every_call(fault, world):
-        with pytest.raises((Killed, StorageError)):
+        with pytest.raises((Killed, Unavailable)):
             world.run("one", gate)
         intent = world.record and world.record.text
         world.run("two")
@@ -270,7 +271,7 @@ def test_the_platforms_own_retry_continues_at_once_unless_a_post_may_be_under_wa
     world: World, fault: Callable[[int], Gate]
 ) -> None:
     for _number, gate in every_call(fault, world):
-        with pytest.raises((Killed, StorageError)):
+        with pytest.raises((Killed, Unavailable)):
             world.run("one", gate)
         before = world.record
         world.run("one")
@@ -290,7 +291,7 @@ def test_a_takeover_that_fails_too_makes_no_second_post(
             with pytest.raises(Killed):
                 world.run("one", killed("after", first))
             world.now += AFTER_EXPIRY
-            with suppress(Killed, StorageError):
+            with suppress(Killed, Unavailable):
                 world.run("two", second(number))
             world.now += AFTER_EXPIRY
             world.run("three")
@@ -304,6 +305,16 @@ def interleavings(world: World) -> Iterator[tuple[int, int]]:
     for first, second in itertools.product(calls, calls):
         world.new_account()
         yield first, second
+
+
+def test_a_takeover_keeps_unknown_keys(world: World) -> None:
+    now = world.now
+    old = Slot(state="refused", execution="old", nonce="n", at=now, expires=now, text="said")
+    newer = old.model_copy(update={"version": 2, "mood": "good"})
+    slots.write(world.store, world.account, SLOT, newer, generation=0)
+    record = world.run()
+    assert (record.state, record.version) == ("posted", 2)
+    assert record.model_extra == {"mood": "good"}
 
 
 @pytest.mark.parametrize("first_dies", [False, True])

@@ -121,7 +121,7 @@ def serving(
 def api(gcs: CloudStorage, model_folder: Path) -> Iterator[Api]:
     """Serves the tiny model; nothing that a test does to it lasts."""
     client = gcs.client()
-    store = Store(gcs.new_bucket(client), patience=5)
+    store = Store(gcs.new_bucket(client), timeout=5)
     publish(store, FIRST, model_folder)
     point(store, FIRST)
     with serving(store) as api:

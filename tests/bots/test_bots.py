@@ -181,7 +181,7 @@ def operator(tmp_path: Path, storage_server: StorageServer) -> Iterator[Operator
         layout.models_bucket("local-bots", "test"),
     ):
         storage_server.create_bucket(bucket)
-        stores.append(Store(client.bucket(bucket), patience=5))
+        stores.append(Store(client.bucket(bucket), timeout=5))
     secrets.create("test-keeper-x-keys")
     secrets.create("test-x-bearer")
     yield Operator(tmp_path, stores[0], stores[1], secrets)
@@ -206,7 +206,7 @@ def test_the_help_shows_every_command_and_examples_that_parse() -> None:
         assert f"    bots {command} " in done.stdout
 
 
-def test_an_archive_is_imported_once_however_often_it_is_given(operator: Operator) -> None:
+def test_an_archive_is_imported_once_however_often_the_command_runs(operator: Operator) -> None:
     archive.write(operator.folder / "mine.zip", "lampkeeper", tweets(60))
     assert "60 tweets (no retweets), 60 of them new" in operator.does(
         "import", "keeper", "mine.zip"
@@ -301,15 +301,13 @@ def test_credentials_become_the_newest_version_and_are_never_shown(operator: Ope
 @pytest.mark.parametrize(
     "given", ["", "no JSON", '{"api_key": "very-secret"}', json.dumps({**KEYS, "x": "y"})]
 )
-def test_credentials_that_cannot_be_are_refused_and_not_shown(
-    operator: Operator, given: str
-) -> None:
+def test_invalid_credentials_are_refused_and_not_shown(operator: Operator, given: str) -> None:
     line = operator.fails("credentials", "keeper", stdin=given)
     assert "bots credentials" in line
     assert "very-secret" not in line
 
 
-def test_a_secret_that_the_stack_has_not_declared_yet_is_one_line(operator: Operator) -> None:
+def test_a_secret_that_is_not_declared_yet_is_an_error_of_one_line(operator: Operator) -> None:
     line = operator.fails("credentials", "baker", stdin=json.dumps(KEYS))
     assert "test-baker-x-keys" in line
     assert "pulumi up" in line
@@ -352,6 +350,22 @@ def test_only_a_release_that_exists_and_passed_can_be_promoted(operator: Operato
     assert operator.live is None
 
 
+def test_a_release_of_a_newer_program_is_shown_as_unreadable_beside_the_others(
+    operator: Operator,
+) -> None:
+    tag = operator.release("keeper", 20)
+    newer = "20261121T101500Z-0123abcd"
+    operator.models.write(layout.manifest("keeper", newer), b'{"version": 9}', generation=0)
+    shown = " ".join(operator.types("releases", "keeper", columns="200").stdout.split())
+    assert newer in shown
+    assert "unreadable: gs://" in shown
+    assert "update this program" in shown
+    assert tag in shown
+    operator.does("promote", "keeper", tag)
+    assert "update this program" in operator.fails("promote", "keeper", newer)
+    assert operator.live == tag
+
+
 def test_a_pruned_release_is_shown_as_such_and_never_goes_live(operator: Operator) -> None:
     days = [operator.release("keeper", day) for day in (20, 21, 22)]
     oldest, middle, newest = days
@@ -380,7 +394,7 @@ def test_a_pruned_release_is_shown_as_such_and_never_goes_live(operator: Operato
     assert [made["live"] for made in status] == [False, False, False, True]
 
 
-def test_mistakes_in_naming_are_one_line_that_names_the_mend(operator: Operator) -> None:
+def test_a_wrong_name_is_one_line_that_says_what_to_do(operator: Operator) -> None:
     assert "it has: baker, keeper" in operator.fails("releases", "kepper")
     assert "Pulumi.nowhere.yaml" in operator.fails("status", stack="nowhere")
     line = operator.fails("status", stack="off")

@@ -237,4 +237,4 @@ class World:
     def holds_lease(self, run: str, for_: timedelta, by: run_lease.Holder = "machine") -> None:
         expires = self.time.at + for_
         start = datetime.min.replace(tzinfo=UTC)
-        run_lease.take(self.models, run, by, lambda: expires, lambda: start)
+        run_lease.take(self.models, run, by, expires, lambda: start)

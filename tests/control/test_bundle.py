@@ -71,7 +71,7 @@ def umask() -> Iterator[None]:
     os.umask(before)
 
 
-def test_the_bundle_is_of_the_pair_that_the_pointers_ask_for(models: Store, tmp_path: Path) -> None:
+def test_the_bundle_is_of_the_pair_in_the_pointers(models: Store, tmp_path: Path) -> None:
     assert bundle.wanted(models, "keeper") == PAIR
     image = bundle.fetch(models, REPOSITORY, PAIR, tmp_path)
     assert image == f"{REPOSITORY}/keeper:{TAG}-{'1' * 12}"
@@ -105,14 +105,14 @@ def test_without_both_pointers_nothing_is_wanted(models: Store, kind: str) -> No
 @pytest.mark.parametrize("value", HOSTILE)
 def test_a_release_that_is_no_release_tag_is_never_wanted(models: Store, value: Any) -> None:
     point(models, release=value.format(TAG) if isinstance(value, str) else value)
-    with pytest.raises(UserError, match=r"object rollout/live/keeper\.json: release: "):
+    with pytest.raises(UserError, match=r"/rollout/live/keeper\.json: release: "):
         bundle.wanted(models, "keeper")
 
 
 @pytest.mark.parametrize("value", [*HOSTILE, f"{REPOSITORY}/app:latest", "scratch"])
 def test_a_base_that_is_no_image_by_digest_is_never_wanted(models: Store, value: Any) -> None:
     point(models, base=value.format(BASE) if isinstance(value, str) else value)
-    with pytest.raises(UserError, match=r"object rollout/base/keeper\.json: base: "):
+    with pytest.raises(UserError, match=r"/rollout/base/keeper\.json: base: "):
         bundle.wanted(models, "keeper")
 
 

@@ -137,7 +137,7 @@ def play(schedule: list[str], dies_at: int | None = None) -> tuple[World, list[s
     return world, enabled
 
 
-def test_live_is_what_the_pointers_say_after_every_interleaving_of_two_builds() -> None:
+def test_live_is_the_wanted_image_after_every_interleaving_of_two_builds() -> None:
     seen = 0
     for schedule in schedules(lambda prefix: play(prefix)[1]):
         world, _ = play(schedule)

@@ -63,7 +63,7 @@ def world(
 ) -> Iterator[World]:
     """Two accounts with news, and zones that have machines, which train and power off."""
     clock = Time(START)
-    data, models = (Store(bucket_factory(), patience=5) for _ in range(2))
+    data, models = (Store(bucket_factory(), timeout=5) for _ in range(2))
     with serving(Compute(templates())) as compute:
         monkeypatch.setattr(google.auth, "default", lambda *_, **__: (Identity(), PROJECT))
         monkeypatch.setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE", f"{compute.url}/")
@@ -103,7 +103,8 @@ def test_the_lease_names_the_run_and_outlasts_it(world: World) -> None:
 
     world.time.on_sleep = look
     world.succeeds()
-    assert seen[0] == {"run": RUN, "expires": "2026-11-30T07:00:00.250000Z", "by": "schedule"}
+    expires = "2026-11-30T07:00:00.250000Z"
+    assert seen[0] == {"version": 2, "run": RUN, "expires": expires, "by": "schedule"}
 
 
 def test_the_job_may_take_longer_than_all_that_it_waits_for() -> None:
@@ -129,7 +130,7 @@ def test_without_news_no_machine_is_made_and_no_lease_taken(world: World) -> Non
 
 
 @pytest.mark.parametrize("why", ["enough new tweets", "other settings", "no release yet"])
-def test_what_is_new_is_trained_and_nothing_else(world: World, why: str) -> None:
+def test_only_accounts_with_news_are_trained(world: World, why: str) -> None:
     world.released("baker")
     if why != "no release yet":
         world.released("keeper", **({"steps": 7} if why == "other settings" else {}))
@@ -154,7 +155,7 @@ def test_an_account_that_cannot_be_looked_at_fails_the_run_and_no_other_account(
 ) -> None:
     world.models.write(layout.live_pointer("baker"), b"{}", generation=0)
     failure = world.fails()
-    assert failure.startswith("baker failed, object rollout/live/baker.json: release")
+    assert re.match(r"baker failed, gs://.*/rollout/live/baker\.json: release", failure)
     begun = read_accounts(world.models, RUN)
     assert begun is not None
     assert begun.accounts == ["keeper"]
@@ -238,14 +239,14 @@ def test_a_name_that_is_taken_is_the_runs_own_machine(world: World) -> None:
 
 
 @pytest.mark.parametrize("fault", [("POST", 503), ("GET", 500), ("GET", 0), ("DELETE", 502)])
-def test_a_call_that_fails_once_is_made_again(world: World, fault: tuple[str, int]) -> None:
+def test_a_call_that_fails_once_is_repeated(world: World, fault: tuple[str, int]) -> None:
     world.compute.faults = [fault]
     world.succeeds()
 
 
 def test_a_call_that_always_fails_ends_in_one_line(world: World) -> None:
     world.compute.faults = [("GET", 0)] * 6
-    with pytest.raises(Refused, match=r"^no good answer from Compute Engine \(ConnectionError\)$"):
+    with pytest.raises(Refused, match=r"^no response from Compute Engine \(ConnectionError\)$"):
         world.run()
     world.left_nothing()
 
@@ -299,7 +300,7 @@ def test_a_result_that_cannot_be_read_is_a_failure(world: World) -> None:
         machine.status = "TERMINATED"
 
     world.compute.life = scribble
-    assert world.fails().startswith(f"{RUN} has a result that cannot be read, object runs/")
+    assert world.fails().startswith(f"{RUN} has a result that cannot be read, gs://")
 
 
 def test_an_account_that_failed_fails_the_run_and_gives_its_reason(world: World) -> None:
@@ -335,7 +336,7 @@ def test_a_run_that_may_not_read_the_lease_begins_nothing(world: World) -> None:
                 raise UserError("bucket b: cannot read leases/run.json: no")
             return super().read(name)
 
-    world.models = Forbidden(world.models._bucket, patience=5)
+    world.models = Forbidden(world.models._bucket, timeout=5)
     with pytest.raises(UserError, match=r"cannot read leases/run\.json"):
         world.run()
     assert world.compute.inserts == []
@@ -417,7 +418,7 @@ def test_a_machine_that_cannot_be_deleted_keeps_the_lease(world: World) -> None:
     assert len(world.compute.machines) == 1
 
 
-def test_what_is_left_is_deleted_by_the_next_execution(world: World) -> None:
+def test_machines_that_are_left_over_are_deleted_by_the_next_execution(world: World) -> None:
     world.compute.faults = [("DELETE", 500)] * 6 * len(ZONES)
     world.run()
     world.time.at += timedelta(hours=6)
@@ -426,7 +427,7 @@ def test_what_is_left_is_deleted_by_the_next_execution(world: World) -> None:
     assert len(world.compute.started) == 2
 
 
-def test_what_a_run_that_has_ended_left_is_deleted_although_it_holds_the_lease(
+def test_machines_of_an_ended_run_are_deleted_although_it_has_the_lease(
     world: World,
 ) -> None:
     world.compute.faults = [("DELETE", 500)] * 6 * len(ZONES)
@@ -464,13 +465,13 @@ def test_machines_of_runs_that_are_over_are_deleted_in_all_zones_without_news(
         "web",
     ],
 )
-def test_machines_of_others_are_let_be(world: World, name: str) -> None:
+def test_machines_of_other_runs_are_left_alone(world: World, name: str) -> None:
     world.compute.add(name, ZONES[0], status="TERMINATED")
     assert world.run() == []
     assert list(world.compute.machines) == [(ZONES[0], name)]
 
 
-def test_machines_of_a_run_that_holds_the_lease_are_let_be(world: World) -> None:
+def test_machines_of_the_run_with_the_lease_are_left_alone(world: World) -> None:
     other = "train-prod-20261130t015900-other"
     world.models.write(
         layout.run_accounts(other),
@@ -487,7 +488,9 @@ def test_machines_of_a_run_that_holds_the_lease_are_let_be(world: World) -> None
 
 
 @pytest.mark.parametrize("moment", [0, 1, 4])
-def test_who_is_told_to_stop_deletes_its_machines_at_once(world: World, moment: int) -> None:
+def test_an_execution_that_is_told_to_stop_deletes_its_machines_at_once(
+    world: World, moment: int
+) -> None:
     sleeps: list[None] = []
     stopped_at: list[timedelta] = []
 
@@ -506,7 +509,7 @@ def test_who_is_told_to_stop_deletes_its_machines_at_once(world: World, moment: 
     assert world.time.at - START == stopped_at[0]
 
 
-def test_a_second_signal_does_not_break_the_deleting_off(world: World) -> None:
+def test_a_second_signal_does_not_cut_the_deleting_off(world: World) -> None:
     def stop() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -518,7 +521,7 @@ def test_a_second_signal_does_not_break_the_deleting_off(world: World) -> None:
     assert "told to stop" in world.fails()
 
 
-def test_an_attempt_that_was_killed_is_taken_up_by_the_next(world: World) -> None:
+def test_the_next_attempt_continues_the_run_of_a_killed_one(world: World) -> None:
     world.killed_at_sleep(3, workers=2)
     assert len(world.compute.machines) == 2
     inserted = list(world.compute.inserts)
@@ -568,7 +571,7 @@ def test_an_attempt_of_a_run_that_has_ended_says_the_same_and_trains_nothing(
     assert "; ".join(verdict.problems) == failure
 
 
-def test_an_execution_never_goes_on_with_the_run_of_an_earlier_one_of_a_like_name(
+def test_an_execution_never_continues_the_run_of_an_earlier_one_whose_name_ends_alike(
     world: World,
 ) -> None:
     world.succeeds()
@@ -619,7 +622,7 @@ def test_whatever_happens_nothing_is_left_and_the_verdict_is_right(world: World,
 # The program
 
 
-def test_without_credentials_it_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_credentials_the_error_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def nobody(*_: object, **__: object) -> None:
         raise DefaultCredentialsError("…")
 

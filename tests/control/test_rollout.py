@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from control_image.rollout import Rollout
-from pipeline.google import GoogleError
+from pipeline.errors import UserError
 from tests.google_api import Google
 
 TOPIC = "projects/p/topics/prod-rollout"
@@ -22,7 +22,7 @@ def rollout(api: Google) -> Iterator[Rollout]:
     made._session.close()
 
 
-def test_a_passing_trouble_is_outlasted(api: Google, rollout: Rollout) -> None:
+def test_a_request_is_repeated_while_the_api_is_busy(api: Google, rollout: Rollout) -> None:
     api.answers += [(503, {}), (429, {}), (200, {"messageIds": ["1"]})]
     rollout.announce("models", "rollout/live/keeper.json", 7, NOON)
 
@@ -46,8 +46,8 @@ def test_the_event_is_what_cloud_storage_sends(api: Google, rollout: Rollout) ->
 
 def test_a_refusal_is_one_line_with_googles_reason(api: Google, rollout: Rollout) -> None:
     api.answers.append((403, {"error": {"message": "watcher lacks\npubsub.topics.publish"}}))
-    with pytest.raises(GoogleError, match=r"topics/prod-rollout: 403 watcher lacks pubsub"):
+    with pytest.raises(UserError, match=r"topics/prod-rollout: 403 watcher lacks pubsub"):
         rollout.announce("models", "rollout/live/keeper.json", 7, NOON)
     api.answers.append((403, {}))
-    with pytest.raises(GoogleError, match=r"published to projects/p/topics/prod-rollout: 403"):
+    with pytest.raises(UserError, match=r"published to projects/p/topics/prod-rollout: 403"):
         rollout.keep_alive()

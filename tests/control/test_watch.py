@@ -10,12 +10,14 @@ import pytest
 from google.cloud import storage
 
 from control_image.bundle import Wanted
-from control_image.watch import Image, Watcher, ask_again, overdue
-from pipeline import events, layout, release, slots
+from control_image.watch import Image, Schedules, Watcher, ask_again, overdue
+from pipeline import documents, events, layout, release, slots
 from pipeline.errors import UserError
+from pipeline.release import BasePointer
 from pipeline.runs import RunResult, write_result
 from pipeline.slots import Slot
 from pipeline.store import Store
+from tests.stacks.recorder import declare, stack_values
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 TAG = "20261123T101500Z-1a2b3c4d"
@@ -107,24 +109,24 @@ class World:
 def world(
     bucket_factory: Callable[[], storage.Bucket], capsys: pytest.CaptureFixture[str]
 ) -> World:
-    return World(Store(bucket_factory(), patience=5), Store(bucket_factory(), patience=5), capsys)
+    return World(Store(bucket_factory(), timeout=5), Store(bucket_factory(), timeout=5), capsys)
 
 
 # Images.
 
 
-def test_the_watcher_and_the_build_call_a_pairs_image_alike() -> None:
+def test_the_watcher_and_the_build_give_a_pairs_image_the_same_name() -> None:
     assert layout.image_tag(TAG, BASE) == Wanted("keeper", TAG, BASE).tag
 
 
-def test_before_the_first_release_nothing_is_asked_for(world: World) -> None:
+def test_before_the_first_release_no_event_is_sent(world: World) -> None:
     world.declare()
     world.put(world.models, layout.base_pointer("keeper"), {"base": BASE, "seed": "x"})
     assert world.look() == 0
     assert world.announced == []
 
 
-def test_an_image_that_is_what_the_pointers_say_is_left_alone(world: World) -> None:
+def test_no_event_is_sent_if_live_is_the_wanted_image(world: World) -> None:
     world.declare()
     world.release()
     world.built()
@@ -134,7 +136,7 @@ def test_an_image_that_is_what_the_pointers_say_is_left_alone(world: World) -> N
 
 
 @pytest.mark.parametrize("state", ["not built", "built and not live", "another base"])
-def test_an_image_that_is_not_what_the_pointers_say_is_asked_for_by_the_pointers_event(
+def test_if_live_is_not_the_wanted_image_the_pointers_event_is_sent(
     world: World, state: str
 ) -> None:
     world.declare()
@@ -148,7 +150,7 @@ def test_an_image_that_is_not_what_the_pointers_say_is_asked_for_by_the_pointers
     assert world.announced == [(world.models.bucket_name, pointer.name, pointer.generation)]
 
 
-def test_it_is_asked_for_ever_more_rarely_and_reported_after_an_hour(world: World) -> None:
+def test_the_event_is_sent_at_growing_intervals_and_reported_after_an_hour(world: World) -> None:
     world.declare()
     world.release()
     asked: list[float] = []
@@ -165,7 +167,7 @@ def test_it_is_asked_for_ever_more_rarely_and_reported_after_an_hour(world: Worl
     assert first_report == 1
 
 
-def test_another_release_is_asked_for_at_once_and_a_mended_one_is_forgotten(world: World) -> None:
+def test_another_release_gets_its_event_at_once_and_a_mended_one_is_forgotten(world: World) -> None:
     world.declare()
     world.release()
     world.look()
@@ -222,7 +224,7 @@ def test_a_slot_without_a_certain_post_is_no_success(world: World, state: str) -
     assert world.looks(every=HOUR, until=NOON + 2 * DAY)
 
 
-def test_collecting_is_measured_by_when_it_last_ended_well(world: World) -> None:
+def test_collecting_is_measured_by_its_last_success(world: World) -> None:
     world.declare(collect="0 5 * * *")
     world.look()
     world.collected(NOON.replace(hour=5) + DAY)
@@ -238,7 +240,7 @@ def test_success_ends_the_reports(world: World) -> None:
     assert world.looks(every=HOUR, until=NOON + 4 * DAY) == {}
 
 
-def test_a_schedule_that_changed_is_measured_anew(world: World) -> None:
+def test_a_changed_schedule_is_measured_from_the_change_on(world: World) -> None:
     world.declare(post="0 9 * * 1", collect="0 5 * * 1")
     world.collected(NOON)
     world.look()
@@ -247,7 +249,7 @@ def test_a_schedule_that_changed_is_measured_anew(world: World) -> None:
     assert world.looks(every=HOUR, until=world.now + DAY) == {}
 
 
-def test_an_account_that_was_removed_and_added_again_is_measured_anew(world: World) -> None:
+def test_an_account_that_is_added_again_is_measured_from_then_on(world: World) -> None:
     world.declare(post="0 9 * * *")
     world.look()
     world.data._bucket.blob(layout.schedules("keeper")).delete()
@@ -276,7 +278,7 @@ def test_what_is_not_scheduled_is_never_silent(world: World) -> None:
         ("0 9 * * 1", "Etc/UTC", "2026-11-23T09:00Z", "2026-12-07T10:00Z"),
     ],
 )
-def test_twice_the_period_is_two_ticks_through_changed_clocks(
+def test_two_ticks_are_counted_through_changed_clocks(
     schedule: str, time_zone: str, success: str, from_then_on: str
 ) -> None:
     since, then = datetime.fromisoformat(success), datetime.fromisoformat(from_then_on)
@@ -287,13 +289,13 @@ def test_twice_the_period_is_two_ticks_through_changed_clocks(
 # What starts the builds.
 
 
-def test_the_trigger_hears_of_a_quiet_stack_every_week(world: World) -> None:
+def test_the_trigger_gets_a_message_every_week(world: World) -> None:
     world.looks(every=DAY, until=NOON + 40 * DAY)
     assert world.kept_alive == [NOON + weeks * 7 * DAY for weeks in range(6)]
     assert world.announced == []
 
 
-def test_a_state_of_before_the_trigger_was_kept_alive_is_read(world: World) -> None:
+def test_a_state_without_the_last_message_is_read(world: World) -> None:
     world.put(world.data, layout.watch_state(), {"tasks": {}, "images": {}, "unknown": 1})
     assert world.look() == 0
     assert world.kept_alive == [NOON]
@@ -338,7 +340,34 @@ def test_what_was_known_of_an_account_survives_a_look_that_failed(world: World) 
     assert [e["event"] for e in world.logged()] == [events.IMAGE_STALE]
 
 
-def test_a_state_that_is_none_is_an_error_that_names_the_object(world: World) -> None:
+def test_the_state_keeps_unknown_keys(world: World) -> None:
+    world.declare(post="0 9 * * *")
+    world.look()
+    found = world.data.read(layout.watch_state())
+    assert found is not None
+    state = json.loads(found.data) | {"version": 2, "budget": 3}
+    state["tasks"]["keeper"]["post"]["owner"] = "ada"
+    world.put(world.data, layout.watch_state(), state)
+    world.now += 8 * DAY
+    world.look()
+    found = world.data.read(layout.watch_state())
+    assert found is not None
+    state["kept_alive"] = world.now.isoformat().replace("+00:00", "Z")
+    assert json.loads(found.data) == state
+
+
+def test_what_the_program_declares_is_what_the_watcher_reads() -> None:
+    objects = declare("dev", stack_values("dev")).of("gcp:storage/bucketObject:BucketObject")
+    for name, model in (
+        (layout.schedules("keeper"), Schedules),
+        (layout.base_pointer("keeper"), BasePointer),
+    ):
+        (content,) = [o.inputs["content"] for o in objects if o.inputs["name"] == name]
+        text = content["value"] if isinstance(content, dict) else content
+        assert documents.parse(model, text.encode(), name).model_extra == {}
+
+
+def test_a_damaged_state_is_an_error_that_names_the_object(world: World) -> None:
     world.put(world.data, layout.watch_state(), {"tasks": 3})
     with pytest.raises(UserError, match=r"watch/state\.json"):
         world.look()
@@ -366,7 +395,7 @@ def ended(world: World, machine: str) -> None:
     write_result(world.models, result)
 
 
-def test_machines_by_hand_that_ended_are_told_of_until_they_are_removed(world: World) -> None:
+def test_machines_by_hand_that_ended_are_reported_until_they_are_removed(world: World) -> None:
     by_hand(world)
     assert world.looks(every=HOUR, until=NOON + HOUR) == {}
     ended(world, ONE)
@@ -379,7 +408,7 @@ def test_machines_by_hand_that_ended_are_told_of_until_they_are_removed(world: W
     assert world.looks(every=HOUR, until=later + 3 * HOUR) == {}
 
 
-def test_a_machine_by_hand_that_was_taken_away_is_told_of_when_its_hours_have_passed(
+def test_a_machine_by_hand_without_a_result_is_reported_when_its_hours_have_passed(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     by_hand(world)

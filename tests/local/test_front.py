@@ -27,7 +27,7 @@ from local.storage import StorageServer
 from local.web import Response
 from local.x import XServer
 from pipeline.errors import UserError
-from pipeline.store import Changed, Store
+from pipeline.store import PreconditionFailed, Store
 
 CONTRACTS = {
     "local/front/metadata.py": "google-auth, Google's own client",
@@ -526,11 +526,11 @@ def test_a_store_deletes_the_generation_that_it_names_and_no_other(cloud):
     old = store.write("a/1", b"one", generation=0)
     new = store.write("a/1", b"two", generation=old)
     for generation in (old, new + 1):
-        with pytest.raises(Changed, match="a/1"):
+        with pytest.raises(PreconditionFailed, match="a/1"):
             store.delete("a/1", generation=generation)
     store.delete("a/1", generation=new)
     assert store.read("a/1") is None
-    with pytest.raises(Changed):
+    with pytest.raises(PreconditionFailed):
         store.delete("a/1", generation=new)
 
 

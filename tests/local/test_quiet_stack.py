@@ -37,7 +37,7 @@ class Stack:
             project=PROJECT, credentials=token, client_options={"api_endpoint": cloud.front.url}
         )
         self.data, self.models = (
-            Store(client.bucket(name), patience=5) for name in ("data", "models")
+            Store(client.bucket(name), timeout=5) for name in ("data", "models")
         )
         self.topic = Rollout(f"projects/{PROJECT}/topics/rollout")
         self.registry = Registry(REGISTRY)

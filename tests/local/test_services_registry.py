@@ -9,7 +9,7 @@ from google.oauth2.credentials import Credentials
 
 from control_image.registry import Registry
 from local.cloud import Cloud
-from pipeline.google import GoogleError
+from pipeline.errors import UserError
 from tests.local.declaring import INDEX, PROJECT, REGION, REGISTRY, REPOSITORY_GRANT, Declarer
 from tests.registry_contract import moves_tags, refuses
 
@@ -81,12 +81,12 @@ def test_who_may_read_moves_nothing_and_who_has_no_grant_reads_nothing(
     declarer: Declarer, account: str, registry_of: Callable[[str], Registry]
 ) -> None:
     registry = registry_of(account)
-    with pytest.raises(GoogleError, match=r"keeper:1 cannot be read: 403 .*downloadArtifacts"):
+    with pytest.raises(UserError, match=r"keeper:1 cannot be read: 403 .*downloadArtifacts"):
         registry.read("keeper", "1")
     grant(declarer, "reader")
     manifest = registry.read("keeper", "1")
     assert manifest is not None
-    with pytest.raises(GoogleError, match=r"keeper:live cannot be moved: 403 .*uploadArtifacts"):
+    with pytest.raises(UserError, match=r"keeper:live cannot be moved: 403 .*uploadArtifacts"):
         registry.put("keeper", "live", manifest)
     assert registry.read("keeper", "live") is None
 

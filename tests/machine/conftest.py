@@ -151,7 +151,7 @@ def vm(
     tmp_path: Path,
 ) -> VM:
     """A machine for an account with enough tweets, and the tiny base model in the bucket."""
-    data, models = Store(bucket_factory(), patience=20), Store(bucket_factory(), patience=20)
+    data, models = Store(bucket_factory(), timeout=20), Store(bucket_factory(), timeout=20)
     for file in sorted(base.cached(ROOT).iterdir()):
         models.upload(layout.base_model("tiny") + file.name, file)
     models.write(layout.base_pointer("keeper"), b"{}", generation=0)

@@ -104,13 +104,13 @@ def test_older_layouts_are_read(read: Read, name: str, text: str):
     assert tweets == [Tweet(id="7", text="fog &amp; light", created_at=AT, source="archive")]
 
 
-def test_retweets_are_other_peoples(read: Read):
+def test_retweets_are_left_out(read: Read):
     assert texts(read({"data/tweets.js": tweets_js(entry(1, "RT @a: hi"), entry(2, "RT it"))})) == {
         "2": "RT it"
     }
 
 
-def test_of_an_edited_tweet_the_living_version_is_read(read: Read):
+def test_an_edited_tweet_has_its_last_text(read: Read):
     ids = {"editTweetIds": ["9", "10", "11"]}
     versions = [
         entry(9, "frist", edit_info={"initial": ids}),
@@ -139,7 +139,7 @@ def test_a_long_post_is_whole_and_escaped_like_the_others(read: Read):
 
 
 @pytest.mark.parametrize("number", [102, 999], ids=["another second", "no tweet above"])
-def test_a_note_whose_tweet_is_gone_touches_no_other(read: Read, number: int):
+def test_a_note_without_its_tweet_changes_no_other_tweet(read: Read, number: int):
     later = AT + timedelta(seconds=40)
     tweets = read(
         {
@@ -191,7 +191,7 @@ def test_an_archive_that_lacks_a_part_is_refused(read: Read):
 @pytest.mark.parametrize(
     "name", ["../data/tweets.js", "/data/tweets.js", "data/../../x", "..\\x", "data/tweets/../.."]
 )
-def test_a_zip_that_leads_out_of_itself_is_refused(read: Read, name: str):
+def test_a_zip_with_paths_that_lead_out_of_it_is_refused(read: Read, name: str):
     with pytest.raises(UserError, match="leads out of the archive"):
         read({"data/tweets.js": tweets_js(entry(1, "mine")), name: "x"})
 

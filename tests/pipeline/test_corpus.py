@@ -43,7 +43,7 @@ from tests.pipeline.test_tweets import tweet
         ("パンが焼けた", "パンが焼けた"),
     ],
 )
-def test_what_a_person_wrote_is_left(raw: str, cleaned: str | None):
+def test_cleaning_leaves_what_the_author_wrote(raw: str, cleaned: str | None):
     assert corpus.clean(raw) == cleaned
 
 
@@ -65,17 +65,17 @@ def ids(tweets: list[Tweet]) -> list[str]:
     return [tweet.id for tweet in tweets]
 
 
-def test_the_corpus_is_ordered_by_number():
+def test_the_corpus_is_ordered_by_id_as_a_number():
     unordered = [tweet(id=number, text=f"tweet {number}") for number in ("1000", "20", "3")]
     assert ids(corpus.corpus(unordered)) == ["3", "20", "1000"]
 
 
-def test_of_one_id_the_whole_text_is_kept():
+def test_the_longest_text_of_an_id_is_kept():
     cut, whole = tweet(text="It begins…"), tweet(text="It begins and goes on.", source="archive")
     assert corpus.corpus([cut, whole]) == corpus.corpus([whole, cut]) == [whole]
 
 
-def test_of_one_text_the_oldest_is_kept_as_newer_ones_arrive():
+def test_the_oldest_tweet_of_a_text_is_kept_when_newer_ones_arrive():
     old, new = tweet(id="9", text="Good Morning"), tweet(id="10", text="good morning &amp;"[:12])
     assert ids(corpus.corpus([new, old])) == ["9"]
 
@@ -110,7 +110,7 @@ def test_the_digest_names_ids_and_texts_in_their_order():
     assert corpus.digest([]) == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
-def test_all_segments_of_an_account_are_read_and_nobody_elses(store: Store):
+def test_all_segments_of_an_account_are_read_and_no_others(store: Store):
     for account, segment in (("keeper", "a"), ("keeper", "b"), ("keeper2", "c")):
         name = f"{layout.segments(account)}{segment}.jsonl"
         store.write(name, to_jsonl([tweet(id=str(ord(segment)))]), generation=0)

@@ -14,7 +14,7 @@ from pipeline.log import log
 from pipeline.settings import Settings
 
 
-def test_without_clock_it_is_the_time(monkeypatch: pytest.MonkeyPatch):
+def test_without_clock_the_time_is_the_machines(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("CLOCK", raising=False)
     assert abs(clock.now() - datetime.now(UTC)) < timedelta(seconds=5)
     assert clock.now().tzinfo is UTC

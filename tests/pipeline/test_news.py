@@ -18,5 +18,5 @@ def test_too_few_new_tweets_are_skipped():
     assert news.nothing_new(20, SETTINGS, SETTINGS) is None
 
 
-def test_other_settings_are_something_new():
+def test_an_account_is_trained_again_with_other_settings():
     assert news.nothing_new(0, SETTINGS, Settings(min_tweets=100, steps=7)) is None

@@ -85,7 +85,7 @@ def test_the_weights_have_four_bytes_for_each_number_of_the_model(name, layers, 
     assert published.MODELS[name][WEIGHTS].size == 4 * numbers
 
 
-def test_a_model_is_kept_once_with_what_it_was_and_comes_back_as_it_went(
+def test_a_model_is_stored_once_and_comes_back_unchanged(
     openai: OpenAI, store: Store, tmp_path: Path
 ):
     assert not published.kept(store, "124M")
@@ -110,7 +110,9 @@ def test_a_model_is_kept_once_with_what_it_was_and_comes_back_as_it_went(
         ({WEIGHTS: b"x" * len(content(WEIGHTS))}, {WEIGHTS: "of others"}, "MD5"),
     ],
 )
-def test_what_is_not_what_was_published_is_never_kept(openai, tmp_path, harm, md5, said):
+def test_a_file_that_differs_from_the_published_one_is_never_stored(
+    openai, tmp_path, harm, md5, said
+):
     openai.harm, openai.md5 = harm, md5
     with pytest.raises(UserError, match=said) as raised:
         published.download("124M", tmp_path / "124M", openai.url)
@@ -118,13 +120,13 @@ def test_what_is_not_what_was_published_is_never_kept(openai, tmp_path, harm, md
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_hosts_own_digest_is_believed_where_it_fits(openai: OpenAI, tmp_path: Path):
+def test_a_file_is_accepted_if_it_has_the_hosts_own_digest(openai: OpenAI, tmp_path: Path):
     digest = hashlib.md5(content(WEIGHTS), usedforsecurity=False).digest()
     openai.md5 = {WEIGHTS: base64.b64encode(digest).decode()}
     published.download("124M", tmp_path / "124M", openai.url)
 
 
-def test_a_host_that_fails_is_asked_again_but_not_for_ever(openai: OpenAI, tmp_path: Path):
+def test_a_download_that_fails_is_repeated_a_few_times(openai: OpenAI, tmp_path: Path):
     openai.failures = 2
     published.download("124M", tmp_path / "124M", openai.url)
     openai.failures = 3
@@ -132,7 +134,7 @@ def test_a_host_that_fails_is_asked_again_but_not_for_ever(openai: OpenAI, tmp_p
         published.download("124M", tmp_path / "more", openai.url)
 
 
-def test_other_bytes_in_the_bucket_are_left_alone_and_told(
+def test_other_bytes_in_the_bucket_are_an_error_and_stay(
     openai: OpenAI, store: Store, tmp_path: Path
 ):
     store.write(f"{layout.base_model('124M')}hparams.json", b"mine", generation=0)
@@ -142,6 +144,6 @@ def test_other_bytes_in_the_bucket_are_left_alone_and_told(
     assert not published.kept(store, "124M")
 
 
-def test_a_name_that_openai_does_not_publish_is_refused_with_those_it_does():
+def test_an_unknown_model_is_refused_with_the_names_of_the_known_ones():
     with pytest.raises(UserError, match=r"'125M': OpenAI publishes 124M, 355M, 774M, 1558M"):
         published.check_name("125M")

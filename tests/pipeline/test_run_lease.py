@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from pipeline import layout, run_lease
-from pipeline.run_lease import Refused
+from pipeline.lease import Busy
 from pipeline.runs import Outcome, RunResult, read_result, write_result
-from pipeline.store import Changed, Object, Store
+from pipeline.store import Object, PreconditionFailed, Store
 from pipeline.worker import Worker
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -47,6 +47,8 @@ class Memory:
     It cannot show an answer that is lost.
     """
 
+    bucket_name = "models"
+
     def __init__(self, step: Callable[[], None] = lambda: None) -> None:
         self.step = step
         self.objects: dict[str, Object] = {}
@@ -71,17 +73,17 @@ class Memory:
     def _expect(self, name: str, generation: int) -> None:
         there = self.objects.get(name)
         if (there.generation if there else 0) != generation:
-            raise Changed(name)
+            raise PreconditionFailed(name)
 
 
 # One after the other
 
 
-def test_a_machine_takes_the_lease_for_its_longest_run_and_ends_it():
+def test_a_machine_takes_the_lease_for_its_longest_run_and_releases_it():
     store = Memory()
     with held(store, "mine"):
         expires = (NOW + HOUR).isoformat().replace("+00:00", "Z")
-        assert found(store) == {"run": "mine", "expires": expires, "by": "machine"}
+        assert found(store) == {"version": 2, "run": "mine", "expires": expires, "by": "machine"}
     assert found(store) is None
 
 
@@ -90,7 +92,7 @@ def test_another_run_is_refused_in_one_line_that_says_until_when():
     store.write(LEASE, terms("other", "schedule", HOUR), generation=0)
     before = found(store)
     message = r"^run other has leases/run\.json until 2026-11-23 13:00 UTC: run mine trains nothing"
-    with pytest.raises(Refused, match=message), held(store, "mine"):
+    with pytest.raises(Busy, match=message), held(store, "mine"):
         pytest.fail("it trains")
     assert found(store) == before
 
@@ -103,7 +105,7 @@ def test_a_lease_that_has_expired_is_taken(by: str):
         assert (found(store) or {})["run"] == "mine"
 
 
-def test_what_the_schedule_took_for_the_run_is_left_to_it():
+def test_a_machine_leaves_the_lease_that_the_schedule_took_for_its_run():
     store = Memory()
     store.write(LEASE, terms("mine", "schedule", HOUR), generation=0)
     before = store.objects[LEASE]
@@ -138,7 +140,7 @@ def test_a_worker_that_was_interrupted_leaves_the_lease_to_the_others():
     assert (found(store) or {})["run"] == "mine"
 
 
-def test_a_run_of_one_machine_ends_its_lease_however_it_ends():
+def test_a_run_of_one_machine_releases_its_lease_however_it_ends():
     store = Memory()
     with pytest.raises(KeyboardInterrupt), held(store, "mine"):
         raise KeyboardInterrupt
@@ -153,7 +155,7 @@ def test_a_lease_that_another_run_took_meanwhile_is_left_alone():
     assert (found(store) or {})["run"] == "other"
 
 
-def test_a_lease_that_nobody_can_read_binds_nobody():
+def test_a_damaged_lease_binds_nobody():
     store = Memory()
     store.write(LEASE, b"nonsense", generation=0)
     with held(store, "mine"):
@@ -163,8 +165,8 @@ def test_a_lease_that_nobody_can_read_binds_nobody():
 # In a bucket
 
 
-def test_a_lease_is_taken_and_ended_in_a_bucket(store: Store):
-    with held(store, "mine"), pytest.raises(Refused), held(store, "other"):
+def test_a_lease_is_taken_and_released_in_a_bucket(store: Store):
+    with held(store, "mine"), pytest.raises(Busy), held(store, "other"):
         pytest.fail("two at once")
     assert store.read(LEASE) is None
     with held(store, "other"):
@@ -219,7 +221,7 @@ class World:
                 self.training.remove(machine)
                 finish(self.store, machine)
                 self.trained.append(machine)
-        except Refused as error:
+        except Busy as error:
             outcome = Outcome(outcome="busy", reason=str(error))
             result = RunResult(run=machine, started=NOW, finished=NOW, accounts={"a": outcome})
             write_result(self.store, result)  # type: ignore[arg-type]

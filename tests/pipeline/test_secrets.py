@@ -6,7 +6,7 @@ from google.oauth2.credentials import Credentials
 
 from local import iam
 from pipeline import secrets
-from pipeline.google import GoogleError
+from pipeline.errors import UserError
 from tests.conftest import SecretManager
 
 KEYS = "projects/test/secrets/keys"
@@ -21,7 +21,7 @@ def program(secret_manager: SecretManager, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv(override, secret_manager.environment[override])
 
 
-def test_the_newest_version_is_what_is_read(secret_manager: SecretManager):
+def test_the_newest_version_is_read(secret_manager: SecretManager):
     for value in ("first", "séance"):
         secret_manager.give("keys", value)
         assert secrets.latest(KEYS) == value
@@ -45,28 +45,28 @@ def test_a_missing_grant_is_an_error_that_names_secret_and_permission(
 ):
     secret_manager.give("keys", "sesame")
     secret_manager.grants.clear()
-    with pytest.raises(GoogleError) as error:
+    with pytest.raises(UserError) as error:
         secrets.latest(KEYS)
     assert KEYS in str(error.value)
     assert "secretmanager.versions.access" in str(error.value)
-    with pytest.raises(GoogleError, match=r"secretmanager\.versions\.add"):
+    with pytest.raises(UserError, match=r"secretmanager\.versions\.add"):
         secrets.add_version(KEYS, "sesame")
 
 
-def test_what_is_added_is_the_newest(secret_manager: SecretManager):
+def test_an_added_version_is_the_newest(secret_manager: SecretManager):
     (reader,) = secret_manager.grants
     adder = iam.Grant(reader.member, "roles/secretmanager.secretVersionAdder", reader.resource)
     secret_manager.grants.append(adder)
-    with pytest.raises(GoogleError, match="deploy the stack first"):
+    with pytest.raises(UserError, match="deploy the stack first"):
         secrets.add_version(KEYS, "new")
     secret_manager.give("keys", "old")
     secrets.add_version(KEYS, "new")
     assert secrets.latest(KEYS) == "new"
 
 
-def test_what_is_no_text_is_an_error_that_shows_nothing(secret_manager: SecretManager):
+def test_a_secret_that_is_no_text_is_an_error_that_does_not_show_it(secret_manager: SecretManager):
     secret_manager.secrets.create("keys")
     secret_manager.secrets.add_version("keys", b"sesame\xff")
-    with pytest.raises(GoogleError, match="is no text") as error:
+    with pytest.raises(UserError, match="is no text") as error:
         secrets.latest(KEYS)
     assert "sesame" not in str(error.value)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pipeline import slots
 from pipeline.errors import UserError
 from pipeline.slots import Slot
-from pipeline.store import Changed, Store
+from pipeline.store import PreconditionFailed, Store
 
 ZONES = ["Etc/UTC", "Europe/London", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata"]
 SCHEDULES = ["0 9 * * *", "30 1 * * *", "30 2 * * *", "*/15 * * * *", "0 */2 * * *", "45 1,2 * * 0"]
@@ -49,7 +49,7 @@ def test_an_execution_in_the_doubled_hour_belongs_to_that_days_slot() -> None:
 @example(  # in the hours after a clock went back by half an hour
     schedule="0 */2 * * *", zone="Australia/Lord_Howe", day="2026-04-05", seconds=-24_735
 )
-def test_looking_back_finds_the_tick_that_the_schedule_fired(
+def test_the_latest_slot_is_the_tick_that_the_schedule_fired(
     schedule: str, zone: str, day: str, seconds: int
 ) -> None:
     now = at(f"{day}T00:00:00Z") + timedelta(seconds=seconds)
@@ -85,7 +85,7 @@ def test_the_ticks_are_those_of_known_schedulers(shared_data: Any) -> None:
 @pytest.mark.parametrize(
     ("schedule", "zone"), [("61 * * * *", "Etc/UTC"), ("0 9 * * *", "Europe/Pariss"), ("x", "")]
 )
-def test_what_is_no_schedule_is_said_in_one_line(schedule: str, zone: str) -> None:
+def test_an_invalid_schedule_is_an_error_of_one_line(schedule: str, zone: str) -> None:
     with pytest.raises(UserError, match=r"schedule .* is none"):
         slots.latest(schedule, zone, at("2026-11-23T08:00:00Z"))
 
@@ -97,7 +97,7 @@ def test_a_record_is_read_as_it_was_written_and_changed_by_compare_and_set(store
     found = slots.read(store, "keeper", "20261123T0800Z")
     assert found is not None
     assert found[0] == record
-    with pytest.raises(Changed):
+    with pytest.raises(PreconditionFailed):
         slots.write(
             store,
             "keeper",
@@ -107,13 +107,13 @@ def test_a_record_is_read_as_it_was_written_and_changed_by_compare_and_set(store
         )
 
 
-def test_slots_are_listed_without_what_lies_beside_them(store: Store) -> None:
+def test_slots_are_listed_without_the_other_objects_of_the_prefix(store: Store) -> None:
     for name in ("20261124T0800Z", "20261123T0800Z", "history", "spend"):
         store.write(f"posts/keeper/{name}.json", b"{}", generation=0)
     assert slots.names(store, "keeper") == ["20261123T0800Z", "20261124T0800Z"]
 
 
-def test_a_damaged_record_is_said_in_one_line(store: Store) -> None:
+def test_a_damaged_record_is_an_error_of_one_line(store: Store) -> None:
     store.write("posts/keeper/20261123T0800Z.json", b'{"state": "gone"}', generation=0)
-    with pytest.raises(UserError, match=r"object posts/keeper/20261123T0800Z\.json: "):
+    with pytest.raises(UserError, match=r"/posts/keeper/20261123T0800Z\.json: state: "):
         slots.read(store, "keeper", "20261123T0800Z")

@@ -63,7 +63,7 @@ def test_a_new_month_in_utc_starts_at_nothing_and_the_total_stays(store: Store):
     assert (spent.month, spent.usd, spent.count, spent.total) == ("2026-12", POST_CREATE, 1, 6)
 
 
-def test_what_is_given_back_in_the_next_month_makes_that_none_cheaper(store: Store):
+def test_giving_back_last_months_money_leaves_this_month_at_nothing(store: Store):
     ledger(store).reserve(Decimal("0.5"), 100)
     ledger(store, at=DECEMBER).give_back(Decimal("0.5"), 100)
     spent = ledger(store, at=DECEMBER).spent()
@@ -90,11 +90,11 @@ def test_the_document_is_as_documented(store: Store):
     assert found is not None
     document = json.loads(found.data)
     assert document.pop("nonce")
-    assert document == {"month": "2026-11", "usd": "0.015", "count": 1, "total": 1}
+    assert document == {"version": 1, "month": "2026-11", "usd": "0.015", "count": 1, "total": 1}
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"month": "2026-11", "usd": "x"}'])
 def test_a_damaged_ledger_stops_spending(store: Store, data: bytes):
     store.write("spend.json", data, generation=0)
-    with pytest.raises(UserError, match=r"spend\.json: no ledger; restore"):
+    with pytest.raises(UserError, match=r"spend\.json: .*; restore the object.s last version"):
         ledger(store).reserve(POST_CREATE)

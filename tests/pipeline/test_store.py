@@ -11,7 +11,8 @@ from google.api_core.exceptions import Forbidden
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
-from pipeline.store import Changed, StorageError, Store, _one_line
+from pipeline.errors import Unavailable, UserError
+from pipeline.store import PreconditionFailed, Store, _one_line
 
 
 def test_what_was_written_is_read_with_its_generation(store: Store):
@@ -27,7 +28,7 @@ def test_an_absent_object_reads_as_none(store: Store):
 
 def test_generation_zero_means_create(store: Store):
     store.write("a", b"first", generation=0)
-    with pytest.raises(Changed, match="a"):
+    with pytest.raises(PreconditionFailed, match="a"):
         store.write("a", b"second", generation=0)
     found = store.read("a")
     assert found is not None
@@ -37,17 +38,17 @@ def test_generation_zero_means_create(store: Store):
 def test_only_the_named_generation_is_replaced(store: Store):
     old = store.write("a", b"1", generation=0)
     new = store.write("a", b"2", generation=old)
-    with pytest.raises(Changed):
+    with pytest.raises(PreconditionFailed):
         store.write("a", b"3", generation=old)
     assert store.write("a", b"4", generation=new) not in {old, new}
 
 
-def test_replacing_an_object_that_is_gone_is_a_change(store: Store):
-    with pytest.raises(Changed):
+def test_an_object_that_is_gone_is_not_replaced(store: Store):
+    with pytest.raises(PreconditionFailed):
         store.write("a", b"1", generation=12345)
 
 
-def test_a_write_of_ones_own_that_was_sent_twice_is_no_change(store: Store):
+def test_a_write_that_the_client_repeats_succeeds(store: Store):
     generation = store.write("a", b"mine", generation=0)
     assert store.write("a", b"mine", generation=0) == generation
 
@@ -59,7 +60,7 @@ def test_of_many_writers_one_wins(store: Store):
         ready.wait()
         try:
             store.write("claim", str(writer).encode(), generation=0)
-        except Changed:
+        except PreconditionFailed:
             return False
         return True
 
@@ -88,7 +89,7 @@ def test_the_same_file_can_be_uploaded_again_and_another_cannot(store: Store, tm
     store.upload("f", file)
     store.upload("f", file)
     file.write_bytes(b"two")
-    with pytest.raises(Changed, match="f"):
+    with pytest.raises(PreconditionFailed, match="f"):
         store.upload("f", file)
     found = store.read("f")
     assert found is not None
@@ -96,25 +97,27 @@ def test_the_same_file_can_be_uploaded_again_and_another_cannot(store: Store, tm
 
 
 def test_a_download_that_fails_leaves_no_file(store: Store, tmp_path: Path):
-    with pytest.raises(StorageError, match="cannot download nothing"):
+    with pytest.raises(UserError, match="cannot download nothing"):
         store.download("nothing", tmp_path / "down")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_bucket_that_does_not_exist_is_one_line(bucket_factory: Callable[[], storage.Bucket]):
-    store = Store(bucket_factory().client.bucket("nobody-made-this"), patience=1)
+def test_a_bucket_that_does_not_exist_is_an_error_of_one_line(
+    bucket_factory: Callable[[], storage.Bucket],
+):
+    store = Store(bucket_factory().client.bucket("nobody-made-this"), timeout=1)
     for call in (lambda: store.write("a", b"", generation=0), lambda: store.names("")):
-        with pytest.raises(StorageError, match=r"bucket nobody-made-this: .*is the stack up"):
+        with pytest.raises(UserError, match=r"bucket nobody-made-this: .*is the stack up"):
             call()
 
 
-def test_a_storage_that_does_not_answer_is_one_line(tmp_path: Path):
+def test_storage_that_does_not_answer_is_an_error_of_one_line(tmp_path: Path):
     client = storage.Client(
         project="test",
         credentials=AnonymousCredentials(),
         client_options={"api_endpoint": "http://127.0.0.1:9"},
     )
-    store = Store(client.bucket("far"), patience=0.2)
+    store = Store(client.bucket("far"), timeout=0.2)
     (tmp_path / "file").write_bytes(b"")
     for call in (
         lambda: store.read("a"),
@@ -123,7 +126,7 @@ def test_a_storage_that_does_not_answer_is_one_line(tmp_path: Path):
         lambda: store.upload("a", tmp_path / "file"),
         lambda: store.download("a", tmp_path / "down"),
     ):
-        with pytest.raises(StorageError) as error:
+        with pytest.raises(Unavailable) as error:
             call()
         assert "bucket far: cannot" in str(error.value)
         assert "run it again" in str(error.value)
@@ -137,15 +140,15 @@ def test_without_credentials_the_line_says_how_to_log_in(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
     monkeypatch.setenv("NO_GCE_CHECK", "true")
-    with pytest.raises(StorageError, match="gcloud auth application-default login"):
+    with pytest.raises(UserError, match="gcloud auth application-default login"):
         Store.open("any")
 
 
-def test_what_a_refused_download_says_is_all_told_and_without_its_address() -> None:
+def test_the_reason_of_a_refused_download_is_shown_without_its_address() -> None:
     denied = "serviceAccount:a@p lacks storage.objects.get on projects/_/buckets/b/objects/o"
     body = json.dumps({"error": {"code": 403, "message": denied}}, indent=1)
     with (
-        pytest.raises(StorageError, match=rf"cannot read o: {denied}; grant it"),
+        pytest.raises(UserError, match=rf"cannot read o: {denied}; grant it"),
         _one_line("b", "read o"),
     ):
         raise Forbidden(

@@ -25,6 +25,11 @@ def test_tweets_come_back_as_they_were():
     assert from_jsonl(to_jsonl(tweets), "segment") == tweets
 
 
+def test_a_key_of_a_newer_program_is_ignored():
+    line = to_jsonl([tweet()]).replace(b"{", b'{"language": "en", ', 1)
+    assert from_jsonl(line, "segment") == [tweet()]
+
+
 def test_times_are_kept_in_utc():
     assert tweet(created_at="2026-11-01T12:00:00+02:00") == tweet()
 

@@ -8,13 +8,13 @@ from pipeline.worker import Worker
 NAMES = st.lists(st.text("abcdefgh-", min_size=1), unique=True)
 
 
-def test_a_machine_of_its_own_bears_the_runs_name_and_trains_all():
+def test_the_only_machine_of_a_run_has_its_name_and_trains_all_accounts():
     worker = Worker.parse("train-dev-2026-11-23")
     assert (worker.run, worker.machines) == ("train-dev-2026-11-23", ["train-dev-2026-11-23"])
     assert worker.share(["b", "a"]) == ["a", "b"]
 
 
-def test_a_worker_reads_its_part_off_its_machines_name():
+def test_a_machines_name_tells_its_share():
     worker = Worker.parse("train-dev-2026-11-23-2of3")
     assert (worker.run, worker.number, worker.workers) == ("train-dev-2026-11-23", 2, 3)
     assert worker.machines == [f"train-dev-2026-11-23-{number}of3" for number in (1, 2, 3)]
@@ -31,12 +31,12 @@ def test_workers_train_every_account_and_none_of_them_twice(accounts: list[str],
 
 
 @pytest.mark.parametrize("name", ["", "A", "a/b", "../x", "a b", "-a", "a-", "x" * 64])
-def test_what_no_machine_is_named_is_no_run(name: str):
+def test_a_name_that_no_machine_can_have_is_refused(name: str):
     with pytest.raises(UserError, match=r"^run .*: use at most 63 "):
         Worker.parse(name)
 
 
 @pytest.mark.parametrize("name", ["run-0of3", "run-4of3", "run-0of0"])
-def test_a_worker_that_there_cannot_be_is_named(name: str):
+def test_a_worker_beyond_the_number_of_workers_is_refused(name: str):
     with pytest.raises(UserError, match=rf"^run '{name}': there is no worker \d of \d"):
         Worker.parse(name)

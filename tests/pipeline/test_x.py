@@ -17,7 +17,7 @@ import tweepy.client
 from requests.adapters import HTTPAdapter
 
 from pipeline import x
-from pipeline.errors import UserError
+from pipeline.errors import Unavailable, UserError
 from pipeline.x import Keys, XError
 
 NOW = 1_795_435_200  # 2026-11-23T12:00:00Z
@@ -155,7 +155,7 @@ MEANT = {
 }
 
 
-def test_every_recorded_answer_is_told_apart(server: Answers, shared_data: Path):
+def test_every_recorded_response_has_its_kind(server: Answers, shared_data: Path):
     files = sorted((shared_data / "x-api").glob("*.json"))
     assert files
     for file in files:
@@ -202,7 +202,7 @@ def test_every_recorded_answer_is_told_apart(server: Answers, shared_data: Path)
         (302, b"", "invalid", "302"),
     ],
 )  # fmt: skip
-def test_an_odd_answer_is_one_line_of_its_kind(
+def test_every_odd_response_is_one_line_and_has_its_kind(
     server: Answers, status: int, body: Any, kind: str, words: str
 ):
     error = error_of(server, status, body)
@@ -263,7 +263,7 @@ def test_a_rate_limit_is_never_waited_for(server: Answers):
     assert len(server.requests) == 1
 
 
-def test_an_answer_that_is_cut_short_is_unavailable(server: Answers):
+def test_a_response_that_is_cut_short_is_unavailable(server: Answers):
     assert error_of(server, 200, b'{"data"', {"Content-Length": "100"}).kind == "unavailable"
 
 
@@ -275,8 +275,17 @@ def test_x_that_does_not_answer_is_unavailable(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize("kind", ["unavailable", "nonsense", "credits", "rate"])
-def test_only_what_x_did_not_refuse_may_have_happened(kind: Any):
+def test_only_a_request_that_x_did_not_refuse_may_have_had_its_effect(kind: Any):
     assert XError(kind, "").outcome_unknown == (kind in {"unavailable", "nonsense"})
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(401, UserError), (403, UserError), (429, Unavailable), (503, Unavailable)]
+)
+def test_whether_a_person_can_mend_a_refusal_is_told_by_its_class(status: int, kind: Any):
+    response = requests.Response()
+    response.status_code, response.reason, response._content = status, "no", b"{}"
+    assert isinstance(x.translate(tweepy.HTTPException(response)), kind)
 
 
 def test_a_mistake_of_our_own_is_not_xs():
@@ -321,5 +330,5 @@ def test_keys_do_not_show_in_a_trace():
     assert repr(KEYS) == "Keys()"
 
 
-def test_tweepy_has_still_the_host_that_is_replaced():
+def test_tweepy_still_has_the_host_that_is_replaced():
     assert 'host = "https://api.twitter.com"' in Path(tweepy.client.__file__).read_text()

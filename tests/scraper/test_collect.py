@@ -10,7 +10,7 @@ import pytest
 from pipeline import corpus, layout
 from pipeline.errors import UserError
 from pipeline.spend import Ledger, LimitReached
-from pipeline.store import Changed, Store
+from pipeline.store import PreconditionFailed, Store
 from pipeline.x import XError
 from scraper_image.collect import Collector
 from tests.scraper.conftest import NOW
@@ -94,7 +94,7 @@ def test_a_back_fill_ends_where_the_reach_of_a_timeline_ends(
     assert len(double.sold) == 3200
 
 
-def test_only_what_is_kept_is_asked_for(double: X, collector: Make):
+def test_posts_that_would_not_be_kept_are_not_bought(double: X, collector: Make):
     collector().collect()
     assert double.asked == [
         {"exclude": "retweets", "max_results": "100", "tweet.fields": "created_at,note_tweet"}
@@ -108,14 +108,16 @@ def test_a_long_post_is_kept_whole(store: Store, double: X, collector: Make):
     assert [tweet.text for tweet in corpus.read(store, "keeper")] == ["It begins and goes on."]
 
 
-def test_a_handle_that_was_changed_names_the_mend(store: Store, double: X, collector: Make):
+def test_a_changed_handle_is_an_error_that_says_what_to_do(
+    store: Store, double: X, collector: Make
+):
     collector().collect()
     with pytest.raises(UserError, match=r"@keeper_of_light.*now @other.*account of its own"):
         collector(handle="other").collect()
     collector(handle="Keeper_Of_Light").collect()
 
 
-def test_a_rival_that_kept_the_page_first_is_believed(
+def test_a_page_that_another_run_stored_first_is_used(
     store: Store, double: X, collector: Make, monkeypatch: pytest.MonkeyPatch
 ):
     double.post(1000, 1001)
@@ -131,7 +133,7 @@ def test_a_rival_that_kept_the_page_first_is_believed(
     assert held(store) == [1000, 1001]
 
 
-def test_a_rival_that_moved_the_cursor_is_told(store: Store, double: X, collector: Make):
+def test_a_cursor_that_another_run_moved_is_an_error(store: Store, double: X, collector: Make):
     double.post(1000, 1001)
     collector().collect()
     double.post(1002)
@@ -139,7 +141,7 @@ def test_a_rival_that_moved_the_cursor_is_told(store: Store, double: X, collecto
     class Late(Store):
         def write(self, name: str, data: bytes, *, generation: int) -> int:
             if name == layout.index("keeper"):
-                raise Changed(name)
+                raise PreconditionFailed(name)
             return super().write(name, data, generation=generation)
 
     with pytest.raises(UserError, match="another collection ran at the same time"):
@@ -172,7 +174,9 @@ def test_reading_stops_at_the_limit_and_goes_on_when_it_is_raised(
     assert len(double.sold) == 300
 
 
-def test_a_spent_month_asks_x_for_nothing(store: Store, double: X, collector: Make):
+def test_nothing_is_asked_of_x_once_the_months_money_is_spent(
+    store: Store, double: X, collector: Make
+):
     with pytest.raises(LimitReached):
         collector(ledger=Ledger(store, "reads", Decimal(0), lambda: NOW)).collect()
     assert (double.lookups, double.asked) == (0, [])
@@ -248,7 +252,7 @@ def test_a_post_that_was_not_asked_for_is_nonsense(double: X, collector: Make):
     double.post(1000)
     collector().collect()
     double.fail(200, {"data": [double.posts[1000]], "meta": {}})
-    with pytest.raises(XError, match="post 1000, not asked for"):
+    with pytest.raises(XError, match="post 1000, which was not asked for"):
         collector().collect()
 
 
@@ -270,9 +274,18 @@ def test_a_timeline_that_x_refuses_is_not_taken_for_an_empty_one(
     assert held(store) == [1000]
 
 
-def test_a_damaged_cursor_is_one_line(store: Store, double: X, collector: Make):
+def test_the_index_keeps_unknown_keys(store: Store, double: X, collector: Make):
+    index = {"version": 2, "user_id": "783214", "handle": "keeper_of_light", "language": "en"}
+    store.write(layout.index("keeper"), json.dumps(index).encode(), generation=0)
+    double.post(1000)
+    collector().collect()
+    written = {"newest_id": "1000", "count": 1}
+    assert json.loads(read(store, layout.index("keeper"))) == index | written
+
+
+def test_a_damaged_index_is_an_error_of_one_line(store: Store, double: X, collector: Make):
     store.write(layout.index("keeper"), b"{}", generation=0)
-    with pytest.raises(UserError, match=r"index\.json: no cursor; restore"):
+    with pytest.raises(UserError, match=r"index\.json: user_id: .*; restore"):
         collector().collect()
 
 

@@ -19,8 +19,9 @@ from google.cloud import storage
 
 from local.storage import StorageServer
 from pipeline import corpus, events, layout, x
+from pipeline.errors import Unavailable
 from pipeline.spend import Ledger
-from pipeline.store import StorageError, Store
+from pipeline.store import Store
 from scraper_image.collect import Collector
 from scraper_image.timeline import Timeline
 from tests.conftest import SecretManager
@@ -117,7 +118,7 @@ def test_killed_at_any_call_the_next_run_completes_and_nothing_kept_is_bought_ag
         assert len(double.sold) == POSTS - collected_before + len(lost)
         index = store.read(layout.index("keeper"))
         assert index is not None
-        assert b'"newest_id":"1249"' in index.data
+        assert json.loads(index.data)["newest_id"] == "1249"
         ledger = Ledger(store, layout.reads("keeper"), Decimal(100), lambda: NOW)
         assert ledger.spent().count >= len(double.sold) + collected_before
 
@@ -246,9 +247,7 @@ def test_a_spent_limit_is_an_event_that_names_the_stacks_bucket(
     assert (logged["event"], logged["bucket"]) == (events.SPEND_LIMIT, store.bucket_name)
 
 
-def test_what_the_watcher_goes_by_is_noted_at_success_alone(
-    surroundings: dict[str, str], store: Store
-):
+def test_only_a_success_is_noted_for_the_watcher(surroundings: dict[str, str], store: Store):
     finish(surroundings | {"READS_USD_PER_MONTH": "0"})
     assert store.read(layout.collected("keeper")) is None
     for minute in (0, 1):
@@ -259,7 +258,7 @@ def test_what_the_watcher_goes_by_is_noted_at_success_alone(
         assert json.loads(noted.data)["at"].startswith(f"2026-11-23T12:0{minute}:")
 
 
-def test_a_storage_killed_in_mid_run_is_one_line_and_the_next_run_carries_on(
+def test_storage_killed_in_mid_run_is_one_line_and_the_next_run_carries_on(
     tmp_path: Path, double: X
 ):
     double.post(*range(1000, 1000 + POSTS))
@@ -272,9 +271,9 @@ def test_a_storage_killed_in_mid_run_is_one_line_and_the_next_run_carries_on(
             credentials=AnonymousCredentials(),
             client_options={"api_endpoint": server.upstream},
         )
-        store = Store(client.bucket("data"), patience=0.5)
+        store = Store(client.bucket("data"), timeout=0.5)
         double.before_answer = lambda: server.kill() if len(double.asked) == 2 else None
-        with pytest.raises(StorageError, match=r"cannot write .*run it again"):
+        with pytest.raises(Unavailable, match=r"cannot write .*run it again"):
             run(store, double, Guillotine(at=0, after=False))
 
         double.before_answer = lambda: None

@@ -176,7 +176,7 @@ def make_world(
     def make() -> World:
         mount = tmp_path_factory.mktemp("mount")
         shutil.copytree(base_model, mount / layout.base_model("tiny"))
-        data, models = (Store(gcs.new_bucket(client), patience=5) for _ in range(2))
+        data, models = (Store(gcs.new_bucket(client), timeout=5) for _ in range(2))
         cloud = {"STORAGE_EMULATOR_HOST": gcs.url, "GOOGLE_CLOUD_PROJECT": "test"}
         return World(data, models, mount, base_model, cloud)
 

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pipeline.store import Changed, Object, Store
+from pipeline.store import Object, PreconditionFailed, Store
 
 
 class Killed(BaseException):
@@ -79,7 +79,7 @@ class Steps(Store):
     def _expect(self, name: str, generation: int) -> None:
         _, found = self._kept.objects.get(name, (b"", 0))
         if found != generation:
-            raise Changed(name)
+            raise PreconditionFailed(name)
 
 
 class Actor:

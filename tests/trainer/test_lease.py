@@ -16,7 +16,9 @@ def at(minutes: float) -> Clock:
 
 def test_another_run_waits_until_the_lease_expires(store: Store):
     Lease(store, "keeper", "first", at(0))
-    with pytest.raises(Busy, match="run first is training keeper until 12:30 UTC"):
+    with pytest.raises(
+        Busy, match=r"run first has leases/accounts/keeper\.json until 2026-11-23 12:30 UTC"
+    ):
         Lease(store, "keeper", "second", at(29))
     Lease(store, "keeper", "second", at(31))
 
@@ -47,7 +49,7 @@ def test_training_for_longer_keeps_the_lease(store: Store):
         Lease(store, "keeper", "second", lambda: now)
 
 
-def test_who_lost_the_lease_hears_of_it(store: Store):
+def test_renewing_a_lost_lease_is_an_error(store: Store):
     now = START
     mine = Lease(store, "keeper", "first", lambda: now)
     now += LENGTH * 2
@@ -56,6 +58,6 @@ def test_who_lost_the_lease_hears_of_it(store: Store):
         mine.renew()
 
 
-def test_a_lease_that_nobody_can_read_binds_nobody(store: Store):
+def test_a_damaged_lease_binds_nobody(store: Store):
     store.write("leases/accounts/keeper.json", b"nonsense", generation=0)
     Lease(store, "keeper", "first", at(0))

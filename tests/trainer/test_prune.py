@@ -9,9 +9,9 @@ import pytest
 
 from bots import releases
 from pipeline import layout, release
-from pipeline.errors import UserError
+from pipeline.errors import Unavailable, UserError
 from pipeline.release import Manifest
-from pipeline.store import Changed, StorageError, Store
+from pipeline.store import PreconditionFailed, Store
 from stacks import config
 from tests.trainer.conftest import REAL, World
 from tests.trainer.steps import Actor, Bucket, Steps, interleavings
@@ -160,7 +160,9 @@ def test_a_mark_changes_nothing_else_in_the_manifest():
     document = json.loads(bucket.objects[name][0]) | {"of a newer program": [1]}
     bucket.objects[name] = json.dumps(document).encode(), bucket.objects[name][1]
     run_prune(store, NOW)
-    assert json.loads(bucket.objects[name][0]) == document | {"pruned": NOW.isoformat()}
+    written = json.loads(bucket.objects[name][0])
+    assert datetime.fromisoformat(written["pruned"]) == NOW
+    assert written | {"pruned": None} == document
     assert release.read_manifest(store, "keeper", OLD).pruned == NOW
 
 
@@ -219,13 +221,31 @@ def test_storage_that_fails_is_a_warning_and_does_not_fail_the_training(
 ):
     class Broken(Steps):
         def names(self, prefix: str) -> list[str]:
-            raise StorageError(f"bucket models: cannot list {prefix}")
+            raise Unavailable(f"bucket models: cannot list {prefix}")
 
     run_prune(Broken(a_bucket()), NOW)
     line = json.loads(capsys.readouterr().out)
     assert line["severity"] == "WARNING"
     assert "releases of keeper not pruned" in line["message"]
     assert "cannot list releases/keeper/" in line["message"]
+
+
+def test_a_release_whose_manifest_cannot_be_read_is_left_alone(
+    capsys: pytest.CaptureFixture[str],
+):
+    bucket = a_bucket()
+    store = Steps(bucket)
+    name = layout.manifest("keeper", BEFORE)
+    found = store.read(name)
+    assert found is not None
+    store.write(name, b'{"version": 9}', generation=found.generation)
+    run_prune(store, NOW)
+    run_prune(store, LATER)
+    assert pruned(store) == [OLD]
+    assert is_whole(store, BEFORE)
+    assert (
+        f"release {BEFORE} of keeper is not pruned: gs://models/{name}" in capsys.readouterr().out
+    )
 
 
 def test_a_program_that_lost_the_lease_marks_nothing(capsys: pytest.CaptureFixture[str]):
@@ -468,7 +488,7 @@ def test_the_bucket_of_these_tests_behaves_like_a_real_server(double: bool, stor
     def tries(call: Callable[[], object]) -> None:
         try:
             said.append(call())
-        except Changed as error:
+        except PreconditionFailed as error:
             said.append(str(error))
 
     assert tested.read("a/1") is None

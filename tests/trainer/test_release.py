@@ -7,7 +7,7 @@ from pipeline import layout, release
 from pipeline.errors import UserError
 from pipeline.release import Dataset, Loss, Manifest, Memorisation
 from pipeline.settings import Settings
-from pipeline.store import Changed, Store
+from pipeline.store import PreconditionFailed, Store
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 FIRST, SECOND, THIRD = (release.tag(NOON + timedelta(days=d), "0123456789") for d in range(3))
@@ -81,9 +81,9 @@ def test_an_absent_release_is_named_with_the_command_that_lists_them(store: Stor
         release.read_manifest(store, "keeper", FIRST)
 
 
-def test_a_malformed_manifest_is_one_line(store: Store):
+def test_a_damaged_manifest_is_an_error_of_one_line(store: Store):
     store.write(layout.manifest("keeper", FIRST), b'{"account": 3}', generation=0)
-    with pytest.raises(UserError, match=r"^object releases/keeper/.*/manifest.json: account: .*$"):
+    with pytest.raises(UserError, match=r"^gs://.*/releases/keeper/.*/manifest.json: account: .*$"):
         release.read_manifest(store, "keeper", FIRST)
 
 
@@ -101,9 +101,9 @@ def test_the_pointer_remembers_what_was_live_before(store: Store):
 def test_a_pointer_that_moved_meanwhile_stays(store: Store):
     seen = move(store, FIRST, 0)
     move(store, SECOND, seen)
-    with pytest.raises(Changed):
+    with pytest.raises(PreconditionFailed):
         move(store, THIRD, seen)
-    with pytest.raises(Changed):
+    with pytest.raises(PreconditionFailed):
         move(store, THIRD, 0)
     live = release.read_live(store, "keeper")
     assert live
@@ -116,7 +116,7 @@ def test_one_of_several_simultaneous_moves_wins(store: Store):
     def attempt(number: int) -> bool:
         try:
             move(store, SECOND, seen, by=f"writer {number}")
-        except Changed:
+        except PreconditionFailed:
             return False
         return True
 

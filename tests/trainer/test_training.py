@@ -113,6 +113,9 @@ def test_one_accounts_failure_never_stops_the_others(
     world.data.write("tweets/broken/segments/1.jsonl", b"no tweet\n", generation=0)
     world.collect("few", TWEETS[:3])
     Lease(world.models, "taken", "another", lambda: datetime.now(UTC))
+    # A release of a newer program keeps its account from nothing.
+    newer = layout.manifest("keeper", "20261101T000000Z-0123abcd")
+    world.models.write(newer, b'{"version": 9}', generation=0)
     finished = world.train("second", REAL, without_tensorflow)
     assert finished.status == 1
     assert {account: finished[account].outcome for account in finished.accounts} == {
@@ -122,7 +125,7 @@ def test_one_accounts_failure_never_stops_the_others(
         "taken": "busy",
     }
     assert "tweets/broken/segments/1.jsonl: line 1 is not a tweet" in finished["broken"].reason
-    assert "run another is training taken" in finished["taken"].reason
+    assert "run another has leases/accounts/taken.json" in finished["taken"].reason
 
 
 def test_a_run_interrupted_after_a_release_continues_with_it(
@@ -301,7 +304,7 @@ def test_a_base_model_that_arrived_in_part_is_named(one_account: World):
 def test_a_download_that_fails_is_one_line(one_account: World):
     nobody_listens = "http://127.0.0.1:9"
     reason = failure(one_account, FAST | {"base_model": "124M"}, {"HTTPS_PROXY": nobody_listens})
-    assert "/124M/checkpoint cannot be downloaded: no good answer" in reason
+    assert "/124M/checkpoint cannot be downloaded: no response" in reason
     assert one_account.models.names("base/") == []
 
 

@@ -11,7 +11,8 @@ from google.cloud import storage
 
 from local.storage import StorageServer
 from pipeline import release
-from pipeline.store import StorageError, Store
+from pipeline.errors import PipelineError
+from pipeline.store import Store
 from trainer_image import account
 from trainer_image.account import Trainer
 from trainer_image.config import Config
@@ -37,7 +38,7 @@ def models(server: StorageServer) -> Store:
         credentials=AnonymousCredentials(),
         client_options={"api_endpoint": server.upstream},
     )
-    return Store(client.create_bucket("models"), patience=1)
+    return Store(client.create_bucket("models"), timeout=1)
 
 
 def test_storage_killed_in_mid_upload_leaves_no_release_and_the_next_try_completes_it(
@@ -64,7 +65,7 @@ def test_storage_killed_in_mid_upload_leaves_no_release_and_the_next_try_complet
             server.kill()
 
     monkeypatch.setattr(account, "log", kill_at_the_third)
-    with pytest.raises(StorageError, match=r"bucket models: cannot upload .*/c: "):
+    with pytest.raises(PipelineError, match=r"bucket models: cannot upload .*/c: "):
         trainer._upload(manifest, folder)
     monkeypatch.undo()
 

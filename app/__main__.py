@@ -14,10 +14,8 @@ from pathlib import Path
 from pydantic import Field
 
 from app.compose import Composer, NothingFit
-from app.live import Live
 from app.post import Poster
 from app.send import sender
-from app.serve import Server, run
 from pipeline import clock, layout, novelty, secrets, slots
 from pipeline.environment import Environment
 from pipeline.errors import PipelineError, UserError
@@ -122,6 +120,9 @@ def report(slot: str, record: Slot, *, mine: bool, execution: str) -> int:
 
 def serve() -> int:
     """Answer requests for texts until a signal stops the program."""
+    from app.live import Live
+    from app.serve import Server, run
+
     settings = ServeSettings.read()
     live = Live(settings.account, Store.open(settings.models_bucket), clock.now)
     return run(Server(settings.port, live, settings.address))

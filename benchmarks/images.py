@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from local.machine import context
+from local.containers import build_context
 from pipeline import novelty
 from pipeline.novelty import NoveltyIndex
 from tests.app import tiny_model
@@ -68,7 +68,7 @@ def _built(daemon: Docker, program: str) -> str:
 
 
 def _print_context(program: str) -> None:
-    files = context.admitted(ROOT, ROOT / declared_build(program)["dockerfile"])
+    files = build_context.admitted(ROOT, ROOT / declared_build(program)["dockerfile"])
     size = sum((ROOT / file).stat().st_size for file in files)
     _say(f"\n{program}: context {len(files)} files, {size / 1000:.0f} kB")
 

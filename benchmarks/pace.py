@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.program import STACK, bots, values
-from local.services.iam import GRANTED_ON
+from local.services.iam.grants import GRANTED_ON
 from tests.stacks.recorder import Declared, declare
 
 # `pulumi up --parallel`: the engine's default on a machine with four cores.

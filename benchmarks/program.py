@@ -26,7 +26,7 @@ import yaml
 
 from benchmarks import flat, providers
 from local import pulumi
-from local.provider.server import Providers
+from local.engine.server import Providers
 from tests.stacks.recorder import Recorder, declare
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -114,7 +114,7 @@ class Bench:
         self.resources = len(self._recorded.resources_of_programs)
         tokens = {r.type for r in self._recorded.resources_of_programs}
         self._providers = Providers(
-            providers.kinds(tokens), providers.invokes(), providers.Memory()
+            providers.handlers(tokens), providers.invokes(), providers.Memory()
         )
         self._providers.start()
 

@@ -7,13 +7,13 @@ engine cost, and nothing of what Google costs.
 from collections.abc import Collection
 from typing import Any, ClassVar
 
-from local.provider.kinds import Json, Kind
-from local.provider.server import Invoke
+from local.engine.handler import Handler, Json
+from local.engine.server import Invoke
 from local.resources import Resource, ResourceStore
 from tests.stacks.recorder import STORAGE_AGENT, computed
 
 
-class Kept(Kind):
+class Kept(Handler):
     """Any type of resource; existing already is no error."""
 
     additive: ClassVar = True
@@ -46,7 +46,7 @@ class Memory(ResourceStore):
         self._by_id[resource.type, resource.id] = resource
 
 
-def kinds(tokens: Collection[str]) -> dict[str, Kind]:
+def handlers(tokens: Collection[str]) -> dict[str, Handler]:
     """One for each type token."""
     return {token: Kept(token) for token in tokens}
 

@@ -1,1 +1,1 @@
-"""The whole loop on one machine, for people to look at: its stages, and made-up tweets for it."""
+"""The whole loop on one machine, for people to watch: its stages, and its made-up tweets."""

@@ -8,12 +8,13 @@ from demo import loop
 from local.stack import LocalStack
 from pipeline import __version__
 from pipeline.errors import PipelineError
+from stacks import stack_file
 
 _STACK_FILE = Path("stacks/Pulumi.local.yaml")
 
 
 def main() -> int:
-    """Run the loop; returns the exit code."""
+    """Runs the loop; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.add_argument(
@@ -24,7 +25,8 @@ def main() -> int:
     )
     asked = parser.parse_args()
     try:
-        return loop.main(LocalStack.of(asked.home, asked.config_file))
+        stack = stack_file.read(asked.config_file)
+        return loop.main(LocalStack.of(asked.home, asked.config_file), stack)
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

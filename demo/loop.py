@@ -1,7 +1,7 @@
 """The whole loop on this machine, shown stage by stage.
 
-Everything it does, a person could type: it runs `pulumi up`, `bots` and the scheduled jobs, and
-waits for what they set in motion. It may be run again, or stopped and run again.
+A person could type everything that it does: it runs `pulumi up`, `bots` and the scheduled jobs, and
+waits for their effects. It may be run again, also after it was stopped.
 """
 
 import json
@@ -32,18 +32,18 @@ from stacks import config
 from stacks.config import Stack
 
 ROOT = Path(__file__).resolve().parents[1]
-_LOOK = 0.25  # seconds between two looks at what the cloud is doing
-_PATIENCE = 900  # seconds for anything that the cloud does by itself
+_INTERVAL = 0.25  # seconds between two checks of what the cloud is doing
+_TIMEOUT = 900  # seconds for anything that the cloud does by itself
 
 
-def main(local: LocalStack) -> int:
-    """Run the loop; returns the exit code."""
+def main(local: LocalStack, stack: Stack) -> int:
+    """Runs the loop; returns the exit code."""
     console = Console(highlight=False)
-    # Also where the shell that started it in the background had it ignored.
+    # A shell that starts it in the background lets it ignore SIGINT.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        base_model = _base_model(console, local.stack)
-        Demo(console, local).run(base_model)
+        base_model = _base_model(console, stack)
+        Demo(console, local, stack).run(base_model)
     except KeyboardInterrupt:
         daemon.down(local.home)
         console.print("\nStopped, and nothing is left running; `make demo` carries on.")
@@ -52,7 +52,7 @@ def main(local: LocalStack) -> int:
 
 
 def _base_model(console: Console, stack: Stack) -> Path | None:
-    """The tiny base model, where the stack trains from it."""
+    """Returns the tiny base model if the stack trains from it."""
     if stack.training is None or stack.training.settings.base_model != "tiny":
         return None
     with stage(console, "Base model") as report:
@@ -64,16 +64,16 @@ def _base_model(console: Console, stack: Stack) -> Path | None:
 class Demo:
     """One run of the loop."""
 
-    def __init__(self, console: Console, local: LocalStack) -> None:
+    def __init__(self, console: Console, local: LocalStack, stack: Stack) -> None:
         self._console = console
         self._local = local
-        self._stack = local.stack
+        self._stack = stack
         self._client = local.start()
-        self._cloud = Cloud(local.stack)
+        self._cloud = Cloud(stack)
         self._before: dict[str, AccountStatus] = {}
 
     def run(self, base_model: Path | None) -> None:
-        """Every stage in its order, then what came of it."""
+        """Runs every stage in order, then shows the results."""
         self._deploy("Deploy", self._local.stack_file)
         self._feed(base_model)
         self._before = gather(self._cloud)["accounts"]
@@ -85,7 +85,7 @@ class Demo:
         self._show()
 
     def _deploy(self, title: str, stack_file: Path) -> None:
-        """A real `pulumi up`."""
+        """Runs a real `pulumi up`."""
         with stage(self._console, title) as report:
             report("pulumi up", None)
             arguments = ["up", "--yes", "--skip-preview", "--non-interactive"]
@@ -111,19 +111,19 @@ class Demo:
                         )
                         report(f"pulumi up: {done} done", None)
                 except KeyboardInterrupt:
-                    process.wait()  # Ctrl-C reached it too, and it ends in order
+                    process.wait()  # Ctrl-C reached it, too, and it ends in order.
                     raise
             if process.returncode:
                 sys.stderr.writelines(lines)
-                raise UserError("pulumi up failed; its own words are above")
+                raise UserError("pulumi up failed; its output is above")
             report(_summary(lines), 1)
 
     def _feed(self, base_model: Path | None) -> None:
-        """What a person brings: tweets on X or in an archive, keys, a base model. Once."""
+        """Brings once what a person brings: tweets on X or in an archive, keys, a base model."""
         samples = self._local.home / "samples"
         with stage(self._console, "Samples") as report:
             if samples.exists():
-                report("are there", 1)
+                report("exist already", 1)
                 return
             making = samples.with_suffix(".new")
             making.mkdir(exist_ok=True)
@@ -148,17 +148,17 @@ class Demo:
             report("made-up tweets in two voices, X's keys, the base model", 1)
 
     def _newest(self, kept: Path) -> datetime:
-        """When the newest sample tweet was written; kept, so that an interrupted start goes on."""
+        """Returns when the newest sample tweet was written. A file keeps it for a restart."""
         if not kept.exists():
             kept.write_text((self._cloud.now() - timedelta(hours=1)).isoformat())
         return datetime.fromisoformat(kept.read_text())
 
     def _voiced(self) -> Iterator[tuple[str, config.Account]]:
-        """The accounts that there are sample tweets for."""
+        """Yields the accounts that have sample tweets."""
         return ((n, a) for n, a in self._stack.accounts.items() if n in grammar.VOICES)
 
     def _bots(self, *arguments: str, given: str | None = None) -> str:
-        """Run the operator's command, with `given` on its standard input."""
+        """Runs the operator's command, with `given` on its standard input."""
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "bots", *arguments),
@@ -175,7 +175,7 @@ class Demo:
         return done.stdout.strip()
 
     def _collect(self) -> None:
-        """Timelines by their scheduled job, archives by `bots import`."""
+        """Collects timelines by their scheduled job, and archives by `bots import`."""
         with stage(self._console, "Collect") as report:
             for name, account in self._stack.accounts.items():
                 report(name, None)
@@ -195,7 +195,7 @@ class Demo:
             )
 
     def _fire(self, account: str, role: str) -> None:
-        """Fire an account's schedule now, and see how its job ended."""
+        """Fires an account's schedule now, and checks how its job ended."""
         job = layout.job(self._stack.name, account, role)
         fired = self._client.run(job)
         attempt = fired["attempt"]
@@ -207,7 +207,7 @@ class Demo:
             raise UserError(f"{job} {execution['outcome']}: {last_message(log)}")
 
     def _train(self) -> None:
-        """Name a run, so that its machine is declared; wait until it is off; remove it again."""
+        """Names a run, which declares its machine; waits until that is off; removes it again."""
         if self._stack.training is None:
             return
         run = self._next_run()
@@ -228,7 +228,7 @@ class Demo:
         self._deploy("Remove the machine", self._local.stack_file)
 
     def _next_run(self) -> str:
-        """A run that has no result yet: a new one, or the one that was interrupted."""
+        """Returns a run that has no result yet: a new one, or an interrupted one."""
         number = 1
         while read_result(self._cloud.models, layout.machine(self._stack.name, f"demo-{number}")):
             number += 1
@@ -248,7 +248,7 @@ class Demo:
         return result
 
     def _release(self) -> None:
-        """Wait until the builds that the moved pointers started are done."""
+        """Waits for the builds that the moved pointers started."""
         with stage(self._console, "Release") as report:
             report("building images", None)
 
@@ -270,7 +270,7 @@ class Demo:
             )
 
     def _post(self) -> None:
-        """Fire every posting schedule; a slot that has its post already gets no second one."""
+        """Fires every posting schedule. A slot that has its post already gets no second one."""
         with stage(self._console, "Post") as report:
             said: list[str] = []
             for name, account in self._stack.accounts.items():
@@ -288,7 +288,7 @@ class Demo:
             report(", ".join(said), 1)
 
     def _ask(self) -> None:
-        """Ask each account that has an API for a text, over HTTP."""
+        """Asks each account that has an API for a text, over HTTP."""
         served = [name for name, a in self._stack.accounts.items() if a.serve is not None]
         if not served:
             return
@@ -301,8 +301,8 @@ class Demo:
             report("; ".join(said), 1)
 
     def _show(self) -> None:
-        """The table at the end, and what to try next."""
-        table = Table(title="What came of it", title_justify="left")
+        """Prints the table at the end, and what to try next."""
+        table = Table(title="Results", title_justify="left")
         for column in ("account", "tweets", "release", "loss", "posted", "post's id"):
             table.add_column(column, overflow="fold")
         for name, account in gather(self._cloud)["accounts"].items():
@@ -331,15 +331,15 @@ class Demo:
 
 
 def _until(done: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _TIMEOUT
     while not done():
         if time.monotonic() > deadline:
-            raise UserError(f"waited {_PATIENCE} s for {what}: see `python -m local status`")
-        time.sleep(_LOOK)
+            raise UserError(f"waited {_TIMEOUT} s for {what}: see `python -m local status`")
+        time.sleep(_INTERVAL)
 
 
 def _summary(lines: list[str]) -> str:
-    """What Pulumi says under `Resources:`, as one line."""
+    """Returns what Pulumi prints under `Resources:`, as one line."""
     text = "".join(lines).rpartition("Resources:")[2].partition("Duration")[0]
     return ", ".join(line.strip() for line in text.splitlines() if line.strip())
 

@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 Report = Callable[[str, float | None], None]
-"""Called with what is going on and the share that is done, or None where nobody knows."""
+"""Takes what is going on and the share that is done, or None if that is unknown."""
 
 
 @contextmanager
 def stage(console: Console, title: str) -> Generator[Report]:
-    """Show a stage: a bar while it goes on, one line when it is done."""
+    """Shows a stage: a bar while it goes on, one line when it is done."""
     started, said = time.monotonic(), ""
     with Progress(
         TextColumn(f"{title:<20}"),
@@ -42,7 +42,7 @@ def stage(console: Console, title: str) -> Generator[Report]:
 
 
 def _messages(log: str) -> Iterator[dict[str, Any]]:
-    """The structured lines of a log."""
+    """Yields the structured lines of a log."""
     for line in io.StringIO(log):
         try:
             message: object = json.loads(line)
@@ -53,14 +53,14 @@ def _messages(log: str) -> Iterator[dict[str, Any]]:
 
 
 def last_message(log: str) -> str:
-    """The last that a program said, structured or not."""
+    """Returns the last message of a program, structured or not."""
     said = [str(message["message"]) for message in _messages(log)]
     lines = [line for line in log.splitlines() if line.strip()]
-    return said[-1] if said else lines[-1] if lines else "it said nothing"
+    return said[-1] if said else lines[-1] if lines else "it printed nothing"
 
 
 def training_progress(log: str) -> tuple[str, float | None]:
-    """What the trainer is doing, by its log."""
+    """Returns what the trainer is doing according to its log, and the share that is done."""
     last = next((m for m in reversed(list(_messages(log))) if "account" in m), None)
     if last is None:
         return "the machine starts", None

@@ -25,9 +25,9 @@ examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what was asked; returns the exit code."""
+    """Does what was asked; returns the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    # All that follows `pulumi` is Pulumi's own, its options included.
+    # Whatever follows `pulumi`, options included, goes to Pulumi.
     at = given.index("pulumi") if "pulumi" in given else len(given)
     asked = _parser().parse_args(given[: at + 1])
     try:

@@ -12,128 +12,119 @@ Json = dict[str, Any]
 Method = Literal["Create", "Read", "Update", "Delete"]
 When = Literal["before", "after"]
 
-# Seconds that a call may take; a tick waits for the jobs that it starts.
+# Seconds that a call may take. A tick waits for the jobs that it starts.
 _QUICK = 30
 _LONG = 24 * 3600
-_ANSWER = 300
+_TEXT = 300
 
 
 class Client:
-    """The calls of `local.control` at `url`; each raises UserError with the cloud's own line."""
+    """The calls of the local cloud at `url`. Each raises UserError with the cloud's own line."""
 
     def __init__(self, url: str) -> None:
         self.url = url
 
     def status(self) -> Json:
-        """Resources, ticks, attempts, executions, builds, instances, services, problems."""
-        return self._ask("GET", "status")
+        """Returns resources, ticks, attempts, executions, builds, instances, services, problems."""
+        return self._call("GET", "status").json()
 
     def tick(self) -> list[Json]:
-        """Make it the time of the next tick; `{"attempt", "execution"}` of each that fired."""
-        return self._ask("POST", "tick", {}, _LONG)
+        """Advances to the next tick; returns `{"attempt", "execution"}` of each job that fired."""
+        return self._call("POST", "tick", {}, _LONG).json()
 
     def run(self, job: str) -> Json:
-        """Run a job, or force a scheduler job; `{"attempt", "execution"}`."""
-        return self._ask("POST", "run", {"job": job}, _LONG)
+        """Runs a job, or fires a scheduler job; returns `{"attempt", "execution"}`."""
+        return self._call("POST", "run", {"job": job}, _LONG).json()
 
     def fire(self, schedule: str) -> Json:
-        """Force a scheduler job to fire; `{"attempt", "execution"}`."""
-        return self._ask("POST", "fire", {"job": schedule}, _LONG)
+        """Fires a scheduler job; returns `{"attempt", "execution"}`."""
+        return self._call("POST", "fire", {"job": schedule}, _LONG).json()
 
     def grants(self) -> list[Json]:
-        """Every declared grant: id, member, role, its permissions, resource, condition."""
-        return self._ask("GET", "grants")
+        """Returns every declared grant: id, member, role, permissions, resource, condition."""
+        return self._call("GET", "grants").json()
 
     def suspend(self, grant: str) -> None:
-        """Let a grant, by its id, not hold until it is restored, as if it were not declared."""
-        self._ask("POST", "grants/suspend", {"grant": grant})
+        """Lets the grant with this id not hold until it is restored, as if it were not declared."""
+        self._call("POST", "grants/suspend", {"grant": grant})
 
     def restore(self, grant: str) -> None:
-        """Let a suspended grant hold again."""
-        self._ask("POST", "grants/restore", {"grant": grant})
+        """Lets a suspended grant hold again."""
+        self._call("POST", "grants/restore", {"grant": grant})
 
     def advance(self, to: datetime) -> None:
-        """Make it `to` now, without firing anything."""
-        self._ask("POST", "clock", {"to": to.isoformat()})
+        """Advances the clock to `to` without firing anything."""
+        self._call("POST", "clock", {"to": to.isoformat()})
 
-    def log(self, kind: str, name: str) -> str:
-        """The output of one of the `executions`, `builds`, `instances` or `services`."""
-        return self._get(f"logs/{kind}/{name}").text
+    def log(self, collection: str, name: str) -> str:
+        """Returns the output of one of the `executions`, `builds`, `instances` or `services`."""
+        return self._call("GET", f"logs/{collection}/{name}").text
 
     def token(self) -> str:
-        """A bearer token of the person at the machine, who may do all."""
+        """Returns a bearer token of the person at the machine, who may do everything."""
         path = "computeMetadata/v1/instance/service-accounts/default/token"
-        answer = requests.get(
+        response = requests.get(
             f"{self.url}/as/operator/{path}",
             headers={"Metadata-Flavor": "Google"},
             timeout=_QUICK,
         )
-        return answer.json()["access_token"]
+        return response.json()["access_token"]
 
     def ask(self, service: str, **parameters: str) -> str:
-        """A text of a service, asked for as the person at the machine."""
+        """Returns a text of a service, asked for as the person at the machine."""
         try:
-            answer = requests.get(
+            response = requests.get(
                 f"{self.url}/run/{service}/",
                 params=parameters,
                 headers={"Authorization": f"Bearer {self.token()}"},
-                timeout=(5, _ANSWER),
+                timeout=(5, _TEXT),
             )
         except requests.RequestException as error:
             raise UserError(f"service {service} does not answer: {error}") from error
-        if not answer.ok:
-            raise UserError(f"service {service}: {answer.status_code} {answer.text.strip()}")
-        return answer.json()["text"]
+        if not response.ok:
+            raise UserError(f"service {service}: {response.status_code} {response.text.strip()}")
+        return response.json()["text"]
 
     def add_x_user(
         self, handle: str, tweets: Sequence[tuple[str, datetime]], **flags: bool
     ) -> None:
-        """Give X a user with tweets; flags are `protected` and `suspended`."""
+        """Adds a user with tweets to X. Flags are `protected` and `suspended`."""
         listed = [{"text": text, "at": at.isoformat()} for text, at in tweets]
-        self._ask("POST", "x/users", {"handle": handle, "tweets": listed, **flags})
+        self._call("POST", "x/users", {"handle": handle, "tweets": listed, **flags})
 
     def x_keys(self, handle: str) -> Json:
-        """The four keys with which `handle` posts."""
-        return self._ask("POST", "x/keys", {"handle": handle})
+        """Returns the four keys with which `handle` posts."""
+        return self._call("POST", "x/keys", {"handle": handle}).json()
 
     def x_bearer(self) -> str:
-        """The bearer token with which timelines are read."""
-        return self._ask("POST", "x/bearer", {})["bearer"]
+        """Returns the bearer token with which timelines are read."""
+        return self._call("POST", "x/bearer", {}).json()["bearer"]
 
     def x_posts(self, handle: str) -> list[Json]:
-        """What `handle` has posted, oldest first."""
-        return self._ask("POST", "x/posts", {"handle": handle})
+        """Returns what `handle` has posted, oldest first."""
+        return self._call("POST", "x/posts", {"handle": handle}).json()
 
     def fail(
-        self,
-        method: Method,
-        resource: str,
-        when: When = "before",
-        *,
-        hang: bool = False,
+        self, method: Method, resource: str, when: When = "before", *, hang: bool = False
     ) -> None:
-        """Let the next such call on a resource, its URN or type, fail: see `provider.faults`."""
+        """Lets the next such call on a resource (URN or type) fail; see `local.engine.faults`."""
         fault = {"method": method, "resource": resource, "when": when, "hang": hang}
-        self._ask("POST", "fail", fault)
+        self._call("POST", "fail", fault)
 
     def faults(self) -> Json:
-        """The faults that are `left`, and those `hanging` now."""
-        return self._ask("GET", "faults")
+        """Returns the faults that are `left`, and those `hanging` now."""
+        return self._call("GET", "faults").json()
 
     def lose(self, urn: str) -> None:
-        """Remove a resource behind Pulumi's back."""
-        self._ask("POST", "lose", {"urn": urn})
+        """Removes a resource behind Pulumi's back."""
+        self._call("POST", "lose", {"urn": urn})
 
-    def _ask(self, method: str, call: str, body: Json | None = None, limit: int = _QUICK) -> Any:
-        return self._answer(method, call, body, limit).json()
-
-    def _get(self, call: str) -> requests.Response:
-        return self._answer("GET", call, None, _QUICK)
-
-    def _answer(self, method: str, call: str, body: Json | None, limit: int) -> requests.Response:
+    def _call(
+        self, method: str, call: str, body: Json | None = None, timeout: int = _QUICK
+    ) -> requests.Response:
         try:
             response = requests.request(
-                method, f"{self.url}/local/{call}", json=body, timeout=(5, limit)
+                method, f"{self.url}/local/{call}", json=body, timeout=(5, timeout)
             )
         except requests.RequestException as error:
             raise UserError(

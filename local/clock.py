@@ -5,6 +5,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from local.records import replace_file
 from pipeline.clock import Clock
 
 
@@ -13,7 +14,7 @@ def _real_time() -> datetime:
 
 
 class LocalClock:
-    """A clock whose offset is kept in `file`; `real` is what it runs by."""
+    """A clock whose offset from `real` is kept in `file`."""
 
     def __init__(self, file: Path, real: Clock = _real_time) -> None:
         self._file = file
@@ -24,18 +25,14 @@ class LocalClock:
         )
 
     def now(self) -> datetime:
-        """The time, aware and in UTC."""
+        """Returns the time, aware and in UTC."""
         with self._lock:
             return self._real() + self._offset
 
     def advance_to(self, time: datetime) -> None:
-        """Make it `time` now; a time that is past already changes nothing."""
+        """Makes it `time` now. A time in the past changes nothing."""
         with self._lock:
             offset = max(self._offset, time - self._real())
-            if offset == self._offset:
-                return
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self._file.with_suffix(".new")
-            temporary.write_text(json.dumps({"offset_seconds": offset.total_seconds()}))
-            temporary.replace(self._file)
-            self._offset = offset
+            if offset != self._offset:
+                replace_file(self._file, json.dumps({"offset_seconds": offset.total_seconds()}))
+                self._offset = offset

@@ -9,42 +9,44 @@ import os
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from local import apis, control
+from local import control
 from local.clock import LocalClock
-from local.front import Front
-from local.iam import Grant, Policy
-from local.machine import Machine
-from local.provider.server import Providers
-from local.resources import ResourceStore
-from local.secrets import Secrets
-from local.services import (
-    artifactregistry,
-    catalogue,
-    compute_api,
-    iam,
-    pubsub,
-    run,
-    scheduler,
-    serving,
-)
-from local.services.cloudbuild import Builds
-from local.services.executions import Execution, Executions
-from local.services.instances import Instances
+from local.containers.runtime import ContainerRuntime
+from local.engine.faults import EngineFault
+from local.engine.server import Providers
+from local.gateway.gateway import Gateway
+from local.gateway.iam import Grant, Policy
+from local.gateway.server import Request, Response
+from local.resources import Resource, ResourceStore
+from local.services import catalogue
+from local.services.artifactregistry import api as registry
+from local.services.cloudbuild.builds import Builds
+from local.services.compute import api as compute
+from local.services.compute.instances import Instances
+from local.services.context import Context, short
+from local.services.iam.grants import custom_roles, grants
 from local.services.processes import Processes
-from local.services.pubsub import Messages
-from local.services.scheduler import Fired, Scheduler
-from local.services.serving import Services
-from local.services.storage import Notifier
-from local.services.world import World, short
-from local.storage import StorageServer
-from local.web import Request, Response
+from local.services.pubsub import messages
+from local.services.run import resources as run
+from local.services.run import serving
+from local.services.run.executions import Execution, Executions
+from local.services.scheduler import resources as scheduler
+from local.services.scheduler.scheduler import Fired, Scheduler
+from local.services.secretmanager import api as secret_manager
+from local.services.secretmanager.secrets import Secrets
+from local.services.serviceusage.resources import require_api
+from local.services.storage import api as cloud_storage
+from local.services.storage.events import Events
+from local.services.storage.server import StorageServer
 from local.x import XServer
 from pipeline.errors import UserError
 
+Json = dict[str, Any]
 _log = logging.getLogger(__name__)
 
 
@@ -52,7 +54,7 @@ class Cloud:
     """Google Cloud and X for one project on this machine, with all their state in `home`.
 
     `root` is the folder that relative paths of the Pulumi program start from. Any number of clouds
-    run side by side, each with a home and a port of its own; two on one home is a UserError.
+    may run side by side, each with a home and a port of its own. Two on one home is a UserError.
     """
 
     def __init__(
@@ -65,122 +67,147 @@ class Cloud:
         self.clock = LocalClock(self.home / "clock.json")
         self.resources = ResourceStore(self.home / "resources.json")
         self.problems: collections.deque[str] = collections.deque(maxlen=20)
-        self._storage = StorageServer(self.home / "storage")
+        self.storage = StorageServer(self.home / "storage")
         self._processes = Processes()
-        self.suspended: set[str] = set()
-        policy = Policy(self._grants_in_force, lambda: iam.custom_roles(self.resources))
-        secrets = Secrets(self.home / "secrets")
+        self._suspended: set[str] = set()
+        policy = Policy(self._grants_in_force, lambda: custom_roles(self.resources))
+        self.secrets = Secrets(self.home / "secrets")
         try:
-            self.front = Front(
-                port,
-                self._storage.upstream,
-                policy,
-                project,
-                self.clock.now,
-                self._finalized,
-                secrets,
-                {"/local/": control.route(self)},
-            )
+            self.gateway = Gateway(port, project)
         except UserError:
             os.close(self._lock)
             raise
         self.x = _x_server(self.home, self.clock)
-        self._machine = Machine(self.home / "machine")
-        self.world = World(
+        self._runtime = ContainerRuntime(self.home / "machine")
+        self.context = Context(
             home=self.home,
             root=(root or Path.cwd()).resolve(),
             project=project,
             resources=self.resources,
-            storage=self._storage,
-            secrets=secrets,
-            machine=self._machine,
+            runtime=self._runtime,
             policy=policy,
             clock=self.clock,
             processes=self._processes,
             network=self.network,
         )
-        self.executions = Executions(self.world)
-        self.scheduler = Scheduler(self.world, self.executions)
-        self.builds = Builds(self.world, self._report)
-        self.instances = Instances(self.world)
-        self.services = Services(self.world, self.front.url)
-        self.front.serve(serving.PATH, self._ask_service, anonymous=True)
-        messages = Messages(self.world, self._report)
-        messages.listen(self.builds.deliver)
-        self.front.serve(pubsub.PUBLISH, messages.answer)
-        docker = artifactregistry.Docker(self.world)
-        self.front.serve(artifactregistry.PATH, docker.answer, anonymous=True)
-        self.front.serve(compute_api.PATH, compute_api.Compute(self.world, self.instances).answer)
-        self._notifier = Notifier(self.world, messages)
-        self.providers = Providers(
-            catalogue.kinds(self.world, self.scheduler, self.instances, self.services),
-            catalogue.invokes(self.world),
-            self.resources,
-            functools.partial(apis.require, self.resources),
+        self.executions = Executions(self.context, self.secrets)
+        self.scheduler = Scheduler(self.context, self.executions)
+        self.builds = Builds(self.context, self._report)
+        self.instances = Instances(self.context)
+        self.services = serving.Services(self.context, self.gateway.url)
+        delivery = messages.Messages(self.context, self._report)
+        delivery.listen(self.builds.deliver)
+        self._events = Events(self.context, delivery)
+        self.gateway.serve(
+            control.PATH, control.api(self._calls(), self.home, self.used), anonymous=True
         )
-        self._last_asked = time.monotonic()
+        objects = cloud_storage.CloudStorage(
+            self.storage.upstream, policy, self.clock.now, self._finalized
+        )
+        self.gateway.serve(cloud_storage.PATH, objects.respond, anonymous=True)
+        versions = secret_manager.SecretManager(project, policy, self.secrets)
+        self.gateway.serve(secret_manager.PATH, versions.respond)
+        self.gateway.serve(serving.PATH, self._call_service, anonymous=True)
+        self.gateway.serve(messages.PATH, delivery.respond)
+        self.gateway.serve(registry.PATH, registry.Registry(self.context).respond, anonymous=True)
+        self.gateway.serve(compute.PATH, compute.Compute(self.context, self.instances).respond)
+        self.providers = Providers(
+            catalogue.handlers(
+                self.context,
+                self.storage,
+                self.secrets,
+                self.scheduler,
+                self.instances,
+                self.services,
+            ),
+            catalogue.invokes(self.context),
+            self.resources,
+            functools.partial(require_api, self.resources),
+        )
+        self._last_use = time.monotonic()
+
+    def _calls(self) -> control.Calls:
+        """Returns the calls of a person's commands."""
+        return {
+            ("GET", "status"): lambda _: self.status(),
+            ("POST", "tick"): lambda _: [_fired(fired) for fired in self.tick()],
+            ("POST", "run"): lambda asked: _fired(self.run(asked["job"])),
+            ("POST", "fire"): lambda asked: _fired(self.fire(asked["job"])),
+            ("GET", "grants"): lambda _: self._grants(),
+            ("POST", "grants/suspend"): lambda asked: self.suspend(asked["grant"]),
+            ("POST", "grants/restore"): lambda asked: self._suspended.discard(asked["grant"]),
+            ("POST", "clock"): lambda asked: self._advance(asked["to"]),
+            ("POST", "x/users"): self._add_x_user,
+            ("POST", "x/keys"): lambda asked: self.x.issue_keys(asked["handle"]),
+            ("POST", "x/bearer"): lambda _: {"bearer": self.x.bearer()},
+            ("POST", "x/posts"): lambda asked: [
+                post.model_dump() for post in self.x.posts(asked["handle"])
+            ],
+            ("POST", "fail"): lambda asked: self.providers.faults.add(EngineFault(**asked)),
+            ("GET", "faults"): lambda _: self.providers.faults.status(),
+            ("POST", "lose"): lambda asked: self.providers.lose(asked["urn"]),
+        }
 
     def start(self) -> None:
-        """Start everything, and what ran when the cloud was stopped."""
-        self._storage.start()
+        """Starts everything, and what ran when the cloud was stopped."""
+        self.storage.start()
         self.x.start()
         (self.home / "x-port").write_text(self.x.url.rpartition(":")[2])
-        self.front.start()
+        self.gateway.start()
         self.providers.start()
         self.instances.resume()
         self.builds.resume()
 
     def stop(self) -> None:
-        """End everything that was started, and leave nothing running; once is enough."""
+        """Ends everything that was started. A second call does nothing."""
         if self._lock is None:
             return
         self._processes.stop()
-        self._machine.close()
+        self._runtime.close()
         self.providers.stop()
         self.builds.stop()
         self.instances.stop()
-        self.front.stop()
+        self.gateway.stop()
         self.x.stop()
-        self._storage.kill()
+        self.storage.kill()
         os.close(self._lock)
         self._lock = None
 
     def network(self, name: str, email: str, metadata: Mapping[str, str]) -> dict[str, str]:
-        """The environment that puts a process on this cloud's network as the account `email`."""
+        """Returns the environment that puts a process on this cloud's network; see `Context`."""
         return {
-            **self.front.identity(name, email, metadata),
+            **self.gateway.identity(name, email, metadata),
             "X_API_URL": self.x.url,
             "CLOCK": self.clock.now().isoformat(),
         }
 
     def heal(self) -> None:
-        """Start the storage server again if it died."""
-        self._storage.ensure()
+        """Starts the storage server again if it died."""
+        self.storage.ensure()
 
-    def asked(self) -> None:
-        """Somebody uses the cloud."""
-        self._last_asked = time.monotonic()
+    def used(self) -> None:
+        """Notes that somebody uses the cloud."""
+        self._last_use = time.monotonic()
 
     def quiet(self) -> float:
-        """Seconds since anybody used the cloud, or anything ran on it."""
+        """Returns the seconds since anybody used the cloud, or anything ran on it."""
         if self._processes.busy or self.builds.running():
-            self.asked()
-        return time.monotonic() - self._last_asked
+            self.used()
+        return time.monotonic() - self._last_use
 
     def tick(self) -> list[Fired]:
-        """Make it the time of the next tick, fire what is due, and wait until it has ended."""
+        """Advances the clock to the next tick, fires all jobs due then, and waits for them."""
         self.heal()
         return self.scheduler.tick()
 
     def run(self, name: str) -> Fired | Execution:
-        """Run a Run job now, or force a scheduler job to fire; UserError if there is neither."""
+        """Runs a Run job now, or fires a scheduler job; raises UserError if there is neither."""
         self.heal()
-        job = run.find(name, self.world)
+        job = run.find(name, self.context)
         if job is not None:
             return self.executions.run(job)
-        for scheduled in self.resources.of_type(scheduler.JOB):
-            if name in (scheduled.id, short(scheduled.id)):
-                return self.scheduler.fire(scheduled)
+        if scheduled := self._scheduled(name):
+            return self.scheduler.fire(scheduled)
         known = sorted({short(job.id) for job in self.resources.of_type(run.JOB)})
         raise UserError(
             f"there is no job {name!r}; "
@@ -188,21 +215,25 @@ class Cloud:
         )
 
     def fire(self, name: str) -> Fired:
-        """Force a scheduler job, by its short name, to fire; UserError if there is none."""
+        """Fires a scheduler job; raises UserError if there is none."""
         self.heal()
-        for scheduled in self.resources.of_type(scheduler.JOB):
-            if short(scheduled.id) == name:
-                return self.scheduler.fire(scheduled)
-        raise UserError(f"there is no scheduler job {name!r}")
+        scheduled = self._scheduled(name)
+        if scheduled is None:
+            raise UserError(f"there is no scheduler job {name!r}")
+        return self.scheduler.fire(scheduled)
+
+    def _scheduled(self, name: str) -> Resource | None:
+        jobs = self.resources.of_type(scheduler.JOB)
+        return next((job for job in jobs if name in (job.id, short(job.id))), None)
 
     def suspend(self, grant: str) -> None:
-        """Let a declared grant not hold until it is restored; UserError if there is none."""
-        if grant not in iam.grants(self.resources):
+        """Lets a declared grant not hold until it is restored; UserError if there is none."""
+        if grant not in grants(self.resources):
             raise UserError(f"no grant {grant!r} is declared")
-        self.suspended.add(grant)
+        self._suspended.add(grant)
 
-    def status(self) -> dict[str, Any]:
-        """What there is and what happened, as JSON."""
+    def status(self) -> Json:
+        """Returns what exists and what happened, as JSON."""
         return {
             "home": str(self.home),
             "project": self.project,
@@ -228,29 +259,56 @@ class Cloud:
             "problems": list(self.problems),
         }
 
-    def _grants_in_force(self) -> list[Grant]:
-        declared = iam.grants(self.resources)
-        return [grant for name, grant in declared.items() if name not in self.suspended]
+    def _grants(self) -> list[Json]:
+        """Returns every declared grant as JSON."""
+        permissions = self.context.policy.permissions
+        return [
+            {"id": name, **asdict(grant), "permissions": sorted(permissions(grant.role))}
+            for name, grant in grants(self.resources).items()
+        ]
 
-    def _ask_service(self, path: re.Match[str], request: Request, member: str) -> Response:
-        self.asked()
-        return self.services.answer(path, request, member)
+    def _grants_in_force(self) -> list[Grant]:
+        declared = grants(self.resources)
+        return [grant for name, grant in declared.items() if name not in self._suspended]
+
+    def _advance(self, to: str) -> Json:
+        time_ = datetime.fromisoformat(to)
+        if time_.tzinfo is None:
+            raise UserError(f"{to!r} has no time zone: write 2026-11-23T09:00:00Z")
+        self.clock.advance_to(time_)
+        return {"now": self.clock.now().isoformat()}
+
+    def _add_x_user(self, asked: Json) -> Json:
+        tweets = [(tweet["text"], datetime.fromisoformat(tweet["at"])) for tweet in asked["tweets"]]
+        flags = {flag: True for flag in ("protected", "suspended") if asked.get(flag)}
+        self.x.add_user(asked["handle"], tweets, **flags)
+        return {"handle": asked["handle"], "tweets": len(tweets)}
+
+    def _call_service(self, path: re.Match[str], request: Request, member: str) -> Response:
+        self.used()
+        return self.services.respond(path, request, member)
 
     def _finalized(self, attributes: Mapping[str, str], metadata: Mapping[str, Any]) -> None:
-        self.asked()
-        self._notifier.finalized(attributes, metadata)
+        self.used()
+        self._events.finalized(attributes, metadata)
 
     def _report(self, problem: str) -> None:
         _log.warning(problem)
-        self.problems.append(f"{_hour(self.clock.now())} {problem}")
+        self.problems.append(f"{self.clock.now().isoformat(timespec='seconds')} {problem}")
 
 
-def _hour(time_: datetime) -> str:
-    return time_.isoformat(timespec="seconds")
+def _fired(result: Fired | Execution) -> Json:
+    """Returns a result as JSON. `attempt` is None for a job that was run without its schedule."""
+    if isinstance(result, Execution):
+        return {"attempt": None, "execution": result.model_dump(mode="json")}
+    return {
+        "attempt": result.attempt.model_dump(mode="json"),
+        "execution": result.execution and result.execution.model_dump(mode="json"),
+    }
 
 
 def _x_server(home: Path, clock: LocalClock) -> XServer:
-    """X on the port that it had before, if that is still free."""
+    """Returns X on the port that it had before, if that is still free."""
     file = home / "x-port"
     kept = int(file.read_text()) if file.exists() else 0
     try:
@@ -260,9 +318,9 @@ def _x_server(home: Path, clock: LocalClock) -> XServer:
 
 
 def _locked(home: Path) -> int:
-    """An open descriptor of the home's lock, which goes with the process; UserError if taken."""
+    """Returns an open descriptor of the home's lock; raises UserError if another process has it."""
     descriptor = os.open(home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    # Somebody who only looks whether it is taken holds it for a moment.
+    # A process that only checks whether the lock is taken holds it for a moment.
     for _ in range(50):
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

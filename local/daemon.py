@@ -17,29 +17,30 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from local.client import Client
+from local.records import replace_file
 from pipeline.errors import UserError
 
 _T = TypeVar("_T")
 
-# The file that holds its process and its address while it answers.
+# The file with its process and its address while it runs.
 _ADDRESS = "daemon.json"
 # Seconds of quiet after which it stops by itself.
 _QUIET = 3600.0
 _START = 60.0
 _STOP = 60.0
 
-# Those that this process started; `down` collects their exit status.
+# The processes that this one started. `down` collects their exit status.
 _started: list[subprocess.Popen[bytes]] = []
 
 
 def up(home: Path, port: int, project: str, root: Path) -> Client:
-    """The local cloud of `home`, started if it does not run."""
+    """Returns the local cloud of `home`, started if it does not run."""
     running = find(home)
     if running is not None:
         _must_fit(running, home, port, project)
         return running
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    (home / _ADDRESS).unlink(missing_ok=True)  # of one that was killed
+    (home / _ADDRESS).unlink(missing_ok=True)  # A killed cloud leaves it behind.
     log = home / "daemon.log"
     with log.open("ab") as output:
         start = output.tell()
@@ -63,7 +64,7 @@ def up(home: Path, port: int, project: str, root: Path) -> Client:
 
 
 def find(home: Path) -> Client | None:
-    """The local cloud of `home`, if it runs and answers."""
+    """Returns the local cloud of `home`, if it runs and answers."""
     process = _running(home)
     if process is None:
         return None
@@ -73,7 +74,7 @@ def find(home: Path) -> Client | None:
 
 
 def down(home: Path) -> bool:
-    """Stop the local cloud of `home`; whether there was one."""
+    """Stops the local cloud of `home`; tells whether there was one."""
     process = _running(home)
     if process is None:
         return False
@@ -110,7 +111,7 @@ def _ready(home: Path, process: subprocess.Popen[bytes], log: Path, start: int) 
 
 
 def _running(home: Path) -> dict[str, Any] | None:
-    """Process and address of the local cloud of `home`; it holds a lock for as long as it lives."""
+    """Returns process and address of a local cloud, which holds a lock while it runs."""
     try:
         lock = os.open(home / "lock", os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -135,8 +136,8 @@ def _until(done: Callable[[], _T | None], seconds: float) -> _T:
 
 
 def serve(home: Path, port: int, project: str, root: Path) -> None:
-    """Be the local cloud until a signal, or an hour of quiet."""
-    # The commands that find this process need nothing of what it is made of.
+    """Runs the local cloud until a signal, or an hour of quiet."""
+    # The import takes seconds, and the commands that only find this process do not need it.
     from local.cloud import Cloud
 
     stop = threading.Event()
@@ -150,9 +151,7 @@ def serve(home: Path, port: int, project: str, root: Path) -> None:
     address = home / _ADDRESS
     try:
         cloud.start()
-        temporary = address.with_suffix(".new")
-        temporary.write_text(json.dumps({"pid": os.getpid(), "url": cloud.front.url}))
-        temporary.replace(address)
+        replace_file(address, json.dumps({"pid": os.getpid(), "url": cloud.gateway.url}))
         while not stop.wait(1) and cloud.quiet() < _QUIET:
             cloud.heal()
     finally:
@@ -161,7 +160,7 @@ def serve(home: Path, port: int, project: str, root: Path) -> None:
 
 
 def main() -> None:
-    """The background process itself."""
+    """Runs the background process itself."""
     parser = argparse.ArgumentParser(prog="python -m local.daemon")
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)

@@ -17,10 +17,10 @@ from pipeline.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# What Pulumi.yaml asks for, and below the next major version.
+# Pulumi.yaml asks for it. The next major version is too new.
 OLDEST = (3, 200)
-# What the Automation API downloads; where it cannot be had, Go builds `BUILT`: the newest release
-# with a language host among its modules, see tools/.
+# The Automation API downloads version `SDK`. Where it cannot, Go builds version `BUILT`: the newest
+# release whose modules include a language host, see tools/.
 SDK = importlib.metadata.version("pulumi")
 BUILT = "3.259.0"
 _MODULE = "github.com/pulumi/pulumi"
@@ -34,19 +34,21 @@ _DOWNLOAD_SECONDS = 300
 _BUILD_SECONDS = 1800
 _REPORT_SECONDS = 10
 
-# The stack's state and secrets are as throw-away as the local cloud.
+# The stack's state and secrets are to be thrown away with the local cloud.
 PASSPHRASE = "local"  # noqa: S105
 
 
 class _Unavailable(Exception):
-    """This way to a CLI leads nowhere; the text says why."""
+    """This way to a CLI failed. The text says why."""
 
 
 def cli(cache: Path = ROOT / ".cache" / "pulumi") -> Path:
-    """The path of a Pulumi CLI of an accepted version, with its Python language host beside it.
+    """Returns the path of a Pulumi CLI of an accepted version that has a Python language host.
 
-    It is taken from PATH or from `cache`, else downloaded, else built with Go (minutes, once).
-    Raises UserError that lists what was tried.
+    Looks on PATH and in `cache`, else downloads it, else builds it with Go (minutes, once).
+
+    Raises:
+        UserError: There is none. The text lists what was tried.
     """
     tried: list[str] = []
     for way in (_on_path, _cached, _downloaded, _built):
@@ -61,10 +63,10 @@ def cli(cache: Path = ROOT / ".cache" / "pulumi") -> Path:
 
 
 def environment(program: Path, home: Path, ports: Mapping[str, int]) -> dict[str, str]:
-    """The environment in which the CLI `program` knows only the local cloud.
+    """Returns the environment in which the CLI `program` knows only the local cloud.
 
-    `home` holds state, plugins and settings; `ports` are those of the local providers. Nothing of
-    the caller's own Pulumi settings is passed on.
+    `home` holds state, plugins and settings. `ports` are those of the local providers. The caller's
+    own Pulumi settings are left out.
     """
     state = home.resolve() / "state"
     state.mkdir(parents=True, exist_ok=True)
@@ -75,8 +77,8 @@ def environment(program: Path, home: Path, ports: Mapping[str, int]) -> dict[str
         **inherited,
         "PATH": os.pathsep.join([f"{sys.prefix}/bin", str(program.parent), os.environ["PATH"]]),
         "VIRTUAL_ENV": sys.prefix,
-        # Without files of attributes beside it: a CLI killed while it writes one leaves it empty,
-        # and the next one refuses the state.
+        # A CLI that is killed while it writes a metadata file leaves it empty, and the next CLI
+        # refuses the state then. So there are no such files.
         "PULUMI_BACKEND_URL": f"{state.as_uri()}?metadata=skip",
         "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
         "PULUMI_DEBUG_PROVIDERS": ",".join(f"{name}:{port}" for name, port in ports.items()),
@@ -90,13 +92,12 @@ def environment(program: Path, home: Path, ports: Mapping[str, int]) -> dict[str
 def command(
     arguments: Sequence[str], home: Path, ports: Mapping[str, int]
 ) -> tuple[list[str], dict[str, str]]:
-    """What to run, and in which environment, for `pulumi ARGUMENTS` against the local cloud."""
+    """Returns command line and environment of `pulumi ARGUMENTS` against the local cloud."""
     program = cli()
     return [str(program), *arguments], environment(program, home, ports)
 
 
-def _on_path(cache: Path) -> Path:
-    del cache
+def _on_path(_cache: Path) -> Path:
     found = shutil.which("pulumi")
     if found is None:
         raise _Unavailable("PATH has none")
@@ -111,7 +112,7 @@ def _cached(cache: Path) -> Path:
 
 
 def _downloaded(cache: Path) -> Path:
-    """The official build, by the Automation API's own installer."""
+    """Downloads the official build with the Automation API's own installer."""
     with _made_whole(cache / SDK) as folder:
         what = f"downloading the Pulumi CLI {SDK}"
         _run([sys.executable, "-c", _INSTALL, str(folder)], what, _DOWNLOAD_SECONDS)
@@ -119,7 +120,7 @@ def _downloaded(cache: Path) -> Path:
 
 
 def _built(cache: Path) -> Path:
-    """The CLI, and its Python language host, as ordinary Go programs."""
+    """Builds the CLI and its Python language host, which are ordinary Go programs."""
     if shutil.which("go") is None:
         raise _Unavailable("there is no Go to build it with")
     with _made_whole(cache / BUILT) as folder:
@@ -131,21 +132,13 @@ def _built(cache: Path) -> Path:
 
 
 def _go_build(tool: str, package: str, folder: Path) -> None:
-    """Build a package of Pulumi's with the go.mod and go.sum of tools/`tool`."""
+    """Builds a package of Pulumi's with the go.mod and go.sum of tools/`tool`."""
     program = folder / package.rsplit("/", 1)[-1]
     flags = f"-s -w -X {_MODULE}/sdk/v3/go/common/version.Version={BUILT}"
     with _copy_of_modules(tool) as modules:
+        build = ["go", "build", "-mod=mod", "-ldflags", flags]
         _run(
-            [
-                "go",
-                "build",
-                "-mod=mod",
-                "-ldflags",
-                flags,
-                "-o",
-                str(program),
-                f"{_MODULE}/{package}",
-            ],
+            [*build, "-o", str(program), f"{_MODULE}/{package}"],
             f"building {program.name} with Go, once (3 to 6 minutes)",
             _BUILD_SECONDS,
             modules,
@@ -153,7 +146,7 @@ def _go_build(tool: str, package: str, folder: Path) -> None:
 
 
 def _copy_executor(folder: Path) -> None:
-    """The script by which the language host runs a program; it is no Go, but lies in the module."""
+    """Copies the script with which the language host runs a program, a part of its Go module."""
     with _copy_of_modules("pulumi") as modules:
         listing = ["go", "list", "-mod=mod", "-m", "-f", "{{.Dir}}", f"{_MODULE}/sdk/v3"]
         source = Path(_run(listing, "finding the language host", _BUILD_SECONDS, modules).strip())
@@ -164,7 +157,7 @@ def _copy_executor(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _copy_of_modules(tool: str) -> Generator[Path]:
-    """A folder with the tool's go.mod and go.sum, which Go may complete."""
+    """Yields a folder with the tool's go.mod and go.sum, which Go may complete."""
     with tempfile.TemporaryDirectory() as folder:
         for name in ("go.mod", "go.sum"):
             shutil.copy(ROOT / "tools" / tool / name, folder)
@@ -173,7 +166,7 @@ def _copy_of_modules(tool: str) -> Generator[Path]:
 
 @contextlib.contextmanager
 def _made_whole(folder: Path) -> Generator[Path]:
-    """A new folder that becomes `folder` when all went well; another process may be as far."""
+    """Yields a new folder that becomes `folder` on success, unless another process was first."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, ignore_cleanup_errors=True) as temporary:
         work = Path(temporary) / folder.name
@@ -184,7 +177,7 @@ def _made_whole(folder: Path) -> Generator[Path]:
 
 
 def _run(arguments: list[str], what: str, seconds: int, folder: Path | None = None) -> str:
-    """The output of a program that may take long; says every few seconds that it still runs."""
+    """Returns the output of a long program. Prints every few seconds that it still runs."""
     started = time.monotonic()
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(
@@ -214,12 +207,12 @@ def _run(arguments: list[str], what: str, seconds: int, folder: Path | None = No
 
 
 def _accepted(program: Path) -> Path:
-    """`program`, if its version and its language host are such that it can run this project."""
+    """Returns `program` if its version and its language host can run this project."""
     folders = os.pathsep.join([str(program.parent), os.environ["PATH"]])
     if shutil.which("pulumi-language-python", path=folders) is None:
         raise _Unavailable(f"{program} has no pulumi-language-python beside it")
     try:
-        answer = subprocess.run(
+        version = subprocess.run(
             [str(program), "version"],
             env={**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"},
             capture_output=True,
@@ -229,14 +222,14 @@ def _accepted(program: Path) -> Path:
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError) as error:
         raise _Unavailable(f"{program} does not run: {error}") from error
-    found = re.fullmatch(r"v?(\d+)\.(\d+)\..*", answer)
+    found = re.fullmatch(r"v?(\d+)\.(\d+)\..*", version)
     if found is None or (int(found[1]), int(found[2])) < OLDEST or int(found[1]) > OLDEST[0]:
-        raise _Unavailable(f"{program} is of version {answer}")
+        raise _Unavailable(f"{program} is of version {version}")
     return program
 
 
 def main() -> None:
-    """`python -m local.pulumi`: make sure that there is a CLI, and print its path."""
+    """`python -m local.pulumi`: makes sure that there is a CLI, and prints its path."""
     try:
         print(cli())
     except UserError as error:

@@ -1,6 +1,6 @@
 """What `python -m local` prints: tables of what there is, and a line for each job that ran."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -8,75 +8,67 @@ from rich.table import Table
 
 Json = dict[str, Any]
 
-# How many of the newest executions and builds are shown.
+# How many executions and builds are shown: the newest.
 _NEWEST = 8
 
 
 def show(status: Json) -> None:
-    """Print a status as tables."""
+    """Prints a status as tables."""
     console = Console(highlight=False, markup=False)
     console.print(
         f"{status['resources']} resources of project {status['project']}; "
         f"it is {_time(status['now'])}; X is at {status['x']}"
     )
-    _table(
-        console, "Next ticks", ["at", "job"], ([_time(t["at"]), t["job"]] for t in status["ticks"])
-    )
-    _table(
-        console,
-        "Last attempts of the schedules",
-        ["at", "job", "outcome"],
-        ([_time(a["fired"]), a["job"], a["error"] or a["execution"]] for a in status["attempts"]),
-    )
-    _table(
-        console,
-        "Executions",
-        ["started", "execution", "attempts", "outcome"],
-        (
-            [
-                _time(e["started"]),
-                e["name"],
-                str(e["attempts"]),
-                _outcome(e["outcome"], e["reason"]),
-            ]
+    tables: dict[str, list[dict[str, str]]] = {
+        "Next ticks": [{"at": _time(t["at"]), "job": t["job"]} for t in status["ticks"]],
+        "Last attempts of the schedules": [
+            {"at": _time(a["fired"]), "job": a["job"], "outcome": a["error"] or a["execution"]}
+            for a in status["attempts"]
+        ],
+        "Executions": [
+            {
+                "started": _time(e["started"]),
+                "execution": e["name"],
+                "attempts": str(e["attempts"]),
+                "outcome": _outcome(e["outcome"], e["reason"]),
+            }
             for e in status["executions"][-_NEWEST:]
-        ),
-    )
-    _table(
-        console,
-        "Builds",
-        ["started", "build", "for", "outcome"],
-        (
-            [
-                _time(b["started"]),
-                b["id"],
-                " ".join(v for k, v in b["substitutions"].items() if k.startswith("_")),
-                _outcome(b["status"], b["reason"]),
-            ]
+        ],
+        "Builds": [
+            {
+                "started": _time(b["started"]),
+                "build": b["id"],
+                "for": " ".join(v for k, v in b["substitutions"].items() if k.startswith("_")),
+                "outcome": _outcome(b["status"], b["reason"]),
+            }
             for b in status["builds"][-_NEWEST:]
-        ),
-    )
-    _table(
-        console,
-        "Machines",
-        ["started", "machine", "zone", "status"],
-        (
-            [_time(i["started"]), i["name"], i["zone"], _outcome(i["status"], i["reason"])]
+        ],
+        "Machines": [
+            {
+                "started": _time(i["started"]),
+                "machine": i["name"],
+                "zone": i["zone"],
+                "status": _outcome(i["status"], i["reason"]),
+            }
             for i in status["instances"]
-        ),
-    )
-    _table(
-        console,
-        "Services",
-        ["service", "at", "status"],
-        ([s["name"], s["url"], s["status"]] for s in status["services"]),
-    )
+        ],
+        "Services": [
+            {"service": s["name"], "at": s["url"], "status": s["status"]}
+            for s in status["services"]
+        ],
+    }
+    for title, rows in tables.items():
+        if rows:
+            table = Table(*rows[0], title=title, title_justify="left")
+            for row in rows:
+                table.add_row(*row.values())
+            console.print(table)
     for problem in status["problems"]:
         console.print(f"problem: {problem}")
 
 
 def fired(results: Sequence[Json]) -> int:
-    """Print what became of each job; 1 if any attempt or execution failed, else 0."""
+    """Prints the outcome of each job; returns 1 if any attempt or execution failed, else 0."""
     console = Console(highlight=False, markup=False, soft_wrap=True)
     if not results:
         console.print("no schedule is declared, or all are paused")
@@ -95,16 +87,6 @@ def fired(results: Sequence[Json]) -> int:
 def _failed(result: Json) -> bool:
     execution = result["execution"]
     return execution is None or execution["outcome"] != "succeeded"
-
-
-def _table(
-    console: Console, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]
-) -> None:
-    table = Table(*columns, title=title, title_justify="left")
-    for row in rows:
-        table.add_row(*row)
-    if table.row_count:
-        console.print(table)
 
 
 def _outcome(outcome: str, reason: str) -> str:

@@ -13,10 +13,12 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
 import pipeline.google
-from local import discovery, iam
-from local.front import Front
-from local.secrets import Secrets
-from local.storage import StorageServer
+from local.gateway import discovery, iam
+from local.gateway.gateway import Gateway
+from local.services.secretmanager import api as secretmanager_api
+from local.services.secretmanager.secrets import Secrets
+from local.services.storage import api as storage_api
+from local.services.storage.server import StorageServer
 from pipeline.store import Store
 from tests.google_api import Google
 
@@ -56,14 +58,14 @@ def misfits(all_misfits: Misfits) -> Iterator[Misfits]:
 
 @dataclass
 class CloudStorage:
-    """The local cloud's front over a real fake-gcs-server, where everybody may do everything."""
+    """The local cloud's gateway over fake-gcs-server, where everybody may do everything."""
 
-    front: Front
+    gateway: Gateway
     server: StorageServer
 
     @property
     def url(self) -> str:
-        return self.front.url
+        return self.gateway.url
 
     def client(self) -> storage.Client:
         return storage.Client(
@@ -85,18 +87,17 @@ def gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudStorage]:
     server = StorageServer(folder / "objects")
     server.start()
     grant = iam.Grant(iam.ALL_USERS, "roles/storage.admin", "projects/test")
-    front = Front(
-        0,
+    gateway = Gateway(0, "test")
+    cloud_storage = storage_api.CloudStorage(
         server.upstream,
         iam.Policy(lambda: [grant], dict),
-        "test",
         lambda: datetime(2026, 11, 23, 8, tzinfo=UTC),
         lambda *_: None,
-        Secrets(folder / "secrets"),
     )
-    front.start()
-    yield CloudStorage(front, server)
-    front.stop()
+    gateway.serve(storage_api.PATH, cloud_storage.respond, anonymous=True)
+    gateway.start()
+    yield CloudStorage(gateway, server)
+    gateway.stop()
     server.kill()
 
 
@@ -124,7 +125,7 @@ def store(bucket_factory: Callable[[], storage.Bucket]) -> Store:
 class SecretManager:
     """The local cloud's Secret Manager; `environment` makes a program an account of it."""
 
-    front: Front
+    gateway: Gateway
     secrets: Secrets
     grants: list[iam.Grant]
     environment: dict[str, str]
@@ -143,20 +144,14 @@ def secret_manager(tmp_path: Path) -> Iterator[SecretManager]:
     role = "roles/secretmanager.secretAccessor"
     grants = [iam.Grant(iam.member(email), role, "projects/test")]
     secrets = Secrets(tmp_path / "secrets")
-    front = Front(
-        0,
-        "http://127.0.0.1:10",  # no storage
-        iam.Policy(lambda: grants, dict),
-        "test",
-        lambda: datetime(2026, 11, 23, 8, tzinfo=UTC),
-        lambda *_: None,
-        secrets,
-    )
-    front.start()
-    environment = front.identity("program", email) | {"CLOUDSDK_CONFIG": os.devnull}
+    gateway = Gateway(0, "test")
+    api = secretmanager_api.SecretManager("test", iam.Policy(lambda: grants, dict), secrets)
+    gateway.serve(secretmanager_api.PATH, api.respond)
+    gateway.start()
+    environment = gateway.identity("program", email) | {"CLOUDSDK_CONFIG": os.devnull}
     del environment["API_ENDPOINT_OVERRIDE"]  # Cloud Storage is another server here
-    yield SecretManager(front, secrets, grants, environment)
-    front.stop()
+    yield SecretManager(gateway, secrets, grants, environment)
+    gateway.stop()
 
 
 @pytest.fixture(scope="session")

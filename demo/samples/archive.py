@@ -1,8 +1,8 @@
-"""Writes the zip of a person's own data that X gives people, as their archives of 2024 look.
+"""Writes a zip like the archive of their own data that X gives people (as of 2024).
 
-It has what makes real ones hard to read: several parts, retweets that say that they are none,
-replies, each version of an edited tweet, long posts cut short, HTML escapes, and private files
-that are nobody's business. Read rightly, it holds exactly the tweets that it was written from.
+It has what makes real archives hard to read: several parts, retweets that are marked as none,
+replies, each version of an edited tweet, truncated long posts, HTML escapes, and private files.
+Read correctly, it has exactly the tweets that it was written from.
 """
 
 import html
@@ -13,19 +13,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-_EPOCH_MS = 1288834974657  # X's ids count milliseconds from here, above 22 other bits
+_EPOCH_MS = 1288834974657  # X's ids count milliseconds from here. 22 other bits follow.
 _SHORT = 280
 
 _Entry = dict[str, Any]
 
 
 def write(path: Path, handle: str, tweets: Sequence[tuple[str, datetime]]) -> None:
-    """Write the archive of `tweets` (text and time, the oldest first); over 280 are long posts."""
+    """Writes an archive of `tweets` (text and time, oldest first). Over 280 is a long post."""
     entries: list[_Entry] = [{"tweet": entry} for entry in _entries(tweets)]
     half = len(entries) // 2
     notes = [_note(text, at, i) for i, (text, at) in enumerate(tweets) if len(text) > _SHORT]
     parts = {
-        "data/tweets.js": ("tweets", 0, entries[half:]),  # X puts the newest first
+        "data/tweets.js": ("tweets", 0, entries[half:]),  # X puts the newest first.
         "data/tweets-part1.js": ("tweets", 1, entries[:half]),
         "data/note-tweet.js": ("note_tweet", 0, notes),
         "data/account.js": ("account", 0, [{"account": {"username": handle, **_PRIVATE}}]),
@@ -50,17 +50,20 @@ _PRIVATE = {"email": "private@example.invalid", "text": "nobody but the owner ma
 
 
 def _entries(tweets: Sequence[tuple[str, datetime]]) -> Iterator[_Entry]:
-    """One entry a tweet, the oddities strewn among them by position."""
+    """Yields an entry for each tweet, with oddities among them by position."""
     for i, (text, at) in enumerate(tweets):
         id = _snowflake(at, 2 * i + 1)  # noqa: A001
         if len(text) > _SHORT:
             yield _tweet(id, f"{text[:250]}… https://t.co/n{i}", at)
         elif i % 50 == 7:
-            yield _tweet(id, f"@harbour_radio {text}", at) | {
-                "in_reply_to_user_id_str": "2244994945",  # as replies to deleted tweets: no status
-                "in_reply_to_user_id": "2244994945",
-                "in_reply_to_screen_name": "harbour_radio",
-            }
+            yield (
+                _tweet(id, f"@harbour_radio {text}", at)
+                | {
+                    "in_reply_to_user_id_str": "2244994945",  # no status, as of a deleted tweet
+                    "in_reply_to_user_id": "2244994945",
+                    "in_reply_to_screen_name": "harbour_radio",
+                }
+            )
         elif i % 50 == 17:
             first = _snowflake(at, 2 * i)
             versions = {"editTweetIds": [first, id], "editsRemaining": "4"}
@@ -78,7 +81,7 @@ def _entries(tweets: Sequence[tuple[str, datetime]]) -> Iterator[_Entry]:
 
 
 def _tweet(id: str, text: str, at: datetime) -> _Entry:  # noqa: A002
-    """Every version says that it is neither retweeted nor truncated, whatever it is."""
+    """Returns an entry, which is always marked as neither retweeted nor truncated, as at X."""
     return {
         "id": id,
         "id_str": id,
@@ -95,7 +98,7 @@ def _tweet(id: str, text: str, at: datetime) -> _Entry:  # noqa: A002
 
 
 def _note(text: str, at: datetime, i: int) -> _Entry:
-    """A long post's whole text, not escaped; its id is just below that of its tweet."""
+    """Returns a long post's whole text, not escaped. Its id is just below that of its tweet."""
     return {
         "noteTweet": {
             "noteTweetId": _snowflake(at, 2 * i),

@@ -1,7 +1,7 @@
-"""`python -m demo.samples.base DIR`: the tiny base model that stands in for GPT-2 124M.
+"""`python -m demo.samples.base DIR`: makes the tiny base model that stands in for GPT-2 124M.
 
-Like 124M it is in gpt-2-simple's layout and knows words but no voice; 823 thousand parameters,
-made in about a minute on two cores.
+Like 124M it has gpt-2-simple's layout and knows words but no voice. It has 823 thousand parameters
+and takes about a minute on two cores.
 """
 
 import hashlib
@@ -15,13 +15,13 @@ from demo.samples import grammar
 from pipeline.errors import PipelineError, UserError
 
 Progress = Callable[[int, int], None]
-"""Called with the steps done and all steps."""
+"""Takes the number of steps done and of all steps."""
 
 _RECIPE = (Path(__file__).with_name("base_recipe.py"), Path(grammar.__file__))
 
 
 def build(folder: Path, progress: Progress = lambda _done, _all: None) -> None:
-    """Make the model in `folder`, in a process of its own, since it needs TensorFlow."""
+    """Makes the model in `folder`, in a process of its own, since that needs TensorFlow."""
     command = [sys.executable, "-m", "demo.samples.base_recipe", str(folder)]
     root = Path(__file__).parents[2]
     with (
@@ -43,7 +43,7 @@ def build(folder: Path, progress: Progress = lambda _done, _all: None) -> None:
 
 
 def cached(root: Path, progress: Progress = lambda _done, _all: None) -> Path:
-    """The model below `root`/.cache, made there first if its recipe is new."""
+    """Returns the model below `root`/.cache, made first if its recipe is new."""
     home = root / ".cache" / "base" / f"tiny-{_recipe_hash()}"
     if not home.is_dir():
         home.parent.mkdir(parents=True, exist_ok=True)
@@ -51,8 +51,8 @@ def cached(root: Path, progress: Progress = lambda _done, _all: None) -> Path:
             model = Path(building, "model")
             build(model, progress)
             try:
-                model.rename(home)  # whole or not at all
-            except OSError:  # another process was first
+                model.rename(home)  # so that it is there whole or not at all
+            except OSError:  # Another process was first.
                 if not home.is_dir():
                     raise
     return home
@@ -66,7 +66,7 @@ def _recipe_hash() -> str:
 
 
 def main() -> None:
-    """Build into the folder that the command names, showing how far it is."""
+    """Builds into the folder that the command names, and shows the progress."""
     if len(sys.argv) != 2:
         sys.exit("usage: python -m demo.samples.base DIR")
     try:

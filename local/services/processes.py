@@ -1,4 +1,4 @@
-"""The processes that the local cloud has started, so that each ends in time and none is left."""
+"""The processes that the local cloud has started. Each ends in time, and none is left behind."""
 
 import os
 import signal
@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-# Seconds between SIGTERM and SIGKILL, as Cloud Run gives.
+# Seconds between SIGTERM and SIGKILL, as on Cloud Run.
 # Source: https://cloud.google.com/run/docs/container-contract#lifecycle-container-shutdown
 GRACE = 10.0
 
@@ -28,7 +28,7 @@ class Processes:
     def start(
         self, start: Callable[[], subprocess.Popen[bytes]], *, server: bool = False
     ) -> subprocess.Popen[bytes]:
-        """Start one, a server being one that nobody waits for; Stopping once `stop` was called."""
+        """Starts a process; raises Stopping after `stop`. Nobody waits for a server to end."""
         with self._lock:
             if self._stopping:
                 raise Stopping("the local cloud is stopping")
@@ -39,7 +39,7 @@ class Processes:
             return process
 
     def wait(self, process: subprocess.Popen[bytes], seconds: float) -> bool:
-        """Wait until it ends, or end it after `seconds`; whether it ended by itself."""
+        """Waits until it ends, or ends it after `seconds`; tells whether it ended by itself."""
         try:
             process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -51,7 +51,7 @@ class Processes:
             self.forget(process)
 
     def forget(self, process: subprocess.Popen[bytes]) -> None:
-        """It has ended: clear away what it may have left in its group."""
+        """Clears away what a process that has ended may have left in its group."""
         _signal(process, signal.SIGKILL)
         with self._lock:
             self._running.discard(process)
@@ -59,7 +59,7 @@ class Processes:
 
     @property
     def busy(self) -> bool:
-        """Whether any runs that is at work: a server may be waiting."""
+        """Whether any process is at work. Servers do not count."""
         return bool(self._running - self._servers)
 
     @property
@@ -68,7 +68,7 @@ class Processes:
         return self._stopping
 
     def stop(self) -> None:
-        """Start no more, and end all that run."""
+        """Starts no more processes, and ends all that run."""
         with self._lock:
             self._stopping = True
             running = list(self._running)
@@ -76,7 +76,7 @@ class Processes:
 
 
 def end(processes: Iterable[subprocess.Popen[bytes]], grace: float = GRACE) -> None:
-    """Ask the processes to end, and kill those that have not after `grace` seconds."""
+    """Asks the processes to end, and kills those that have not after `grace` seconds."""
     asked = list(processes)
     for process in asked:
         _signal(process, signal.SIGTERM)

@@ -1,7 +1,7 @@
 """The endpoints of X's API v2 that the bots use.
 
-Stands in for api.twitter.com. It cannot show X's filters against spam, its limits of a day, how
-soon a post shows in its timeline, nor that X sells a post read twice in a day only once.
+Stands in for api.twitter.com. It cannot show X's spam filters, its daily limits, how soon a post
+appears in its timeline, nor that X sells a post only once if it is read twice in a day.
 """
 
 import html
@@ -9,11 +9,10 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
-from local.web import Request, Response
+from local.gateway.server import Request, Response
 from local.x import problems
 from local.x.auth import Authority
 from local.x.limits import Limits
@@ -26,7 +25,7 @@ VISIBLE, VISIBLE_WITHOUT_REPLIES = 3200, 800
 
 _ID = r"[0-9]{1,19}"
 _HANDLE = r"[A-Za-z0-9_]{1,15}"
-_TOKEN = "7140dibdnow9c7btw"  # noqa: S105 - what X's page tokens start with
+_TOKEN = "7140dibdnow9c7btw"  # noqa: S105 - the prefix of X's page tokens
 _TWEET_FIELDS = [
     *("attachments", "author_id", "context_annotations", "conversation_id", "created_at"),
     *("edit_controls", "edit_history_tweet_ids", "entities", "geo", "id", "in_reply_to_user_id"),
@@ -34,7 +33,7 @@ _TWEET_FIELDS = [
     *("reply_settings", "source", "text", "withheld"),
 ]
 
-# What the timeline takes: for each parameter the pattern of its value, or the words of its list.
+# The parameters of a timeline: the pattern of each value, or the words that a list may hold.
 _TIMELINE_PATTERNS = {
     "since_id": _ID,
     "until_id": _ID,
@@ -46,7 +45,7 @@ _TIMELINE_LISTS = {"exclude": ["replies", "retweets"], "tweet.fields": _TWEET_FI
 
 @dataclass(frozen=True)
 class _Call:
-    """One call: who makes it (None: the app), what the path names, and what it asks with."""
+    """One call: its caller (None: the app), the user or handle in its path, its query and body."""
 
     caller: User | None
     subject: str
@@ -55,16 +54,15 @@ class _Call:
 
 
 class Api:
-    """Answers the calls; `credits` are the US dollars left to buy with, None for no end of them."""
+    """Responds to the calls."""
 
     def __init__(self, state: State, authority: Authority) -> None:
-        self.credits: Decimal | None = None
         self._state = state
         self._authority = authority
         self._limits = Limits(state.now)
 
-    def answer(self, request: Request) -> Response:
-        """X's answer, be it a problem."""
+    def respond(self, request: Request) -> Response:
+        """X's response, which may be a problem."""
         headers: list[tuple[str, str]] = []
         try:
             endpoint, subject, call = self._endpoint(request)
@@ -72,17 +70,12 @@ class Api:
             if caller is None and endpoint in ("me", "post"):
                 raise problems.app_only()
             headers = self._limits.take(endpoint, caller.id if caller else None)
-            if self.credits is not None and self.credits <= 0:
-                raise problems.credits_depleted()
             query = dict(parse_qsl(request.query, keep_blank_values=True))
-            before = self._state.bill()
-            status, answer = call(_Call(caller, subject, query, request.body.read()))
+            status, document = call(_Call(caller, subject, query, request.body.read()))
         except Problem as problem:
-            held = problem.response
-            return Response(held.status, held.body, [*held.headers, *headers])
-        if self.credits is not None:
-            self.credits -= self._state.bill() - before
-        return Response.json(status, answer, headers)
+            failed = problem.response
+            return Response(failed.status, failed.body, [*failed.headers, *headers])
+        return Response.json(status, document, headers)
 
     def _endpoint(
         self, request: Request
@@ -136,7 +129,7 @@ class Api:
             for post in self._state.posts(user)[:visible]
             if since < int(post.id) and all(int(post.id) < limit for limit in until)
         ]
-        # X leaves posts out of a page after it has cut it, so that a page may even be empty.
+        # X excludes posts after it has cut the page, so a page may even be empty.
         page = [post for post in wanted[:size] if not _excluded(post, exclude)]
         self._state.sell(user, "posts_read", len(page))
         meta: dict[str, Any] = {"result_count": len(page)}
@@ -173,8 +166,8 @@ def _user(user: User) -> dict[str, Any]:
 
 
 def _tweet(post: Post, fields: list[str]) -> dict[str, Any]:
-    """A post as X gives it; of the fields that may be asked for, those that are known here."""
-    more = {
+    """A post in X's form, with those of the requested fields that are known here."""
+    known = {
         "author_id": post.user_id,
         "created_at": post.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     }
@@ -182,7 +175,7 @@ def _tweet(post: Post, fields: list[str]) -> dict[str, Any]:
         "edit_history_tweet_ids": [post.id],
         "id": post.id,
         "text": html.escape(post.text, quote=False),
-        **{field: more[field] for field in fields if field in more},
+        **{field: known[field] for field in fields if field in known},
     }
 
 
@@ -193,7 +186,7 @@ def _excluded(post: Post, exclude: list[str]) -> bool:
 
 
 def _timeline_query(query: Mapping[str, str]) -> tuple[int, list[str], list[str]]:
-    """The page's size, what is excluded, and the fields asked for; raises Problem (400)."""
+    """The page's size, the excluded kinds, and the requested fields; raises Problem (400)."""
     _refuse_unknown(query, (*_TIMELINE_PATTERNS, *_TIMELINE_LISTS))
     for name, pattern in _TIMELINE_PATTERNS.items():
         if name in query:
@@ -225,7 +218,7 @@ def _match(name: str, value: str, pattern: str) -> None:
 
 
 def _text(body: bytes) -> str:
-    """The text to post, from a body that holds nothing else; raises Problem (400)."""
+    """The text to post; raises Problem (400) if the body holds anything else."""
     try:
         document: Any = json.loads(body)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Who calls X: bearer tokens, and OAuth 1.0a signatures by HMAC-SHA1, verified with oauthlib."""
+"""Authentication of X's callers: bearer tokens, and OAuth 1.0a signatures by HMAC-SHA1."""
 
 import hmac
 import threading
@@ -8,24 +8,24 @@ from typing import Any
 
 from oauthlib.oauth1.rfc5849 import signature
 
-from local.web import Request
+from local.gateway.server import Request
 from local.x import problems
 from local.x.state import Keys, State, User
 from pipeline.clock import Clock
 
 HOST = "https://api.twitter.com"
-"""What clients sign for, wherever the request is then sent."""
+"""The host that clients sign for, wherever they send the request."""
 
 WINDOW = timedelta(minutes=5)
-"""How far a signature's time may be from now."""
+"""The most that a signature's time may differ from now."""
 
 
-_oauth1: Any = signature  # typed in part only
+_oauth1: Any = signature  # only partly typed
 
 
 @dataclass(frozen=True)
 class _Signed:
-    """A request as oauthlib verifies it."""
+    """A request in the form that oauthlib verifies."""
 
     uri: str
     http_method: str
@@ -34,10 +34,10 @@ class _Signed:
 
 
 class Authority:
-    """Tells who is behind a request; raises Problem (401) if nobody is.
+    """Finds the caller of a request.
 
-    `wall_clock` is the time by which clients sign: OAuth libraries take the machine's own, also
-    where the cloud's clock is ahead of it.
+    `wall_clock` is the time that clients sign with: OAuth libraries take the machine's, even if
+    the local cloud's clock is ahead.
     """
 
     def __init__(self, state: State, wall_clock: Clock) -> None:
@@ -47,7 +47,7 @@ class Authority:
         self._lock = threading.Lock()
 
     def user(self, request: Request) -> User | None:
-        """The user who signed the request; None if it carries the app's bearer token."""
+        """The user who signed the request; None for the app's bearer token; Problem (401)."""
         header = request.headers.get("Authorization", "")
         kind, _, token = header.partition(" ")
         if kind == "Bearer" and hmac.compare_digest(token.encode(), self._state.bearer().encode()):
@@ -80,7 +80,7 @@ class Authority:
         return user
 
     def _first(self, use: tuple[str, int, str]) -> bool:
-        """Whether a nonce is used for the first time; only those within the window are kept."""
+        """Whether a nonce is new; nonces older than the window are forgotten."""
         oldest = self._wall_clock().timestamp() - WINDOW.total_seconds()
         with self._lock:
             self._seen = {seen for seen in self._seen if seen[1] >= oldest}
@@ -90,15 +90,15 @@ class Authority:
 
 
 def _oauth_parameters(header: str) -> dict[str, str]:
-    """The `oauth_…` parameters of an Authorization header; ValueError if it is malformed."""
+    """The `oauth_…` parameters of an Authorization header; ValueError if malformed."""
     headers = {"Authorization": header}
     return dict(_oauth1.collect_parameters(headers=headers, exclude_oauth_signature=False))
 
 
 def _signed(request: Request, header: str, keys: Keys) -> bool:
-    """Whether the request carries the signature that these keys make for it (RFC 5849)."""
+    """Whether the request carries the signature that these keys make (RFC 5849)."""
     try:
-        # A body in JSON is no part of what is signed.
+        # A JSON body is not signed.
         params = _oauth1.collect_parameters(request.query, headers={"Authorization": header})
         claimed = _oauth_parameters(header)["oauth_signature"]
     except (KeyError, ValueError):

@@ -1,4 +1,4 @@
-"""Records kept on disk, a line of JSON each, only ever added to."""
+"""Append-only files of records, one line of JSON each."""
 
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -9,14 +9,14 @@ T = TypeVar("T", bound=BaseModel)
 
 
 class Journal(Generic[T]):
-    """A file of records of one type, readable by its owner alone; a torn last line is dropped."""
+    """A file of records of one type, readable by its owner only; a torn last line is dropped."""
 
     def __init__(self, file: Path, record: type[T]) -> None:
         self._file = file
         self._record = record
 
     def read(self) -> list[T]:
-        """All records, the oldest first."""
+        """All records, oldest first."""
         if not self._file.exists():
             return []
         data = self._file.read_bytes()
@@ -26,7 +26,7 @@ class Journal(Generic[T]):
         return [self._record.model_validate_json(line) for line in whole.splitlines()]
 
     def add(self, record: T) -> None:
-        """Add a record; it is on its way to the disk when this returns."""
+        """Append a record; the operating system has it when this returns."""
         if not self._file.exists():
             self._file.touch(mode=0o600)
         with self._file.open("ab") as file:

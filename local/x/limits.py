@@ -1,4 +1,4 @@
-"""X's rate limits: so many calls in a quarter of an hour, told in every answer."""
+"""X's rate limits: calls per 15 minutes, stated in every response."""
 
 import threading
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from pipeline.clock import Clock
 
 WINDOW = timedelta(minutes=15)
 
-# Calls in a window, by endpoint: with the app's bearer token, and for one user.
+# Calls per window, by endpoint: with the app's bearer token, and for one user.
 # Source: https://docs.x.com/x-api/fundamentals/rate-limits
 LIMITS: dict[str, tuple[int, int]] = {
     "user": (300, 900),
@@ -34,7 +34,7 @@ class Limits:
         self._lock = threading.Lock()
 
     def take(self, endpoint: str, user_id: str | None) -> list[tuple[str, str]]:
-        """Count a call and return the headers that tell of it; Problem (429) beyond the limit.
+        """Count a call; returns the headers that state the limit. Problem (429) beyond it.
 
         `user_id` is None for the app itself.
         """

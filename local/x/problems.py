@@ -1,20 +1,19 @@
-"""X's answers to what it does not do, in its own shapes and words."""
+"""The problems that X responds with, in its own shapes and words."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from local.web import Response
+from local.gateway.server import ErrorResponse, Response
 
 _PROBLEMS = "https://api.twitter.com/2/problems"
 
 
-class Problem(Exception):
-    """A call that is answered with a problem."""
+class Problem(ErrorResponse):
+    """Raised where a call fails: the response is one of X's problems."""
 
     def __init__(self, response: Response) -> None:
-        super().__init__(response.body)
-        self.response = response
+        super().__init__(response, str(response.body))
 
 
 def _plain(
@@ -30,7 +29,7 @@ def unauthorized() -> Problem:
 
 
 def app_only() -> Problem:
-    """A bearer token where a user has to be behind the call."""
+    """A bearer token for a call that needs a user."""
     body = {
         "title": "Unsupported Authentication",
         "detail": "Authenticating with OAuth 2.0 Application-Only is forbidden for this endpoint.  "
@@ -53,24 +52,24 @@ def credits_depleted() -> Problem:
 
 
 def duplicate() -> Problem:
-    """A text that the user has posted before."""
+    """A text that the user posted before."""
     detail = "You are not allowed to create a Tweet with duplicate content."
     return _plain(403, "Forbidden", detail)
 
 
 def suspended_poster() -> Problem:
-    """A user who may not post any more."""
+    """A suspended user who posts."""
     detail = "Your account is suspended and is not permitted to access this feature."
     return _plain(403, "Forbidden", detail)
 
 
 def not_permitted() -> Problem:
-    """A refusal for which X gives no reason."""
+    """A refusal without a reason."""
     return _plain(403, "Forbidden", "You are not permitted to perform this action.")
 
 
 def too_long() -> Problem:
-    """A text over the limit."""
+    """A text above the length limit."""
     detail = (
         "Your Tweet text is too long. For more information on how Twitter determines text length "
         "see https://github.com/twitter/twitter-text."
@@ -79,7 +78,7 @@ def too_long() -> Problem:
 
 
 def rate_headers(limit: int, remaining: int, reset: datetime) -> list[tuple[str, str]]:
-    """What X tells of a rate limit in every answer; `reset` in seconds since 1970."""
+    """The headers that state a rate limit; X writes `reset` in seconds since 1970."""
     return [
         ("x-rate-limit-limit", str(limit)),
         ("x-rate-limit-remaining", str(remaining)),
@@ -88,13 +87,13 @@ def rate_headers(limit: int, remaining: int, reset: datetime) -> list[tuple[str,
 
 
 def too_many(reset: datetime | None, limit: int = 900) -> Problem:
-    """A rate limit that is used up; X sometimes leaves out until when."""
+    """A rate limit that is used up; X sometimes leaves out the time of the reset."""
     headers = rate_headers(limit, 0, reset) if reset else []
     return _plain(429, "Too Many Requests", "Too Many Requests", headers)
 
 
-def usage_capped(now: datetime) -> Problem:
-    """The month's cap, which looks like a rate limit and is none."""
+def usage_capped(reset: datetime) -> Problem:
+    """The monthly usage cap, which has the status of a rate limit but is none."""
     body = {
         "account_id": "1900000000000000001",
         "product_name": "standard-basic",
@@ -104,12 +103,12 @@ def usage_capped(now: datetime) -> Problem:
         "detail": "Usage cap exceeded: Monthly product cap",
         "type": f"{_PROBLEMS}/usage-capped",
     }
-    reset = str(int((now + timedelta(minutes=15)).timestamp()))
-    return Problem(Response.json(429, body, [("x-rate-limit-reset", reset)]))
+    header = ("x-rate-limit-reset", str(int(reset.timestamp())))
+    return Problem(Response.json(429, body, [header]))
 
 
 def internal() -> Problem:
-    """X itself is broken."""
+    """An internal error of X."""
     return _plain(500, "Internal Server Error", "Internal Server Error")
 
 
@@ -119,7 +118,7 @@ def unknown_path() -> Problem:
 
 
 def invalid(parameter: str, value: str, message: str) -> Problem:
-    """A parameter that X does not take."""
+    """A parameter that X rejects."""
     body = {
         "errors": [{"parameters": {parameter: [value]}, "message": message}],
         "title": "Invalid Request",
@@ -142,7 +141,7 @@ def _user_error(parameter: str, value: str, title: str, detail: str, kind: str) 
     return {"errors": [error]}
 
 
-# These three come with a 200.
+# X sends the following three with status 200.
 def no_such_user(parameter: str, value: str) -> dict[str, Any]:
     """No user of that `id` or `username`."""
     detail = f"Could not find user with {parameter}"
@@ -150,13 +149,13 @@ def no_such_user(parameter: str, value: str) -> dict[str, Any]:
 
 
 def suspended(parameter: str, value: str) -> dict[str, Any]:
-    """A user whom X has suspended."""
+    """A suspended user who is asked for."""
     detail = "User has been suspended"
     return _user_error(parameter, value, "Forbidden", detail, "resource-not-found")
 
 
 def protected(parameter: str, value: str) -> dict[str, Any]:
-    """A user who shows their posts to followers alone."""
+    """A user whose posts only followers may see."""
     detail = f"Sorry, you are not authorized to see the user with {parameter}"
     problem = _user_error(
         parameter, value, "Authorization Error", detail, "not-authorized-for-resource"

@@ -1,4 +1,4 @@
-"""What X knows, restart or not: users, their posts, who may call, and what was sold."""
+"""The state of X, which survives restarts: users, posts, credentials and sales."""
 
 import secrets
 import threading
@@ -17,7 +17,7 @@ from pipeline.spend import POST_CREATE, POST_READ, USER_READ
 
 Sale = Literal["posts_read", "user_reads", "posts_created", "links_created"]
 
-# US dollars each; a post with a link costs 0.20 in all.
+# US dollars for one; a post with a link costs 0.20 in total.
 # Source: https://docs.x.com/x-api/getting-started/pricing
 PRICES: dict[Sale, Decimal] = {
     "posts_read": POST_READ,
@@ -26,12 +26,12 @@ PRICES: dict[Sale, Decimal] = {
     "links_created": Decimal("0.20") - POST_CREATE,
 }
 
-# Ids are snowflakes: milliseconds since this time, then 22 bits that tell posts of one apart.
+# Ids are snowflakes: milliseconds since this time, then 22 bits for posts of one millisecond.
 _EPOCH = datetime(2010, 11, 4, 1, 42, 54, 657000, tzinfo=UTC)
 
 
 class User(BaseModel, frozen=True):
-    """One user; `handle` as they write it, though X finds it whatever its case."""
+    """One user; X finds a `handle` whatever its case."""
 
     id: str
     handle: str
@@ -40,7 +40,7 @@ class User(BaseModel, frozen=True):
 
 
 class Post(BaseModel, frozen=True):
-    """One post; `automated` if it came by the API."""
+    """One post; `automated` if it was made through the API."""
 
     id: str
     user_id: str
@@ -50,7 +50,7 @@ class Post(BaseModel, frozen=True):
 
 
 class Keys(BaseModel, frozen=True):
-    """What an app needs to act for a user, by OAuth 1.0a."""
+    """The OAuth 1.0a credentials with which an app acts for a user."""
 
     user_id: str
     api_key: str
@@ -70,7 +70,7 @@ class _Bearer(BaseModel, frozen=True):
 
 
 class State:
-    """All of X; a method is one step, whatever other threads do."""
+    """The whole state; each method is atomic."""
 
     def __init__(self, folder: Path, clock: Clock) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -97,7 +97,7 @@ class State:
         return self._clock()
 
     def put_user(self, handle: str, *, protected: bool, suspended: bool) -> User:
-        """Make a user, or change the one of that handle."""
+        """Create a user, or change the one with that handle."""
         with self._lock:
             held = self.by_handle(handle)
             id_ = held.id if held else str(self._new_id(_EPOCH + timedelta(days=1)))
@@ -122,13 +122,13 @@ class State:
         return self._users.get(id_)
 
     def posts(self, user: User) -> list[Post]:
-        """All posts of a user, the newest first."""
+        """All posts of a user, newest first."""
         with self._lock:
             held = self._posts[user.id]
             return [held[id_] for id_ in sorted(held, reverse=True)]
 
     def put_posts(self, user: User, posts: Iterable[tuple[str, datetime]]) -> None:
-        """Let a user have posted these texts at these times; ones that are there stay one."""
+        """Add posts of the past, except those that exist with the same text and time."""
         with self._lock:
             held = {(post.text, post.created_at) for post in self._posts[user.id].values()}
             for text, at in sorted(posts, key=lambda post: post[1]):
@@ -136,7 +136,7 @@ class State:
                     self._add(user, text, at, automated=False)
 
     def post(self, user: User, text: str) -> Post | None:
-        """Post a text now; None if the user has posted it before."""
+        """Post a text now; returns None if the user has posted it before."""
         with self._lock:
             if any(post.text == text for post in self._posts[user.id].values()):
                 return None
@@ -151,7 +151,7 @@ class State:
             return self._bearers[0].token
 
     def issue_keys(self, user: User) -> Keys:
-        """Four new keys for a user; older ones stay valid."""
+        """Make four new keys for a user; older ones stay valid."""
         keys = Keys(
             user_id=user.id,
             api_key=secrets.token_hex(12),
@@ -165,31 +165,27 @@ class State:
         return keys
 
     def keys(self, access_token: str) -> Keys | None:
-        """The keys to which an access token belongs."""
+        """The keys that an access token belongs to."""
         with self._lock:
             return next((keys for keys in self._keys if keys.access_token == access_token), None)
 
     def sell(self, user: User, sale: Sale, count: int) -> None:
-        """Put what a call cost on the bill."""
+        """Record a sale."""
         if count:
             with self._lock:
                 self._sold[user.handle][sale] += count
                 self._sold_file.add(_Sold(handle=user.handle, sale=sale, count=count))
 
     def sold(self) -> dict[str, dict[Sale, int]]:
-        """What was sold, by the handle of the user whose it was."""
+        """What was sold, by the handle of the user it belongs to."""
         with self._lock:
             return {handle: dict(sales) for handle, sales in self._sold.items()}
-
-    def bill(self) -> Decimal:
-        """US dollars for all that was sold."""
-        return sum((price(sales) for sales in self.sold().values()), Decimal(0))
 
     def _add(self, user: User, text: str, at: datetime, *, automated: bool) -> Post:
         at = at.astimezone(UTC)
         id_ = self._new_id(at)
         if automated:
-            # What is posted now is newer than all that was posted before, however fast.
+            # A new post's id is above all earlier ones, even within the same millisecond.
             id_ = max(id_, max(self._posts[user.id], default=0) + 1)
         post = Post(id=str(id_), user_id=user.id, text=text, created_at=at, automated=automated)
         self._post_file.add(post)

@@ -1,4 +1,4 @@
-"""The tweet API over real HTTP: what it answers, which release it answers with, how it stops."""
+"""The tweet API over real HTTP: what it responds, which release it uses, how it stops."""
 
 import hashlib
 import http.client
@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from email.message import Message
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -24,6 +25,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app import live as live_module
+from app import serve as serve_module
 from app.live import CHECK_EVERY, Live, Release, load_release
 from app.serve import MOST_BYTES, MOST_PREFIX, Server
 from pipeline.generation import Candidate, Sampling
@@ -40,9 +42,9 @@ JSON = {"Content-Type": "application/json"}
 
 
 @dataclass
-class Answer:
+class Response:
     status: int
-    headers: dict[str, str]
+    headers: Message
     body: dict[str, Any]
 
     @property
@@ -66,22 +68,22 @@ class Api:
         path: str,
         body: bytes | None = None,
         headers: dict[str, str] | None = None,
-    ) -> Answer:
+    ) -> Response:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request(method, path, body, headers or {})
-            answer = connection.getresponse()
-            data = answer.read()
+            response = connection.getresponse()
+            data = response.read()
         finally:
             connection.close()
-        assert answer.headers.get_content_type() == "application/json"
+        assert response.headers.get_content_type() == "application/json"
         assert data.count(b"\n") <= 1
-        return Answer(answer.status, dict(answer.headers), json.loads(data) if data else {})
+        return Response(response.status, response.headers, json.loads(data) if data else {})
 
-    def get(self, **given: Any) -> Answer:
+    def get(self, **given: Any) -> Response:
         return self.ask("GET", f"/?{urlencode(given)}")
 
-    def post(self, given: Any) -> Answer:
+    def post(self, given: Any) -> Response:
         return self.ask("POST", "/", json.dumps(given).encode(), JSON)
 
     @property
@@ -106,14 +108,13 @@ def serving(
         return made
 
     server = Server(0, Live("keeper", store, lambda: api.now[0], noted))
-    api.port = server.server_port
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    api.port = server.port
+    thread = threading.Thread(target=server.run)
     thread.start()
     try:
         yield api
     finally:
-        server.shutdown()
-        server.server_close()
+        server.stop()
         thread.join()
 
 
@@ -166,12 +167,12 @@ def written_by(store: Store, writer: Writer) -> Iterator[Api]:
         yield api
 
 
-def test_a_get_and_a_post_answer_with_a_text_that_begins_with_the_prefix(api: Api) -> None:
+def test_get_and_post_respond_with_a_text_that_begins_with_the_prefix(api: Api) -> None:
     given = {"prefix": "sea ", "length": 12, "temperature": 0.7, "top_k": 20, "top_p": 0.9}
-    for answer in (api.get(**given), api.post(given)):
-        assert answer.status == 200
-        assert set(answer.body) == {"text"}
-        text = answer.body["text"]
+    for response in (api.get(**given), api.post(given)):
+        assert response.status == 200
+        assert set(response.body) == {"text"}
+        text = response.body["text"]
         assert text.startswith("sea ")
         assert len("sea ") < len(text) <= len("sea ") + 12  # its tokens are letters
 
@@ -205,27 +206,27 @@ def test_without_parameters_there_is_a_whole_text_that_differs(api: Api) -> None
 def test_a_bad_value_is_a_400_that_names_parameter_value_and_range(
     api: Api, name: str, value: Any, range_: str
 ) -> None:
-    for answer in (api.get(**{name: value}), api.post({name: value})):
-        assert answer.status == 400
-        assert answer.error.startswith(f"{name}: ")
-        assert str(value)[:20] in answer.error
-        assert range_ in answer.error
-        assert len(answer.error) < 250
+    for response in (api.get(**{name: value}), api.post({name: value})):
+        assert response.status == 400
+        assert response.error.startswith(f"{name}: ")
+        assert str(value)[:20] in response.error
+        assert range_ in response.error
+        assert len(response.error) < 250
 
 
 @pytest.mark.parametrize("value", [True, None, [], {}, [5], {"a": 1}])
 @pytest.mark.parametrize("name", ["prefix", "length", "temperature", "top_k", "top_p"])
 def test_a_value_of_another_type_is_a_400_that_names_it(api: Api, name: str, value: Any) -> None:
-    answer = api.post({name: value})
-    assert answer.status == 400
-    assert answer.error.startswith(f"{name}: {json.dumps(value)} is not ")
+    response = api.post({name: value})
+    assert response.status == 400
+    assert response.error.startswith(f"{name}: {json.dumps(value)} is not ")
 
 
 def test_an_unknown_parameter_is_a_400_that_lists_the_known(api: Api) -> None:
-    for answer in (api.get(temprature=1), api.post({"temprature": 1})):
-        assert answer.status == 400
-        assert answer.error.startswith('"temprature": unknown')
-        assert "temperature" in answer.error
+    for response in (api.get(temprature=1), api.post({"temprature": 1})):
+        assert response.status == 400
+        assert response.error.startswith('"temprature": unknown')
+        assert "temperature" in response.error
     assert api.ask("GET", "/?length=5&length=6").status == 400
 
 
@@ -234,10 +235,10 @@ def test_an_unknown_parameter_is_a_400_that_lists_the_known(api: Api) -> None:
     [b"", b"{", b"[]", b"5", b'"text"', b"\xff\xfe", b"[" * 10_000, b'{"length": 1e999}',
      b'{"prefix": "\\ud800"}', b'{"length": NaN}', b'{"length": ' + b"9" * 6000 + b"}"],
 )  # fmt: skip
-def test_a_body_that_makes_no_sense_is_a_400(api: Api, body: bytes) -> None:
-    answer = api.ask("POST", "/", body, JSON)
-    assert answer.status == 400
-    assert answer.error
+def test_a_malformed_body_is_a_400(api: Api, body: bytes) -> None:
+    response = api.ask("POST", "/", body, JSON)
+    assert response.status == 400
+    assert response.error
 
 
 @settings(
@@ -261,9 +262,9 @@ def test_a_body_that_makes_no_sense_is_a_400(api: Api, body: bytes) -> None:
 )
 def test_no_parameters_whatsoever_are_a_500(api: Api, asked: dict[str, Any]) -> None:
     query = urlencode({k: str(v) for k, v in asked.items()}, errors="surrogatepass")
-    for answer in (api.post(asked), api.ask("GET", f"/?{query}")):
-        assert answer.status in (200, 400, 422)
-        assert answer.status == 200 or answer.error
+    for response in (api.post(asked), api.ask("GET", f"/?{query}")):
+        assert response.status in (200, 400, 422)
+        assert response.status == 200 or response.error
 
 
 def test_a_query_that_is_not_utf_8_is_a_400(api: Api) -> None:
@@ -272,42 +273,74 @@ def test_a_query_that_is_not_utf_8_is_a_400(api: Api) -> None:
 
 def test_a_body_that_is_too_large_is_a_413_and_one_without_length_a_411(api: Api) -> None:
     for size in (MOST_BYTES + 1, 3_000_000):
-        answer = api.ask("POST", "/", b" " * size, JSON)
-        assert answer.status == 413
-        assert f"{size} bytes; at most {MOST_BYTES}" in answer.error
+        response = api.ask("POST", "/", b" " * size, JSON)
+        assert response.status == 413
+        assert f"{size} bytes; at most {MOST_BYTES}" in response.error
     assert api.post({"prefix": "sea", "length": 5}).status == 200
-    answer = api.ask("POST", "/", None, {**JSON, "Transfer-Encoding": "chunked"})
-    assert answer.status == 411
-    assert api.ask("POST", "/", None, {**JSON, "Content-Length": "-1"}).status == 411
+    response = api.ask("POST", "/", None, {**JSON, "Transfer-Encoding": "chunked"})
+    assert response.status == 411
+    assert api.ask("POST", "/", None, {**JSON, "Content-Length": "-1"}).status == 400
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "BREW"])
 def test_a_wrong_method_is_a_405_that_names_the_right_ones(api: Api, method: str) -> None:
-    answer = api.ask(method, "/", b"{}" if method == "PUT" else None)
-    assert answer.status == 405
-    assert answer.headers["Allow"] == "GET, POST"
+    response = api.ask(method, "/", b"{}" if method == "PUT" else None)
+    assert response.status == 405
+    assert response.headers["Allow"] == "GET, POST"
     assert api.ask("POST", "/health", b"{}", JSON).headers["Allow"] == "GET"
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", None])
 def test_a_wrong_content_type_is_a_415(api: Api, kind: str | None) -> None:
-    answer = api.ask("POST", "/", b"{}", {"Content-Type": kind} if kind else {})
-    assert answer.status == 415
-    assert "application/json" in answer.error
+    response = api.ask("POST", "/", b"{}", {"Content-Type": kind} if kind else {})
+    assert response.status == 415
+    assert "application/json" in response.error
     with_charset = {"Content-Type": "application/json; charset=utf-8"}
     assert api.ask("POST", "/", b'{"length": 5}', with_charset).status == 200
 
 
+@pytest.mark.parametrize(
+    ("sent", "received"),
+    [
+        (b"", b""),
+        (b"GET / HTTP/1.1\r\nHost: api\r\n", b""),
+        (b"POST / HTTP/1.1\r\nHost: api\r\nContent-Length: 9\r\n\r\n{", b"HTTP/1.1 408 "),
+    ],
+)
+def test_a_client_that_stops_sending_is_given_up(
+    store: Store, monkeypatch: pytest.MonkeyPatch, sent: bytes, received: bytes
+) -> None:
+    monkeypatch.setattr(serve_module, "_TIMEOUT", 0.1)
+    with (
+        written_by(store, Writer("gale")) as api,
+        socket.create_connection(("127.0.0.1", api.port), timeout=60) as raw,
+    ):
+        raw.sendall(sent)
+        assert raw.makefile("rb").read()[:13] == received
+
+
+def test_a_failure_of_ours_is_a_500_in_one_line_and_is_logged(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    writer = Writer("gale")
+    writer.tokens = lambda text: 1 // 0
+    with written_by(store, writer) as api:
+        response = api.get()
+    assert response.status == 500
+    assert "see the log" in response.error
+    assert "ZeroDivisionError" in capsys.readouterr().out
+
+
 def test_another_path_is_a_404_in_one_line(api: Api) -> None:
-    answer = api.ask("GET", "/a%0Ab?prefix=sea")
-    assert answer.status == 404
-    assert "/health" in answer.error
+    response = api.ask("GET", "/a%0Ab?prefix=sea")
+    assert response.status == 404
+    assert "/health" in response.error
 
 
-def test_what_is_no_http_is_refused_and_the_next_request_answered(api: Api) -> None:
+def test_malformed_http_is_a_400_and_the_next_request_is_served(api: Api) -> None:
     with socket.create_connection(("127.0.0.1", api.port), timeout=60) as raw:
         raw.sendall(b"nonsense\r\n\r\n")
-        assert b'{"error": "Bad request syntax' in raw.makefile("rb").read()
+        assert b'{"error": "Invalid HTTP request' in raw.makefile("rb").read()
     assert api.ask("GET", "/health").status == 200
 
 
@@ -321,44 +354,44 @@ def test_what_is_no_http_is_refused_and_the_next_request_answered(api: Api) -> N
         ("a \ufffd b", "garbled"),
     ],
 )
-def test_a_prefix_that_no_post_may_hold_is_a_400_and_nothing_is_written(
+def test_a_prefix_that_the_filters_reject_is_a_400_and_nothing_is_written(
     store: Store, prefix: str, objection: str
 ) -> None:
     writer = Writer(" and so on")
     with written_by(store, writer) as api:
-        answer = api.post({"prefix": prefix})
-    assert answer.status == 400
-    assert answer.error.startswith("prefix: ")
-    assert f"({objection})" in answer.error
+        response = api.post({"prefix": prefix})
+    assert response.status == 400
+    assert response.error.startswith("prefix: ")
+    assert f"({objection})" in response.error
     assert not writer.begun.acquire(blocking=False)
 
 
-def test_texts_pass_the_filters_of_posts_with_the_prefix_as_part_of_them(store: Store) -> None:
+def test_texts_pass_the_filters_of_posts_together_with_their_prefix(store: Store) -> None:
     writer = Writer(" and burned until the rain", " but see example.com", " beastly", " for once")
     with written_by(store, writer) as api:
-        answer = api.post({"prefix": "the lamp was lit at dusk"})
-        assert answer.body == {"text": "the lamp was lit at dusk for once"}
+        response = api.post({"prefix": "the lamp was lit at dusk"})
+        assert response.body == {"text": "the lamp was lit at dusk for once"}
         writer.texts = writer.texts[:3]
-        answer = api.post({"prefix": "the lamp was lit at dusk"})
-    assert answer.status == 422
-    assert "copy of the corpus 3" in answer.error
-    assert "link 3" in answer.error
-    assert "unsafe 3" in answer.error
+        response = api.post({"prefix": "the lamp was lit at dusk"})
+    assert response.status == 422
+    assert "copy of the corpus 3" in response.error
+    assert "link 3" in response.error
+    assert "unsafe 3" in response.error
 
 
-def test_a_cut_text_will_do_only_where_less_than_a_whole_one_was_asked_for(store: Store) -> None:
+def test_a_cut_text_passes_only_if_less_than_a_whole_one_was_asked_for(store: Store) -> None:
     with written_by(store, Writer("gale at night and", ended=False)) as api:
         assert api.post({"length": 4}).body == {"text": "gale at night and"}
         assert "unfinished" in api.post({}).error
 
 
-def test_before_the_first_release_it_is_healthy_and_answers_503_with_a_sentence(
+def test_before_the_first_release_it_is_healthy_and_texts_are_a_503(
     store: Store, model_folder: Path
 ) -> None:
     with serving(store) as api:
-        answer = api.get()
-        assert answer.status == 503
-        assert "no release yet" in answer.error
+        response = api.get()
+        assert response.status == 503
+        assert "no release yet" in response.error
         assert api.get(length=0).status == 400
         assert api.ask("GET", "/health").status == 200
         assert api.serves is None
@@ -370,7 +403,7 @@ def test_before_the_first_release_it_is_healthy_and_answers_503_with_a_sentence(
         assert api.serves == FIRST
 
 
-def test_a_pointer_that_moves_is_followed_at_the_next_look_and_not_before(
+def test_a_moved_pointer_is_followed_at_the_next_check_and_not_before(
     store: Store, model_folder: Path
 ) -> None:
     for tag in (FIRST, SECOND):
@@ -427,9 +460,9 @@ def test_a_first_release_that_cannot_be_loaded_is_a_503_until_it_can(
 ) -> None:
     point(store, FIRST)
     with serving(store) as api:
-        answer = api.get()
-        assert answer.status == 503
-        assert "cannot be loaded now" in answer.error
+        response = api.get()
+        assert response.status == 503
+        assert "cannot be loaded now" in response.error
         publish(store, FIRST, model_folder)
         api.later()
         assert api.get(length=20).status == 200
@@ -453,7 +486,7 @@ def test_no_file_of_a_release_is_left_behind(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_text_is_written_at_a_time_and_health_is_answered_meanwhile(store: Store) -> None:
+def test_one_text_is_written_at_a_time_and_health_is_served_meanwhile(store: Store) -> None:
     writer = Writer("gale at night")
     writer.leave = threading.Semaphore(0)
     with written_by(store, writer) as api, ThreadPoolExecutor(4) as pool:
@@ -535,9 +568,9 @@ def test_on_sigterm_it_finishes_the_request_under_way_and_exits_with_0(
         assert process.line() == "writing"
         process.terminate()
         process.go_on()
-        answer = asked.result(60)
-        assert answer.status == 200
-        assert answer.body["text"]
+        response = asked.result(60)
+        assert response.status == 200
+        assert response.body["text"]
         assert process.status() == 0
 
 
@@ -552,7 +585,7 @@ def test_an_idle_server_stops_on_sigterm_with_0(environment: dict[str, str]) -> 
 @pytest.mark.parametrize(
     ("told", "address"), [({}, "00000000"), ({"LISTEN": "127.0.0.1"}, "0100007F")]
 )
-def test_it_listens_on_all_addresses_unless_it_is_told_one(
+def test_it_listens_on_all_addresses_unless_one_is_given(
     environment: dict[str, str], told: dict[str, str], address: str
 ) -> None:
     with Process(environment | told) as process:

@@ -1,4 +1,4 @@
-"""The operator's command, typed as an operator types it, against the local cloud's real front."""
+"""The operator's command, typed as an operator types it, against the local cloud's gateway."""
 
 import json
 import os
@@ -15,10 +15,13 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
 from demo.samples import archive
-from local.front.server import Front, Respond
-from local.iam import Policy
-from local.secrets import Secrets
-from local.storage import StorageServer
+from local.gateway.gateway import Gateway
+from local.gateway.iam import Policy
+from local.gateway.server import Response
+from local.services.secretmanager import api as secretmanager_api
+from local.services.secretmanager.secrets import Secrets
+from local.services.storage import api as storage_api
+from local.services.storage.server import StorageServer
 from pipeline import layout, release, slots
 from pipeline.release import Dataset, Loss, Manifest, Memorisation
 from pipeline.settings import Settings
@@ -145,27 +148,24 @@ def storage_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage
 
 @pytest.fixture
 def operator(tmp_path: Path, storage_server: StorageServer) -> Iterator[Operator]:
-    """The real front and storage, with a status that stands in for the local cloud's own."""
+    """The real gateway and storage, with a status that stands in for the local cloud's own."""
 
-    def status(method: str, path: str, body: bytes, respond: Respond) -> None:
+    def status(*_: object) -> Response:
         ticks = [{"job": "test-keeper-post", "at": "2026-11-24T09:00:00+00:00"}]
-        respond(200, json.dumps({"now": NOW.isoformat(), "resources": 31, "ticks": ticks}).encode())
+        return Response.json(200, {"now": NOW.isoformat(), "resources": 31, "ticks": ticks})
 
     secrets = Secrets(tmp_path / "secrets")
-    front = Front(
-        0,
-        storage_server.upstream,
-        Policy(list, dict),
-        "local-bots",
-        lambda: NOW,
-        lambda *_: None,
-        secrets,
-        {"/local/": status},
-    )
-    front.start()
+    gateway = Gateway(0, "local-bots")
+    policy = Policy(list, dict)
+    api = storage_api.CloudStorage(storage_server.upstream, policy, lambda: NOW, lambda *_: None)
+    gateway.serve(storage_api.PATH, api.respond, anonymous=True)
+    secret_manager = secretmanager_api.SecretManager("local-bots", policy, secrets)
+    gateway.serve(secretmanager_api.PATH, secret_manager.respond)
+    gateway.serve("/local/status", status, anonymous=True)
+    gateway.start()
     (tmp_path / "stacks").mkdir()
     for name, text in {
-        "test": STACK_FILE.format(emulator=front.url),
+        "test": STACK_FILE.format(emulator=gateway.url),
         "off": STACK_FILE.format(emulator="http://127.0.0.1:10"),
         "google": AT_GOOGLE.format(),
     }.items():
@@ -186,7 +186,7 @@ def operator(tmp_path: Path, storage_server: StorageServer) -> Iterator[Operator
     secrets.create("test-x-bearer")
     yield Operator(tmp_path, stores[0], stores[1], secrets)
     client.close()
-    front.stop()
+    gateway.stop()
     for store in stores:
         storage_server.clear_bucket(store.bucket_name)
         storage_server.delete_bucket(store.bucket_name)

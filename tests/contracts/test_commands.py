@@ -13,11 +13,11 @@ import pytest
 from tests.contracts.coverage import ROOT
 
 CONTRACTS = {
-    "local/machine/standins/cos-extensions": "Container-Optimized OS, where the tests run on it",
-    "local/machine/standins/docker-credential-gcr.py": "the helper itself, where it is",
-    "local/machine/standins/mount": "mount, where the tests run as root",
+    "local/containers/standins/cos-extensions": "Container-Optimized OS, where the tests run on it",
+    "local/containers/standins/docker-credential-gcr.py": "the helper itself, where it is",
+    "local/containers/standins/mount": "mount, where the tests run as root",
 }
-STANDINS = ROOT / "local/machine/standins"
+STANDINS = ROOT / "local/containers/standins"
 
 Run = Callable[[str, str], subprocess.CompletedProcess[str]]
 

@@ -1,11 +1,17 @@
-"""Every stand-in has a contract, and the page that lists them is as it has to be."""
+"""Every stand-in has a contract, and the page of what is played is as it has to be."""
 
+import re
+
+import pytest
+
+from local.gateway import discovery
+from tests.contracts import coverage
 from tests.contracts.coverage import PAGE, ROOT, contracts, page, stand_ins
 
 
 def test_every_stand_in_says_what_it_stands_in_for() -> None:
-    files = {f"local/machine/standins/{file.name}"
-             for file in (ROOT / "local/machine/standins").iterdir()
+    files = {f"local/containers/standins/{file.name}"
+             for file in (ROOT / "local/containers/standins").iterdir()
              if file.is_file() and file.name != "__init__.py"}  # fmt: skip
     assert files <= stand_ins().keys()
 
@@ -15,8 +21,26 @@ def test_every_stand_in_has_a_contract() -> None:
     assert stand_ins().keys() - held == set()
 
 
-def test_every_contract_is_of_a_stand_in_that_there_is() -> None:
+def test_every_contract_is_of_a_stand_in_that_exists() -> None:
     assert {path for path, _, _ in contracts()} - stand_ins().keys() == set()
+
+
+@pytest.mark.parametrize("room", coverage.rooms(), ids=lambda room: room.name)
+def test_every_room_says_what_it_cannot_show(room) -> None:
+    assert [limit for file in coverage.modules(room) for limit in coverage.cannot_show(file)]
+
+
+def test_every_method_that_is_played_is_one_of_googles() -> None:
+    played = [method for room in coverage.rooms() for method in coverage.methods(room)]
+    documents = {name for names in discovery._DOCUMENTS.values() for name in names}
+    known = {method.document["id"] for name in documents for method in discovery._methods(name)}
+    assert played
+    assert set(played) - known == set()
+
+
+def test_every_resource_type_is_on_the_page_with_an_input() -> None:
+    tokens = re.findall(r"^\| `([\w-]+:[^`]+)` \| \w", page(), re.MULTILINE)
+    assert sorted(tokens) == sorted(coverage.handlers())
 
 
 def test_the_page_is_up_to_date() -> None:

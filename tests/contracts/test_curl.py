@@ -10,23 +10,25 @@ from pathlib import Path
 
 import pytest
 
-from local.web import Connection, Request, Response, Server
+from local.gateway.server import Request, Response, Server
 
-CONTRACTS = {"local/machine/standins/curl.py": "curl, where the host has it"}
+CONTRACTS = {"local/containers/standins/curl.py": "curl, where the host has it"}
 
 CURL = shutil.which("curl")
-STAND_IN = "import sys; from local.machine.standins import curl; sys.exit(curl.fetch(sys.argv[1:]))"
+STAND_IN = (
+    "import sys; from local.containers.standins import curl; sys.exit(curl.fetch(sys.argv[1:]))"
+)
 
 
 @dataclass
 class Double:
-    """Answers by path, and remembers what was asked."""
+    """Responds by path, and remembers the requests."""
 
     url: str = ""
     asked: list[str] = field(default_factory=list[str])
     failures: int = 0
 
-    def answer(self, request: Request) -> Response:
+    def respond(self, request: Request) -> Response:
         kind = request.headers.get("Content-Type", "")
         body = request.body.read().decode()
         own = request.headers.get("Metadata-Flavor", "") or request.headers.get("Authorization", "")
@@ -44,12 +46,7 @@ class Double:
 @pytest.fixture
 def double() -> Iterator[Double]:
     double = Double()
-
-    class Bound(Connection):
-        def serve(self, request: Request) -> Response:
-            return double.answer(request)
-
-    server = Server(0, Bound)
+    server = Server(0, double.respond)
     server.start()
     double.url = server.url
     yield double
@@ -151,7 +148,7 @@ def test_what_may_pass_is_tried_again(
     ("host", "flags", "status"),
     [("refuses", [], 7), ("silent", ["--max-time", "0.2"], 28), ("nowhere.invalid", [], 6)],
 )
-def test_why_there_is_no_answer(curl: Curl, host: str, flags: list[str], status: int):
+def test_the_reason_of_a_failed_request(curl: Curl, host: str, flags: list[str], status: int):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         if host == "silent":

@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from local.machine import Machine
+from local.containers.runtime import ContainerRuntime
 
-CONTRACTS = {"local/machine/standins/docker.py": "Docker, in the lane of real tools"}
+CONTRACTS = {
+    "local/containers/standins/docker.py": "Docker, in the lane of real tools",
+    "local/containers/docker_command.py": "Docker, in the lane of real tools",
+    "local/containers/docker_build.py": "Docker, in the lane of real tools",
+}
 
 Script = Callable[[str], str]
 
@@ -17,7 +21,7 @@ Script = Callable[[str], str]
 def stand_in(folder: Path, script: str) -> str:
     builder = {"name": "gcr.io/cloud-builders/docker", "script": f"#!/bin/bash\n{script}"}
     with (folder / "log").open("w+b") as log:
-        Machine(folder / "machine").steps({"steps": [builder]}, {}, log=log)
+        ContainerRuntime(folder / "machine").steps({"steps": [builder]}, {}, log=log)
     return (folder / "log").read_text()
 
 

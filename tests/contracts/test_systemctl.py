@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 CONTRACTS = {
-    "local/machine/standins/systemctl.py": "systemd, where the tests run as root beside it"
+    "local/containers/standins/systemctl.py": "systemd, where the tests run as root beside it"
 }
 
 SYSTEMD = Path("/usr/lib/systemd/systemd")
@@ -40,7 +40,7 @@ until ! systemctl --user list-jobs --no-legend | grep -q . &&
 
 def stand_in(folder: Path, name: str) -> int:
     program = (
-        "import sys; from pathlib import Path; from local.machine.standins import systemctl;"
+        "import sys; from pathlib import Path; from local.containers.standins import systemctl;"
         f"systemctl.UNITS = Path({str(folder / 'units')!r});"
         "sys.exit(systemctl.main(sys.argv[1:]))"
     )

@@ -1,4 +1,4 @@
-"""What X answers, as it was recorded by others, and what its stand-in answers to the same."""
+"""Recorded responses of X, and those of its stand-in to the same requests."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from local.x import XServer
 from local.x.auth import HOST
 from local.x.faults import Kind
 
-CONTRACTS = {"local/x/api.py": "recorded answers of X"}
+CONTRACTS = {"local/x/api.py": "recorded responses of X"}
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 # What tells clients apart; all else is data.
@@ -82,7 +82,7 @@ def x(tmp_path: Path) -> Iterator[X]:
     x.server.stop()
 
 
-ANSWERS: dict[str, Callable[[X], requests.Response]] = {
+RESPONSES: dict[str, Callable[[X], requests.Response]] = {
     "01-user-by-username-ok": lambda x: x.get("users/by/username/keeper"),
     "02-users-tweets-page1-recorded": lambda x: x.timeline("keeper"),
     "20-user-not-found-200": lambda x: x.get("users/by/username/nobody"),
@@ -121,10 +121,10 @@ def form_of(value: Any, name: str = "") -> Any:
     return type(value).__name__
 
 
-@pytest.mark.parametrize("recorded", ANSWERS)
-def test_the_stand_in_answers_as_x_was_recorded_to(x: X, shared_data: Path, recorded: str):
+@pytest.mark.parametrize("recorded", RESPONSES)
+def test_the_stand_in_responds_as_x_was_recorded(x: X, shared_data: Path, recorded: str):
     given = json.loads((shared_data / "x-api" / f"{recorded}.json").read_text())
-    answer = ANSWERS[recorded](x)
-    assert form(answer.status_code, answer.headers, answer.json()) == form(
+    response = RESPONSES[recorded](x)
+    assert form(response.status_code, response.headers, response.json()) == form(
         given["status"], given["headers"], given["body"]
     )

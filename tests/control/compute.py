@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from local import discovery
+from local.gateway import discovery
 
 Json = dict[str, Any]
 TOKEN = "of-the-job"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from local.machine import context
+from local.containers import build_context
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILES = sorted(ROOT.glob("*/Dockerfile"))
@@ -39,7 +39,7 @@ def copied(dockerfile: Path) -> set[str]:
 def test_the_context_is_what_git_tracks_of_what_is_copied(dockerfile: Path) -> None:
     described = {f"{dockerfile.parent.name}/Dockerfile{end}" for end in ("", ".dockerignore")}
     wanted = tracked(*copied(dockerfile)) - described
-    assert set(context.admitted(ROOT, dockerfile)) & tracked() == wanted
+    assert set(build_context.admitted(ROOT, dockerfile)) & tracked() == wanted
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda file: file.parent.name)
@@ -48,10 +48,10 @@ def test_an_editor_rebuilds_nothing(dockerfile: Path, tmp_path: Path) -> None:
     for name in (folder, "pipeline", "requirements", "tools"):
         shutil.copytree(ROOT / name, tmp_path / name)
     copy = tmp_path / folder / "Dockerfile"
-    before = context.digest(tmp_path, copy)
+    before = build_context.digest(tmp_path, copy)
     for name in (folder, "pipeline"):
         for litter in LITTER:
             file = tmp_path / name / litter
             file.parent.mkdir(exist_ok=True)
             file.write_text("left by an editor")
-    assert context.digest(tmp_path, copy) == before
+    assert build_context.digest(tmp_path, copy) == before

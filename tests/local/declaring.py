@@ -12,9 +12,9 @@ from google.protobuf.struct_pb2 import Struct
 from pulumi.runtime.proto import provider_pb2 as rpc
 from pulumi.runtime.proto.provider_pb2_grpc import ResourceProviderStub
 
-from local import apis
 from local.cloud import Cloud
-from local.provider.wire import decode, encode, reveal
+from local.engine.wire import decode, encode, reveal
+from local.services.serviceusage import resources as apis
 
 PROJECT = "test-project"
 REGION = "europe-west4"
@@ -160,7 +160,7 @@ class Declarer:
         """An image of one Python program, pushed; returns its name."""
         if (REPOSITORY, "bots") not in self._outputs:
             self.declare(REPOSITORY, "bots", repositoryId="bots", location=REGION, format="DOCKER")
-        folder = self.cloud.world.root / name
+        folder = self.cloud.context.root / name
         folder.mkdir(exist_ok=True)
         (folder / "main.py").write_text(program)
         (folder / "Dockerfile").write_text(

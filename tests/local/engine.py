@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local import pulumi
-from local.provider.kinds import Kind
-from local.provider.server import Invoke, Providers
+from local.engine.handler import Handler
+from local.engine.server import Invoke, Providers
 from local.resources import ResourceStore
 
 CONFIG = """
@@ -43,12 +43,15 @@ class Engine:
     """A Pulumi project in a folder, with its own backend, providers and resources."""
 
     def __init__(
-        self, folder: Path, kinds: Mapping[str, Kind], invokes: Mapping[str, Invoke] | None = None
+        self,
+        folder: Path,
+        handlers: Mapping[str, Handler],
+        invokes: Mapping[str, Invoke] | None = None,
     ) -> None:
         self.folder = folder
         self.home = folder / "home"
         self.store = ResourceStore(self.home / "resources.json")
-        self.providers = Providers(kinds, invokes or {}, self.store)
+        self.providers = Providers(handlers, invokes or {}, self.store)
         self.providers.start()
         shutil.copytree(_new_stack(), folder, dirs_exist_ok=True)
         self.configure(CONFIG)

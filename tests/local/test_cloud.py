@@ -10,7 +10,7 @@ import requests
 
 from local.client import Client
 from local.cloud import Cloud
-from local.services.executions import Execution
+from local.services.run.executions import Execution
 from pipeline.errors import UserError
 from tests.local.conftest import Clouds, processes_of
 from tests.local.declaring import (
@@ -31,9 +31,9 @@ def test_two_clouds_run_side_by_side(clouds: Clouds) -> None:
     declarer = Declarer(one)
     declarer.bucket("data")
     declarer.close()
-    assert one.world.storage.exists("data")
-    assert not two.world.storage.exists("data")
-    assert one.front.port != two.front.port
+    assert one.storage.exists("data")
+    assert not two.storage.exists("data")
+    assert one.gateway.port != two.gateway.port
     assert one.x.url != two.x.url
     assert one.resources.of_type(BUCKET)
     assert two.resources.all() == []
@@ -46,7 +46,7 @@ def test_two_clouds_never_run_on_one_home(clouds: Clouds, tmp_path: Path) -> Non
 
 
 def test_a_port_that_is_taken_is_one_clear_line(clouds: Clouds, tmp_path: Path) -> None:
-    taken = clouds("home").front.port
+    taken = clouds("home").gateway.port
     with pytest.raises(UserError, match=f"port {taken} is taken"):
         Cloud(tmp_path / "other", taken)
 
@@ -57,7 +57,7 @@ def test_everything_is_there_after_a_restart(clouds: Clouds) -> None:
     image = declarer.image("says", "print('still here')")
     declarer.scheduled("post", image, "0 13 * * *")
     declarer.bucket("data")
-    before.world.secrets.create("key")
+    before.secrets.create("key")
     before.run("post")
     before.x.add_user("keeper", [("hello", before.clock.now())])
     declarer.close()
@@ -66,8 +66,8 @@ def test_everything_is_there_after_a_restart(clouds: Clouds) -> None:
     assert after.x.url == x
     for part in ("resources", "ticks", "executions"):
         assert after.status()[part] == told[part]
-    assert after.world.storage.exists("data")
-    assert after.world.secrets.exists("key")
+    assert after.storage.exists("data")
+    assert after.secrets.exists("key")
     result = after.run("post")
     assert isinstance(result, Execution)
     assert result.outcome == "succeeded"
@@ -99,19 +99,19 @@ def test_a_storage_server_that_died_comes_back_with_all_objects(
 ) -> None:
     declarer.bucket("data")
     declarer.declare(OBJECT, "a", bucket="data", name="a", content="kept")
-    cloud.world.storage.kill()
+    cloud.storage.kill()
     cloud.heal()
     found = declarer.read(OBJECT, "a")
     assert found is not None
 
 
 def test_a_wrong_call_is_answered_with_one_line(cloud: Cloud) -> None:
-    client = Client(cloud.front.url)
+    client = Client(cloud.gateway.url)
     with pytest.raises(UserError, match="there is no job 'absent'; none is declared yet"):
         client.run("absent")
     with pytest.raises(UserError, match="there is no log executions/absent"):
         client.log("executions", "absent")
-    answer = requests.post(f"{cloud.front.url}/local/nonsense", timeout=5)
+    answer = requests.post(f"{cloud.gateway.url}/local/nonsense", timeout=5)
     assert answer.status_code == 400
     assert "no call POST /local/nonsense" in answer.json()["error"]
 
@@ -119,7 +119,7 @@ def test_a_wrong_call_is_answered_with_one_line(cloud: Cloud) -> None:
 def test_only_logs_are_shown_as_logs(cloud: Cloud) -> None:
     (cloud.home / "private.log").write_text("nobody's business")
     (cloud.home / "logs").mkdir()
-    connection = http.client.HTTPConnection("127.0.0.1", cloud.front.port)
+    connection = http.client.HTTPConnection("127.0.0.1", cloud.gateway.port)
     connection.request("GET", "/local/logs/../private")
     assert connection.getresponse().status == 400
     connection.close()
@@ -131,7 +131,7 @@ def test_no_cloud_is_one_clear_line() -> None:
 
 
 def test_x_is_filled_and_read_by_the_control_calls(cloud: Cloud) -> None:
-    client = Client(cloud.front.url)
+    client = Client(cloud.gateway.url)
     client.add_x_user("keeper", [("hello", cloud.clock.now())])
     assert set(client.x_keys("keeper")) == {
         "api_key",
@@ -159,11 +159,11 @@ def test_a_repository_goes_with_its_images(cloud: Cloud, declarer: Declarer) -> 
     image = declarer.image("base", "print(1)")
     digest = declarer._outputs["docker:index/image:Image", "base"]["repoDigest"]
     declarer.remove(REPOSITORY, "bots")
-    assert cloud.world.machine.resolve(image) is None
-    assert cloud.world.machine.resolve(digest) is None
+    assert cloud.context.runtime.resolve(image) is None
+    assert cloud.context.runtime.resolve(digest) is None
 
 
-def test_what_exists_cannot_be_made_twice(declarer: Declarer) -> None:
+def test_a_resource_that_exists_cannot_be_created_again(declarer: Declarer) -> None:
     declarer.account("poster")
     with pytest.raises(Refused, match="exists already"):
         declarer.declare(ACCOUNT, "again", accountId="poster-account")

@@ -54,13 +54,13 @@ def test_without_a_grant_the_registry_gives_nothing(cloud: Cloud, prepared: Decl
     assert f"denied: serviceAccount:{BUILDER} lacks {lacked} on " in said
 
 
-def test_who_may_read_the_registry_may_not_change_it(cloud: Cloud, prepared: Declarer) -> None:
+def test_a_reader_of_the_registry_may_not_change_it(cloud: Cloud, prepared: Declarer) -> None:
     grant(prepared, "roles/artifactregistry.reader")
     status, said = ran(cloud, prepared, PUSH)
     assert status == "FAILURE"
     lacked = "artifactregistry.repositories.uploadArtifacts"
     assert f"denied: serviceAccount:{BUILDER} lacks {lacked} on " in said
-    assert set(cloud.world.machine.tags(f"{REGISTRY}/app")) == {"test"}
+    assert set(cloud.context.runtime.tags(f"{REGISTRY}/app")) == {"test"}
 
 
 @pytest.mark.parametrize(("script", "verb"), [(PUSH, "create"), (MOVE, "update")])
@@ -80,11 +80,11 @@ def test_a_tag_takes_a_permission_of_its_own(
     assert f"lacks artifactregistry.tags.{verb} on " in said
 
 
-def test_who_may_write_to_the_registry_pushes(cloud: Cloud, prepared: Declarer) -> None:
+def test_a_writer_to_the_registry_pushes(cloud: Cloud, prepared: Declarer) -> None:
     grant(prepared, "roles/artifactregistry.writer")
     status, said = ran(cloud, prepared, PUSH)
     assert status == "SUCCESS", said
-    tags = cloud.world.machine.tags(f"{REGISTRY}/app")
+    tags = cloud.context.runtime.tags(f"{REGISTRY}/app")
     assert set(tags) == {"test", "new"}
     assert len(set(tags.values())) == 1
 
@@ -111,7 +111,7 @@ def test_a_build_that_may_not_log_goes_on_unseen(cloud: Cloud, prepared: Declare
 def test_a_suspended_grant_does_not_hold_until_it_is_restored(
     cloud: Cloud, prepared: Declarer
 ) -> None:
-    client = Client(cloud.front.url)
+    client = Client(cloud.gateway.url)
     (name,) = [g["id"] for g in client.grants() if g["role"] == "roles/logging.logWriter"]
     client.suspend(name)
     assert "something" not in ran(cloud, prepared, "echo something")[1]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from local.iam import OPERATOR, ROLES, Denied, Grant, Policy, member
+from local.gateway.iam import OPERATOR, ROLES, Denied, Grant, Policy, member
 
 ANNE = "serviceAccount:anne@p.iam.gserviceaccount.com"
 BUCKET = "projects/_/buckets/b"

@@ -10,11 +10,11 @@ from local import pulumi
 from pipeline.errors import UserError
 
 
-def install(folder: Path, answer: str, *, host: bool = True) -> Path:
+def install(folder: Path, script: str, *, host: bool = True) -> Path:
     """Put a stand-in for the CLI there, which can tell its version and nothing else."""
     folder.mkdir(parents=True)
     for name in ("pulumi", "pulumi-language-python") if host else ("pulumi",):
-        (folder / name).write_text(f"#!/bin/sh\n{answer}\n")
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
         (folder / name).chmod(0o755)
     return folder / "pulumi"
 
@@ -33,13 +33,13 @@ def test_the_cli_on_the_path_is_taken(only: Path, tmp_path: Path) -> None:
     assert pulumi.cli(tmp_path / "cache") == program
 
 
-def test_the_one_in_the_cache_is_taken_before_any_is_made(only: Path, tmp_path: Path) -> None:
+def test_a_cli_in_the_cache_is_used_before_one_is_made(only: Path, tmp_path: Path) -> None:
     program = install(tmp_path / "cache" / pulumi.BUILT / "bin", f"echo {pulumi.BUILT}")
     assert pulumi.cli(tmp_path / "cache") == program
 
 
 @pytest.mark.parametrize(
-    ("answer", "host", "reason"),
+    ("script", "host", "reason"),
     [
         ("echo v3.199.0", True, "is of version v3.199.0"),
         ("echo v4.0.0", True, "is of version v4.0.0"),
@@ -48,10 +48,10 @@ def test_the_one_in_the_cache_is_taken_before_any_is_made(only: Path, tmp_path: 
         ("echo v3.300.1", False, "has no pulumi-language-python beside it"),
     ],
 )
-def test_another_is_not_and_all_that_was_tried_is_told(
-    only: Path, tmp_path: Path, answer: str, host: bool, reason: str
+def test_an_unusable_cli_is_refused_and_everything_tried_is_named(
+    only: Path, tmp_path: Path, script: str, host: bool, reason: str
 ) -> None:
-    install(only, answer, host=host)
+    install(only, script, host=host)
     with pytest.raises(UserError) as refusal:
         pulumi.cli(tmp_path / "cache")
     text = str(refusal.value)

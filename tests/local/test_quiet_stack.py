@@ -14,7 +14,7 @@ from control_image.registry import Registry
 from control_image.rollout import Rollout
 from control_image.watch import Watcher
 from local.cloud import Cloud
-from local.iam import OPERATOR
+from local.gateway.iam import OPERATOR
 from pipeline import events, layout, release
 from pipeline.store import Store
 from stacks import alerts
@@ -34,7 +34,7 @@ class Stack:
         self.cloud = cloud
         self._capsys = capsys
         client = storage.Client(
-            project=PROJECT, credentials=token, client_options={"api_endpoint": cloud.front.url}
+            project=PROJECT, credentials=token, client_options={"api_endpoint": cloud.gateway.url}
         )
         self.data, self.models = (
             Store(client.bucket(name), timeout=5) for name in ("data", "models")
@@ -72,10 +72,10 @@ def stack(
     pipeline(declarer)
     declarer.bucket("data")
     declarer.image("app", "print(1)")
-    token = Credentials(cloud.front.token(OPERATOR))
+    token = Credentials(cloud.gateway.token(OPERATOR))
     monkeypatch.setattr(google.auth, "default", lambda **_: (token, PROJECT))
-    monkeypatch.setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB", cloud.front.url)
-    monkeypatch.setenv("REGISTRY_ENDPOINT_OVERRIDE", cloud.front.url)
+    monkeypatch.setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB", cloud.gateway.url)
+    monkeypatch.setenv("REGISTRY_ENDPOINT_OVERRIDE", cloud.gateway.url)
     stack = Stack(cloud, capsys, token)
     base = json.dumps({"base": f"{REGISTRY}/app@sha256:{'b' * 64}"}).encode()
     stack.models.write(layout.base_pointer("keeper"), base, generation=0)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from local.cloud import Cloud
-from local.services.cloudbuild import Build
+from local.services.cloudbuild.builds import Build
 from tests.local.conftest import Clouds
 from tests.local.declaring import (
     NOTIFICATION,
@@ -36,7 +36,7 @@ def pipeline(declarer: Declarer) -> None:
         "agent",
         topic="rollout",
         role="roles/pubsub.publisher",
-        member=f"serviceAccount:{declarer.cloud.world.storage_agent}",
+        member=f"serviceAccount:{declarer.cloud.context.storage_agent}",
     )
     declarer.declare(
         PROJECT_GRANT,
@@ -142,7 +142,7 @@ def test_a_disabled_trigger_starts_nothing(cloud: Cloud, declarer: Declarer) -> 
     assert builds(cloud) == []
 
 
-def test_a_trigger_that_heard_nothing_for_31_days_is_deaf(clouds: Clouds) -> None:
+def test_a_trigger_without_a_message_for_31_days_starts_no_build_again(clouds: Clouds) -> None:
     cloud = clouds("home")
     declarer = Declarer(cloud)
     pipeline(declarer)
@@ -197,7 +197,7 @@ def test_a_build_that_the_end_of_the_cloud_interrupted_is_run_again(clouds: Clou
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"filter": "_OBJECT.size() > 3"}, "filter: the filter .* is not understood"),
+        ({"filter": "_OBJECT.sizes() > 3"}, "filter: the filter .* is not understood"),
         (
             {"build": {**build("true"), "options": {}}},
             r"build\.options\.logging: .* set CLOUD_LOGGING_ONLY",

@@ -13,13 +13,13 @@ from control_image.compute import Compute as Client
 from control_image.compute import Machine
 from control_image.compute import Refused as NoMachine
 from local.cloud import Cloud
-from local.iam import OPERATOR
+from local.gateway.iam import OPERATOR
 from tests.conftest import Misfits
 from tests.local.conftest import Clouds
 from tests.local.declaring import INSTANCE, PROJECT_GRANT, TEMPLATE, Declarer, Refused
 
 CONTRACTS = {
-    "local/services/compute_api.py": "Google's discovery documents, at every call",
+    "local/services/compute/api.py": "Google's discovery documents, at every call",
 }
 
 POWER_OFF = """#cloud-config
@@ -82,7 +82,7 @@ def test_a_machine_runs_its_templates_user_data_and_powers_itself_off(
     assert now["currentStatus"] == "TERMINATED"
 
 
-def test_metadata_of_its_own_replaces_the_templates_whole(cloud: Cloud, declarer: Declarer) -> None:
+def test_an_instances_own_metadata_replaces_the_templates(cloud: Cloud, declarer: Declarer) -> None:
     instance(declarer, template(declarer, POWER_OFF), metadata={"mode": "other"})
     until(lambda: "no user-data" in serial(cloud))
     assert "I am train-1" not in serial(cloud)
@@ -93,7 +93,7 @@ def test_deleting_a_running_machine_kills_it(cloud: Cloud, declarer: Declarer) -
     until(lambda: "up" in serial(cloud))
     declarer.remove(INSTANCE, "train-1")
     assert cloud.instances.all() == []
-    assert not cloud.world.processes.busy
+    assert not cloud.context.processes.busy
 
 
 def test_names_are_unique_in_a_zone(cloud: Cloud, declarer: Declarer) -> None:
@@ -125,7 +125,7 @@ def test_a_machine_runs_no_longer_than_its_maximum(
     instance(declarer, template(declarer, STAYS), scheduling=scheduling)
     until(lambda: "up" in serial(cloud))
     cloud.clock.advance_to(cloud.clock.now() + timedelta(hours=1))
-    until(lambda: not cloud.world.processes.busy)
+    until(lambda: not cloud.context.processes.busy)
     until(lambda: [i.status for i in cloud.instances.all()] == left)
     assert "it ran for its maximum of 3600 s" in serial(cloud)
 
@@ -156,7 +156,7 @@ def test_a_machine_that_is_off_stays_off(clouds: Clouds) -> None:
     until_off(cloud)
     declarer.close()
     again = clouds("home")
-    assert not again.world.processes.busy
+    assert not again.context.processes.busy
     assert serial(again).count("I am train-1") == 1
 
 
@@ -195,7 +195,7 @@ def test_the_jobs_own_client_inserts_lists_watches_and_deletes_a_machine(
     for name, value in cloud.network("job", OPERATOR, {}).items():
         monkeypatch.setenv(name, value)
     # Google's library reads the metadata server's address once, when it is imported.
-    credentials = Credentials(cloud.front.token(OPERATOR))
+    credentials = Credentials(cloud.gateway.token(OPERATOR))
     monkeypatch.setattr("google.auth.default", lambda *_, **__: (credentials, "test-project"))
     client = Client.open("test-project", cloud.clock.now, time.sleep)
     machine = Machine("train-1", "europe-west4-a")
@@ -219,9 +219,9 @@ ZONE = f"{PROJECT}/zones/europe-west4-a"
 
 def ask(cloud: Cloud, method: str, path: str, who: str, **given: Any) -> requests.Response:
     """What Compute's REST API answers to an account."""
-    token = {"Authorization": f"Bearer {cloud.front.token(who)}"}
+    token = {"Authorization": f"Bearer {cloud.gateway.token(who)}"}
     place = PROJECT if path.startswith("aggregated/") else ZONE
-    url = f"{cloud.front.url}/compute/v1/{place}/{path}"
+    url = f"{cloud.gateway.url}/compute/v1/{place}/{path}"
     return requests.request(method, url, headers=token, timeout=30, **given)
 
 
@@ -264,7 +264,9 @@ def test_nobody_inserts_watches_or_deletes_without_the_permission(
     assert f"{stranger} lacks {permission}" in answer.json()["error"]["message"]
 
 
-def test_who_inserts_a_machine_acts_as_its_account(cloud: Cloud, declarer: Declarer) -> None:
+def test_inserting_a_machine_needs_the_right_to_act_as_its_account(
+    cloud: Cloud, declarer: Declarer
+) -> None:
     source = template(declarer, POWER_OFF)["id"]
     maker = declarer.account("maker")
     role = {"project": "test-project", "role": "roles/compute.instanceAdmin.v1"}

@@ -19,7 +19,7 @@ def later(cloud: Cloud, **after: int) -> None:
 
 
 @pytest.mark.parametrize("days", [0, 6, 38])
-def test_a_role_can_be_had_back_within_a_week_and_made_anew_after_37_days(
+def test_a_deleted_role_can_be_created_again_within_a_week_and_after_37_days(
     cloud: Cloud, declarer: Declarer, days: int
 ) -> None:
     declare(declarer)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from local.services.monitoring import BUDGET, CHANNEL, DASHBOARD, POLICY
+from local.services.monitoring.resources import BUDGET, CHANNEL, DASHBOARD, POLICY
 from tests.local.declaring import PROJECT, Declarer, Refused
 
 FAILED = (
@@ -81,7 +81,7 @@ def test_a_policy_that_google_would_refuse_is_refused(declarer: Declarer) -> Non
             policy(declarer, *conditions, **more)
 
 
-def test_a_channel_needs_its_address_and_stays_while_a_policy_tells_it(declarer: Declarer) -> None:
+def test_a_channel_needs_its_address_and_stays_while_a_policy_names_it(declarer: Declarer) -> None:
     with pytest.raises(Refused, match="email_address"):
         declarer.declare(CHANNEL, "ops", type="email", labels={"address": "ops@example.com"})
     labels = {"email_address": "ops@example.com"}

@@ -24,9 +24,9 @@ def registry_of(
     made: list[Registry] = []
 
     def registry(email: str) -> Registry:
-        credentials = Credentials(cloud.front.token(email))
+        credentials = Credentials(cloud.gateway.token(email))
         monkeypatch.setattr(google.auth, "default", lambda **_: (credentials, PROJECT))
-        monkeypatch.setenv("REGISTRY_ENDPOINT_OVERRIDE", cloud.front.url)
+        monkeypatch.setenv("REGISTRY_ENDPOINT_OVERRIDE", cloud.gateway.url)
         made.append(Registry(REGISTRY))
         return made[-1]
 
@@ -38,7 +38,7 @@ def registry_of(
 @pytest.fixture
 def account(declarer: Declarer) -> str:
     """An account without a grant, of a repository with two images and an index."""
-    machine = declarer.cloud.world.machine
+    machine = declarer.cloud.context.runtime
     first = declarer.image("first", "print(1)")
     second = declarer.image("second", "print(2)")
     machine.index(f"{REGISTRY}/keeper:1", first)
@@ -57,7 +57,7 @@ def grant(declarer: Declarer, role: str) -> None:
     )
 
 
-def test_who_may_write_moves_tags(
+def test_a_writer_moves_tags(
     declarer: Declarer, account: str, registry_of: Callable[[str], Registry]
 ) -> None:
     grant(declarer, "writer")
@@ -72,12 +72,12 @@ def test_a_tag_means_what_the_machine_runs(
     grant(declarer, "reader")
     registry = registry_of(account)
     for tag in ("1", "2"):
-        assert registry.digest("keeper", tag) == cloud.world.machine.resolve(
+        assert registry.digest("keeper", tag) == cloud.context.runtime.resolve(
             f"{REGISTRY}/keeper:{tag}"
         )
 
 
-def test_who_may_read_moves_nothing_and_who_has_no_grant_reads_nothing(
+def test_a_reader_moves_no_tag_and_without_a_grant_nothing_is_read(
     declarer: Declarer, account: str, registry_of: Callable[[str], Registry]
 ) -> None:
     registry = registry_of(account)
@@ -107,8 +107,8 @@ def test_a_seed_is_an_index_and_never_what_a_release_means(
 
 def test_the_registry_is_as_strict_as_a_real_one(cloud: Cloud, account: str) -> None:
     """By the distribution specification; the messages are not compared."""
-    url = f"{cloud.front.url}/v2/{PROJECT}/bots/keeper/manifests"
-    bearer = {"Authorization": f"Bearer {cloud.front.token('operator@gpt2-bots.local')}"}
+    url = f"{cloud.gateway.url}/v2/{PROJECT}/bots/keeper/manifests"
+    bearer = {"Authorization": f"Bearer {cloud.gateway.token('operator@gpt2-bots.local')}"}
 
     def ask(method: str, call: str, body: bytes = b"", **headers: str) -> requests.Response:
         names = {name.replace("_", "-"): value for name, value in headers.items()}

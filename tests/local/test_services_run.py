@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from local.cloud import Cloud
-from local.services.executions import Execution
+from local.services.run.executions import Execution
 from tests.local.declaring import (
     INDEX,
     JOB,
@@ -80,7 +80,7 @@ def test_each_execution_runs_what_the_tag_means_then(cloud: Cloud, declarer: Dec
     declarer.declare(INDEX, "live", tag=live, sources=[first], push=True)
     declarer.job("post", live)
     before = run(cloud, "post")
-    cloud.world.machine.retag(live, second)
+    cloud.context.runtime.retag(live, second)
     after = run(cloud, "post")
     assert "first" in log(before.log)
     assert "second" in log(after.log)
@@ -93,7 +93,7 @@ def test_secrets_come_as_their_latest_version(cloud: Cloud, declarer: Declarer) 
     secret(declarer, "key", "unset", poster["email"])
     declarer.job("post", image, envs=[from_secret("KEY", "key")], serviceAccount=poster["email"])
     assert "5\n" in log(run(cloud, "post").log)
-    cloud.world.secrets.add_version("key", b"something longer")
+    cloud.secrets.add_version("key", b"something longer")
     assert "16\n" in log(run(cloud, "post").log)
 
 
@@ -163,7 +163,9 @@ def test_a_failed_task_is_tried_again_as_often_as_declared(
     assert (succeeded.outcome, succeeded.exit_codes) == ("succeeded", [3, 3, 0])
 
 
-def test_a_programs_last_error_is_the_reason_that_is_told(cloud: Cloud, declarer: Declarer) -> None:
+def test_a_programs_last_error_is_the_reason_of_the_failure(
+    cloud: Cloud, declarer: Declarer
+) -> None:
     program = (
         "import json, sys; print(json.dumps({'severity': 'ERROR', 'message': 'no keys'})); "
         "sys.exit(1)"
@@ -200,7 +202,7 @@ def test_every_task_of_an_execution_knows_its_number(cloud: Cloud, declarer: Dec
     assert said == [f"task {n} of 2 many {execution.name}" for n in (0, 1)]
 
 
-def test_an_execution_is_its_jobs_service_account_and_lives_in_the_clouds_time(
+def test_an_execution_has_its_jobs_service_account_and_the_clouds_time(
     cloud: Cloud, declarer: Declarer
 ) -> None:
     program = (
@@ -225,7 +227,7 @@ def test_a_protected_job_is_not_deleted(declarer: Declarer) -> None:
         declarer.remove(JOB, "kept")
 
 
-def test_what_runs_when_the_cloud_stops_is_asked_to_end_and_told_as_cancelled(
+def test_an_execution_gets_sigterm_and_is_cancelled_when_the_cloud_stops(
     cloud: Cloud, declarer: Declarer
 ) -> None:
     program = (

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from local.cloud import Cloud
-from local.services.scheduler import Fired
+from local.services.scheduler.scheduler import Fired
 from tests.local.conftest import Clouds
 from tests.local.declaring import JOB_GRANT, SCHEDULE, Declarer, Refused, log
 
@@ -87,7 +87,7 @@ def test_an_hour_that_comes_twice_fires_once(cloud: Cloud, declarer: Declarer, i
 
 
 @pytest.mark.parametrize(
-    ("changes", "answer"),
+    ("changes", "response"),
     [
         ({"uri": "https://run.googleapis.com/v2/projects/p/jobs/x:run"}, "404: .* leads nowhere"),
         (
@@ -113,19 +113,19 @@ def test_an_hour_that_comes_twice_fires_once(cloud: Cloud, declarer: Declarer, i
     ],
 )
 def test_a_call_that_is_declared_wrong_fires_into_an_error_that_is_shown(
-    cloud: Cloud, declarer: Declarer, image: str, changes: dict[str, Any], answer: str
+    cloud: Cloud, declarer: Declarer, image: str, changes: dict[str, Any], response: str
 ) -> None:
     declarer.scheduled("post", image, "0 13 * * *", retryConfig={"retryCount": 2})
     redeclare(declarer, httpTarget=target(declarer, **changes))
     (fired,) = cloud.tick()
-    assert re.match(answer, fired.attempt.error)
+    assert re.match(response, fired.attempt.error)
     assert fired.execution is None
     assert fired.attempt.attempts == 3
     assert cloud.status()["attempts"][0]["error"] == fired.attempt.error
     assert cloud.executions.all() == []
 
 
-def test_a_body_that_says_nothing_is_fine(cloud: Cloud, declarer: Declarer, image: str) -> None:
+def test_an_empty_body_is_accepted(cloud: Cloud, declarer: Declarer, image: str) -> None:
     declarer.scheduled("post", image, "0 13 * * *")
     body = base64.b64encode(b"{}").decode()
     redeclare(declarer, httpTarget=target(declarer, body=body))
@@ -152,7 +152,7 @@ def test_a_caller_that_loses_its_grant_is_refused(
         ({"httpTarget": None}, "httpTarget: give exactly one"),
     ],
 )
-def test_what_scheduler_refuses_is_refused_in_preview(
+def test_a_job_that_scheduler_would_refuse_is_refused_in_preview(
     declarer: Declarer, image: str, changes: dict[str, Any], complaint: str
 ) -> None:
     declarer.scheduled("post", image, "0 13 * * *")
@@ -166,7 +166,7 @@ def test_a_body_that_is_not_base64_is_refused_in_preview(declarer: Declarer, ima
         redeclare(declarer, httpTarget=target(declarer, body="{}"))
 
 
-def test_what_fell_due_while_the_cloud_was_stopped_is_missed(clouds: Clouds) -> None:
+def test_a_tick_while_the_cloud_was_stopped_is_missed(clouds: Clouds) -> None:
     before = clouds("home")
     before.clock.advance_to(WINTER)
     declarer = Declarer(before)

@@ -1,4 +1,4 @@
-"""Run services: who may ask, what answers, and for how long the process is there."""
+"""Run services: who may call them, what responds, and how long the process lives."""
 
 import json
 import threading
@@ -10,13 +10,13 @@ import pytest
 import requests
 
 from local.cloud import Cloud
-from local.iam import OPERATOR
+from local.gateway.iam import OPERATOR
 from tests.local.conftest import Clouds, processes_of
 from tests.local.declaring import SERVICE, SERVICE_GRANT, Declarer, Refused
 
-CONTRACTS = {"local/services/serving.py": "Run's container contract, as documented"}
+CONTRACTS = {"local/services/run/serving.py": "Run's container contract, as documented"}
 
-# Answers with what it was asked and what it is.
+# Responds with the request and its own environment.
 ECHO = """
 import json, os, signal, sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -67,7 +67,7 @@ class Caller:
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         headers |= more.pop("headers", {})
         return requests.request(
-            method, f"{self.cloud.front.url}/run/{path}", headers=headers, timeout=150, **more
+            method, f"{self.cloud.gateway.url}/run/{path}", headers=headers, timeout=150, **more
         )
 
     def echo(self, path: str, method: str = "GET", **more: Any) -> dict[str, Any]:
@@ -78,7 +78,7 @@ class Caller:
 
 @pytest.fixture
 def operator(cloud: Cloud) -> Caller:
-    return Caller(cloud, cloud.front.token(OPERATOR))
+    return Caller(cloud, cloud.gateway.token(OPERATOR))
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_the_declared_image_answers_with_its_arguments_and_environment(
     declared = declarer.service(
         "echo", image, envs=[{"name": "WHAT", "value": "one"}], container={"args": ["serve"]}
     )
-    assert declared["uri"] == f"{operator.cloud.front.url}/run/echo/"
+    assert declared["uri"] == f"{operator.cloud.gateway.url}/run/echo/"
     said = operator.echo("echo/a/b?c=d%20e", "POST", json={"x": 1})
     assert (said["method"], said["path"], json.loads(said["body"])) == (
         "POST",
@@ -130,16 +130,16 @@ def test_a_private_service_answers_only_those_who_are_granted_to_ask(
     friend, stranger = declarer.account("friend"), declarer.account("stranger")
     service = declarer.service("echo", image)
     grant(declarer, service, friend["member"])
-    for refused in (Caller(cloud), Caller(cloud, cloud.front.token(stranger["email"]))):
+    for refused in (Caller(cloud), Caller(cloud, cloud.gateway.token(stranger["email"]))):
         answer = refused.ask("echo/")
         assert answer.status_code == 403
         assert "run.routes.invoke on " in answer.json()["error"]["message"]
     assert cloud.status()["services"][0]["status"] == "waits for a request"
     assert Caller(cloud, "made up").ask("echo/").status_code == 401
-    assert Caller(cloud, cloud.front.token(friend["email"])).echo("echo/")["service"] == "echo"
+    assert Caller(cloud, cloud.gateway.token(friend["email"])).echo("echo/")["service"] == "echo"
     assert operator.echo("echo/")["service"] == "echo"
     declarer.remove(SERVICE_GRANT, f"echo-{friend['member']}")
-    assert Caller(cloud, cloud.front.token(friend["email"])).ask("echo/").status_code == 403
+    assert Caller(cloud, cloud.gateway.token(friend["email"])).ask("echo/").status_code == 403
 
 
 def test_a_public_service_answers_everybody_and_opens_no_other(
@@ -203,7 +203,7 @@ def test_a_container_that_does_not_listen_is_a_503_with_the_reason_and_a_log(
     answer = operator.ask("broken/")
     assert answer.status_code == 503
     assert "exited with 3 before it answered on PORT" in answer.json()["error"]["message"]
-    log = requests.get(f"{cloud.front.url}/local/logs/services/broken", timeout=30).text
+    log = requests.get(f"{cloud.gateway.url}/local/logs/services/broken", timeout=30).text
     assert "I would not" in log
 
 
@@ -225,7 +225,7 @@ def test_deletion_and_the_end_of_the_cloud_end_the_process(
     assert processes_of(cloud.home) == []
     again = clouds("home")
     assert [s["status"] for s in again.status()["services"]] == ["waits for a request"]
-    assert Caller(again, again.front.token(OPERATOR)).echo("kept/")["service"] == "kept"
+    assert Caller(again, again.gateway.token(OPERATOR)).echo("kept/")["service"] == "kept"
 
 
 def test_a_service_that_waits_does_not_keep_the_cloud_busy(
@@ -233,10 +233,10 @@ def test_a_service_that_waits_does_not_keep_the_cloud_busy(
 ) -> None:
     declarer.service("echo", image)
     operator.echo("echo/")
-    assert not cloud.world.processes.busy
+    assert not cloud.context.processes.busy
 
 
-def test_what_run_refuses_is_refused_when_it_is_declared(declarer: Declarer, image: str) -> None:
+def test_a_service_that_run_would_refuse_is_refused(declarer: Declarer, image: str) -> None:
     with pytest.raises(Refused, match=r"Image '.*/bots/absent:live' not found"):
         declarer.service("absent", image.replace("echo:test", "absent:live"))
     with pytest.raises(Refused, match=r"nobody@.* does not exist"):

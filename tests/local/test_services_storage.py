@@ -25,9 +25,9 @@ def write(declarer: Declarer, name: str, content: str) -> dict[str, object]:
 def test_a_bucket_is_a_real_one(cloud: Cloud, declarer: Declarer) -> None:
     outputs = declarer.bucket("data")
     assert outputs["url"] == "gs://data"
-    assert cloud.world.storage.exists("data")
+    assert cloud.storage.exists("data")
     declarer.remove(BUCKET, "data")
-    assert not cloud.world.storage.exists("data")
+    assert not cloud.storage.exists("data")
 
 
 def test_a_bucket_that_holds_objects_is_not_deleted(cloud: Cloud, declarer: Declarer) -> None:
@@ -35,10 +35,10 @@ def test_a_bucket_that_holds_objects_is_not_deleted(cloud: Cloud, declarer: Decl
     write(declarer, "a", "text")
     with pytest.raises(Refused, match="the bucket data is not empty"):
         declarer.remove(BUCKET, "data")
-    assert cloud.world.storage.exists("data")
+    assert cloud.storage.exists("data")
     declarer.bucket("data", forceDestroy=True)
     declarer.remove(BUCKET, "data")
-    assert not cloud.world.storage.exists("data")
+    assert not cloud.storage.exists("data")
 
 
 def test_an_object_changes_in_place_and_gets_a_new_generation(declarer: Declarer) -> None:
@@ -55,7 +55,7 @@ def test_an_object_that_somebody_deleted_is_gone_at_refresh(
 ) -> None:
     declarer.bucket("data")
     write(declarer, "a", "one")
-    cloud.world.storage.clear_bucket("data")
+    cloud.storage.clear_bucket("data")
     assert declarer.read(OBJECT, "a") is None
 
 
@@ -72,13 +72,13 @@ def test_a_notification_is_refused_while_storage_may_not_publish(
         "agent",
         topic="changes",
         role="roles/pubsub.publisher",
-        member=f"serviceAccount:{cloud.world.storage_agent}",
+        member=f"serviceAccount:{cloud.context.storage_agent}",
     )
     made = declarer.declare(NOTIFICATION, "changes", **notification)
     assert made["id"] == "data/notificationConfigs/1"
 
 
-def test_what_is_not_published_any_more_is_told(cloud: Cloud, declarer: Declarer) -> None:
+def test_an_event_that_cannot_be_published_is_reported(cloud: Cloud, declarer: Declarer) -> None:
     test_a_notification_is_refused_while_storage_may_not_publish(cloud, declarer)
     declarer.remove(TOPIC_GRANT, "agent")
     write(declarer, "a", "text")
@@ -131,7 +131,7 @@ def test_a_folder_is_open_to_its_member_and_no_other_folder_is(
         role="roles/storage.objectUser",
         member=anna,
     )
-    may = cloud.world.policy.allows
+    may = cloud.context.policy.allows
     objects = "projects/_/buckets/data/objects"
     assert may(anna, GET, f"{objects}/posts/anna/slot.json")
     assert not may(anna, GET, f"{objects}/posts/anna-2/slot.json")
@@ -164,7 +164,7 @@ def test_a_grant_on_a_folder_that_nobody_declared_is_refused(declarer: Declarer)
         declarer.declare(FOLDER_GRANT, "anna", **grant, member=declarer.account("anna")["member"])
 
 
-def test_a_folder_with_objects_goes_only_where_that_was_said_and_leaves_them(
+def test_a_folder_with_objects_is_removed_only_by_force_and_leaves_them(
     cloud: Cloud, declarer: Declarer
 ) -> None:
     declarer.bucket("data", uniformBucketLevelAccess=True)
@@ -174,12 +174,10 @@ def test_a_folder_with_objects_goes_only_where_that_was_said_and_leaves_them(
         declarer.remove(FOLDER, "posts")
     declarer.declare(FOLDER, "posts", bucket="data", name="posts/", forceDestroy=True)
     declarer.remove(FOLDER, "posts")
-    assert cloud.world.storage.holds("data", "posts/")
+    assert cloud.storage.holds("data", "posts/")
 
 
-def test_a_binding_says_who_has_its_role_and_nobody_else_has_it(
-    cloud: Cloud, declarer: Declarer
-) -> None:
+def test_a_binding_gives_its_role_to_its_members_alone(cloud: Cloud, declarer: Declarer) -> None:
     declarer.bucket("data")
     anna, bert = (declarer.account(name)["member"] for name in ("anna", "bert"))
     declarer.declare(BUCKET_GRANT, "bert", bucket="data", role=LISTER, member=bert)
@@ -189,7 +187,7 @@ def test_a_binding_says_who_has_its_role_and_nobody_else_has_it(
         declarer.declare(LISTING, "list", bucket="data", role=LISTER, members=given)
 
     def who() -> list[object]:
-        may = cloud.world.policy.allows
+        may = cloud.context.policy.allows
         return [one for one in (anna, bert) if may(str(one), LIST, "projects/_/buckets/data")]
 
     assert who() == [bert]

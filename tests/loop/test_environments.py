@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from local.provider.kinds import UNKNOWN
+from local.engine.handler import UNKNOWN
 from tests.loop.deployment import Deployment
 from tests.stacks.recorder import Recorder, declare
 from tests.stacks.rules import plain

@@ -18,7 +18,7 @@ import requests
 
 from demo.samples import archive, base, grammar
 from local.cloud import Cloud
-from local.machine import Machine
+from local.containers.runtime import ContainerRuntime
 from pipeline import layout
 from pipeline.runs import read_result
 from tests.local.declaring import INSTANCE, Declarer
@@ -199,7 +199,7 @@ class Loop(Deployment):
         if data.read(layout.watch_state()) is not None:
             data._bucket.delete_blob(layout.watch_state())
         self.forget_releases()
-        machine = Machine(self.home / "machine")
+        machine = ContainerRuntime(self.home / "machine")
         try:
             live = f"{REGISTRY}/keeper:live"
             self.released = self.released or machine.resolve(live)

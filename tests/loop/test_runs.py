@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from local.secrets import Secrets
+from local.services.secretmanager.secrets import Secrets
 from tests.loop.deployment import Deployment, Values
 
 pytestmark = pytest.mark.deep

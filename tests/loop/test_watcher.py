@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from local.services.monitoring import BUDGET, CHANNEL, DASHBOARD, POLICY
+from local.services.monitoring.resources import BUDGET, CHANNEL, DASHBOARD, POLICY
 from pipeline import events, release
 from pipeline.novelty import NoveltyIndex
 from tests.app.releases import publish

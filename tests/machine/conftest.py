@@ -1,4 +1,4 @@
-"""A training machine: the declared user data, booted in the local sandbox, and what it leaves."""
+"""A training VM: boots the declared user data in the local container runtime."""
 
 import json
 import os
@@ -17,7 +17,7 @@ import yaml
 from google.cloud import storage
 
 from demo.samples import base, grammar
-from local.machine import Machine
+from local.containers.runtime import ContainerRuntime
 from pipeline import layout
 from pipeline.runs import RunResult, read_result
 from pipeline.store import Store
@@ -29,9 +29,9 @@ from tests.stacks.recorder import ROOT
 HOST = "europe-west4-docker.pkg.dev"
 IMAGE = f"{HOST}/project/bots/trainer:1"
 NAME = "train-test-first"
-# The machine does its work in seconds where it has the processor for itself.
-PATIENCE = 240
-# A whole training, and one that does not end by itself.
+# The VM takes seconds on a free processor. Only what hangs reaches this.
+TIMEOUT = 240
+# A whole training run; below, one that does not end by itself.
 FAST: dict[str, Any] = {
     "base_model": "tiny",
     "steps": 2,
@@ -44,19 +44,19 @@ ENDLESS = FAST | {"steps": 100_000, "save_every": 100_000}
 
 
 @pytest.fixture(scope="session")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    """A machine whose registry has the trainer's image, made by its own Dockerfile."""
-    machine = Machine(tmp_path_factory.mktemp("machine"))
-    machine.build(ROOT, ROOT / "trainer_image/Dockerfile", IMAGE, note=lambda _: None)
-    machine.push(IMAGE)
-    return machine
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> ContainerRuntime:
+    """A container runtime whose registry has the trainer's image, built from its Dockerfile."""
+    runtime = ContainerRuntime(tmp_path_factory.mktemp("machine"))
+    runtime.build(ROOT, ROOT / "trainer_image/Dockerfile", IMAGE)
+    runtime.push(IMAGE)
+    return runtime
 
 
 @dataclass
 class VM:
-    """One machine with its disk and its console; buckets and stand-ins are the test's to change."""
+    """One VM with its disk and its console. A test may change the buckets and the stand-ins."""
 
-    sandbox: Machine
+    runtime: ContainerRuntime
     data: Store
     models: Store
     folder: Path
@@ -67,7 +67,7 @@ class VM:
 
     @property
     def user_data(self) -> str:
-        """As the program declares it for a machine with a GPU; the trainer does without."""
+        """The user data that the program declares for a VM with a GPU. The trainer needs none."""
         return cloud_config.user_data(
             image=self.image,
             registry_host=HOST,
@@ -87,14 +87,14 @@ class VM:
 
     @property
     def console(self) -> str:
-        """All that Compute Engine sends to Cloud Logging, whatever becomes of the machine."""
+        """Everything that Compute Engine sends to Cloud Logging."""
         return (self.folder / "console").read_text(errors="replace")
 
     @contextmanager
     def on(self) -> Iterator["subprocess.Popen[bytes]"]:
-        """The machine, booted; off at the end, be it by force."""
+        """Boots the VM. Kills it at the end if it is still on."""
         with (self.folder / "console").open("ab") as log:
-            process = self.sandbox.boot(
+            process = self.runtime.boot(
                 self.user_data, self.folder / "disk", network=self.network, log=log
             )
             try:
@@ -105,10 +105,10 @@ class VM:
                 process.wait()
 
     def run(self) -> None:
-        """Boot it and wait until it has powered itself off."""
+        """Boots the VM and waits until it has powered itself off."""
         with self.on() as process:
-            status = process.wait(PATIENCE)
-        assert (status, self.sandbox.powered_off(self.folder / "disk")) == (0, True), self.console
+            status = process.wait(TIMEOUT)
+        assert (status, self.runtime.powered_off(self.folder / "disk")) == (0, True), self.console
 
     @property
     def result(self) -> RunResult | None:
@@ -116,13 +116,13 @@ class VM:
 
     @property
     def released(self) -> list[str]:
-        """Manifests and pointers: what makes a model count."""
+        """The manifests and pointers, which together make a release."""
         names = [*self.models.names("releases/"), *self.models.names("rollout/live/")]
         return [name for name in names if name.endswith(".json") and "/model/" not in name]
 
     def wait_for(self, condition: Callable[[], Any], process: "subprocess.Popen[bytes]") -> None:
-        """Until it holds; the machine must not end before."""
-        deadline = time.monotonic() + PATIENCE
+        """Waits until the condition holds. The VM must not end before."""
+        deadline = time.monotonic() + TIMEOUT
         while not condition():
             assert process.poll() is None, self.console
             assert time.monotonic() < deadline, self.console
@@ -130,8 +130,8 @@ class VM:
 
     @contextmanager
     def command(self, name: str, script: str) -> Iterator[None]:
-        """Put another program in the place of one of the system's."""
-        tools = self.sandbox._host.tools
+        """Puts another program in the place of one of the system's commands."""
+        tools = self.runtime._host.tools
         places = [tools / folder / name for folder in ("usr/bin", "usr/local/bin", "usr/sbin")]
         kept = {place: place.read_bytes() for place in places}
         for place in places:
@@ -145,12 +145,12 @@ class VM:
 
 @pytest.fixture
 def vm(
-    sandbox: Machine,
+    runtime: ContainerRuntime,
     bucket_factory: Callable[[], storage.Bucket],
     gcs: CloudStorage,
     tmp_path: Path,
 ) -> VM:
-    """A machine for an account with enough tweets, and the tiny base model in the bucket."""
+    """A VM for an account with enough tweets. The bucket has the tiny base model."""
     data, models = Store(bucket_factory(), timeout=20), Store(bucket_factory(), timeout=20)
     for file in sorted(base.cached(ROOT).iterdir()):
         models.upload(layout.base_model("tiny") + file.name, file)
@@ -166,11 +166,11 @@ def vm(
     ]
     data.write(f"{layout.segments('keeper')}1000.jsonl", to_jsonl(tweets), generation=0)
     email = "trainer@test.iam.gserviceaccount.com"
-    network = gcs.front.identity(NAME, email, {"instance/name": NAME})
+    network = gcs.gateway.identity(NAME, email, {"instance/name": NAME})
     del network["REGISTRY_ENDPOINT_OVERRIDE"]  # no registry answers there
-    return VM(sandbox, data, models, tmp_path, network)
+    return VM(runtime, data, models, tmp_path, network)
 
 
 def files(user_data: str) -> dict[str, str]:
-    """What a cloud-config writes, by path."""
+    """The contents of the files that a cloud-config writes, by path."""
     return {file["path"]: file["content"] for file in yaml.safe_load(user_data)["write_files"]}

@@ -1,4 +1,4 @@
-"""What is declared of the machine's start-up, judged by the tools that will read it."""
+"""The declared start-up of the training VM, checked by the tools that will read it."""
 
 import os
 import subprocess
@@ -15,13 +15,13 @@ TEMPLATE = "gcp:compute/instanceTemplate:InstanceTemplate"
 
 @pytest.fixture(scope="module", params=["local", "dev", "prod"])
 def metadata(request: pytest.FixtureRequest) -> dict[str, str]:
-    """That of an environment's first template."""
+    """The metadata of an environment's first template."""
     return declare(request.param, stack_values(request.param)).of(TEMPLATE)[0].inputs["metadata"]
 
 
 @pytest.fixture(scope="session")
 def cloud_init() -> str:
-    """The program; where it cannot be had, the tests that need it are left out, but not in CI."""
+    """The cloud-init program. Where it is not available, its tests are skipped, except in CI."""
     script = [str(ROOT / "tools/cloud-init.sh")]
     done = subprocess.run(script, capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -32,8 +32,8 @@ def cloud_init() -> str:
     return done.stdout.strip()
 
 
-def test_the_machines_words_are_kept_when_it_is_gone(metadata: dict[str, str]):
-    """The container's lines by the system's agent, everything by way of the console."""
+def test_the_log_outlives_the_machine(metadata: dict[str, str]):
+    """The system's agent logs the container's lines; the console logs everything."""
     assert metadata["google-logging-enabled"] == "true"
     assert metadata["serial-port-logging-enable"] == "true"
     unit = files(metadata["user-data"])["/etc/systemd/system/trainer.service"].splitlines()
@@ -41,7 +41,7 @@ def test_the_machines_words_are_kept_when_it_is_gone(metadata: dict[str, str]):
     assert "StandardError=journal+console" in unit
 
 
-def test_cloud_init_knows_all_that_it_is_told(
+def test_cloud_init_accepts_the_declared_user_data(
     metadata: dict[str, str], cloud_init: str, tmp_path: Path
 ):
     given = tmp_path / "user-data"
@@ -55,7 +55,7 @@ def test_cloud_init_knows_all_that_it_is_told(
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_scripts_of_the_machine_are_sound(metadata: dict[str, str], tmp_path: Path):
+def test_shellcheck_accepts_the_scripts_of_the_machine(metadata: dict[str, str], tmp_path: Path):
     script = tmp_path / "train.sh"
     script.write_text(files(metadata["user-data"])["/etc/trainer/train.sh"])
     shellcheck = Path(sys.executable).with_name("shellcheck")

@@ -1,8 +1,8 @@
-"""What the training machine does, from boot to power-off: its own user data, run for real.
+"""What the training VM does from boot to power-off, with the user data that is declared.
 
 Docker, systemd, the driver's installer, the credential helper, gcsfuse and the metadata server are
-stand-ins (local/machine); the trainer is the real one. The console is what Compute Engine sends to
-Cloud Logging: each test that ends without a result finds the reason there.
+stand-ins (local/containers); the trainer is the real one. The console is what Compute Engine sends
+to Cloud Logging: each test that ends without a result finds the reason there.
 """
 
 import json
@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 from pipeline import layout
 from stacks.cloud_config import MARGIN_SECONDS
 
-from .conftest import ENDLESS, FAST, HOST, NAME, PATIENCE, VM
+from .conftest import ENDLESS, FAST, HOST, NAME, TIMEOUT, VM
 
-# A driver's installer that leaves two GPUs, in a /dev of this machine alone.
+# An installer of the driver after which the VM's own /dev has two GPUs.
 TWO_GPUS = """\
 mkdir -p /var/lib/nvidia/lib64 /var/lib/nvidia/bin /run/dev
 for device in null zero random urandom fuse; do
@@ -65,7 +65,7 @@ def test_a_driver_that_cannot_be_installed_ends_the_machine(vm: VM):
 
 
 def test_the_image_and_the_driver_are_fetched_side_by_side(vm: VM):
-    """Each step waits for the other to have begun: one after the other, neither would end."""
+    """Each step waits until the other has begun. One after the other, neither would end."""
     both = "touch /var/{0}; for _ in $(seq 600); do [ -e /var/{1} ] && {2}; sleep 0.1; done; exit 1"
     with (
         vm.command(
@@ -120,14 +120,14 @@ def test_a_machine_that_cannot_learn_its_name_ends(vm: VM):
     assert nothing_came_of_it(vm)
 
 
-def test_a_trainer_that_cannot_begin_ends_the_machine(vm: VM):
+def test_a_trainer_that_cannot_start_ends_the_machine(vm: VM):
     vm.settings = FAST | {"steps": 0}
     vm.run()
     assert "SETTINGS.steps" in vm.console
     assert nothing_came_of_it(vm)
 
 
-def test_an_account_that_fails_is_told_in_the_result_and_on_the_console(vm: VM):
+def test_a_failed_account_is_in_the_result_and_on_the_console(vm: VM):
     vm.settings = FAST | {"base_model": "nowhere"}
     vm.run()
     result = vm.result
@@ -139,7 +139,7 @@ def test_an_account_that_fails_is_told_in_the_result_and_on_the_console(vm: VM):
     assert not vm.released
 
 
-def test_a_run_beside_another_trains_nothing_and_ends_the_machine(vm: VM):
+def test_a_run_trains_nothing_while_another_holds_the_lease(vm: VM):
     expires = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     lease = json.dumps({"run": "other", "expires": expires, "by": "schedule"}).encode()
     vm.models.write(layout.run_lease(), lease, generation=0)
@@ -151,18 +151,18 @@ def test_a_run_beside_another_trains_nothing_and_ends_the_machine(vm: VM):
     assert not vm.released
 
 
-def test_what_does_not_end_is_ended_before_compute_engine_would_stop_the_machine(vm: VM):
+def test_a_start_up_that_hangs_ends_before_compute_engine_would_stop_the_machine(vm: VM):
     vm.seconds = MARGIN_SECONDS + 1
     with vm.command("cos-extensions", "echo installing; exec sleep infinity"):
         vm.run()
     assert nothing_came_of_it(vm)
 
 
-def test_a_machine_that_is_taken_away_leaves_nothing_half_released(vm: VM):
+def test_a_preempted_machine_leaves_nothing_half_released(vm: VM):
     vm.settings = ENDLESS
     with vm.on() as process:
-        # From there on the trainer is at work on the account.
+        # The trainer now works on the account.
         vm.wait_for(lambda: vm.models.read(layout.lease("keeper")), process)
         os.killpg(process.pid, signal.SIGTERM)  # Compute Engine's notice
-        assert process.wait(PATIENCE) == 128 + signal.SIGTERM
+        assert process.wait(TIMEOUT) == 128 + signal.SIGTERM
     assert nothing_came_of_it(vm)

@@ -4,7 +4,7 @@ import google.auth
 import pytest
 from google.oauth2.credentials import Credentials
 
-from local import iam
+from local.gateway import iam
 from pipeline import secrets
 from pipeline.errors import UserError
 from tests.conftest import SecretManager
@@ -15,7 +15,7 @@ KEYS = "projects/test/secrets/keys"
 @pytest.fixture(autouse=True)
 def program(secret_manager: SecretManager, monkeypatch: pytest.MonkeyPatch) -> None:
     """This process as the program: google.auth looks for a metadata server only once."""
-    token = secret_manager.front.token("program@test.iam.gserviceaccount.com")
+    token = secret_manager.gateway.token("program@test.iam.gserviceaccount.com")
     monkeypatch.setattr(google.auth, "default", lambda scopes: (Credentials(token), "test"))
     override = "CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER"
     monkeypatch.setenv(override, secret_manager.environment[override])

@@ -11,7 +11,7 @@ from typing import Any
 
 from demo.samples import grammar
 from local.cloud import Cloud
-from local.services import run, serving
+from local.services.run import resources as run
 from pipeline.store import Store
 from tests.loop.deployment import Deployment
 from tests.real.docker import Docker
@@ -54,7 +54,7 @@ class Declared:
         """The template of a job's task or of a service's instance, and its container."""
         of_type = self.cloud.resources.of_type
         tasks = {job.inputs["name"]: job.inputs["template"]["template"] for job in of_type(run.JOB)}
-        instances = {one.inputs["name"]: one.inputs["template"] for one in of_type(serving.SERVICE)}
+        instances = {one.inputs["name"]: one.inputs["template"] for one in of_type(run.SERVICE)}
         template = (tasks | instances)[name]
         return template, template["containers"][0]
 
@@ -77,7 +77,7 @@ def deployed(folder: Path, daemon: Docker) -> Iterator[Declared]:
     cloud.start()
     try:
         # As the background process leaves it, for those who look for it.
-        address = {"pid": os.getpid(), "url": cloud.front.url}
+        address = {"pid": os.getpid(), "url": cloud.gateway.url}
         (deployment.home / "daemon.json").write_text(json.dumps(address))
         deployment.up()
         for account, handle in (("keeper", "lampkeeper"), ("baker", "grumpybaker")):

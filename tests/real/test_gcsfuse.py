@@ -17,15 +17,15 @@ import pytest
 from google.cloud import storage
 from google.oauth2.credentials import Credentials
 
-from local.front import Front
-from local.iam import OPERATOR, Grant
-from local.secrets import Secrets
-from local.storage import StorageServer
+from local.gateway.gateway import Gateway
+from local.gateway.iam import OPERATOR, Grant
+from local.services.storage import api as storage_api
+from local.services.storage.server import StorageServer
 from pipeline import layout
 from tests.stacks.granted import PROJECT, STACK, Permissions, everything
 from tests.stacks.recorder import ROOT, declare
 
-CONTRACTS = {"local/machine/standins/gcsfuse.py": "gcsfuse, in the lane of real tools"}
+CONTRACTS = {"local/containers/standins/gcsfuse.py": "gcsfuse, in the lane of real tools"}
 pytestmark = pytest.mark.real
 
 BUCKET = layout.models_bucket(PROJECT, STACK)
@@ -47,7 +47,7 @@ touch base/x releases/x
 def gcsfuse(request: pytest.FixtureRequest) -> str:
     """The program; where it cannot be had, the tests are left out, but not in CI."""
     if request.param == "stand-in":
-        return f"{sys.executable} -W ignore {ROOT / 'local/machine/standins/gcsfuse.py'}"
+        return f"{sys.executable} -W ignore {ROOT / 'local/containers/standins/gcsfuse.py'}"
     done = subprocess.run([ROOT / "tools/gcsfuse.sh"], capture_output=True, text=True, check=False)
     missing = [path for path in ("/dev/fuse", "/usr/bin/fusermount3") if not Path(path).exists()]
     if done.returncode != 0 or missing:
@@ -67,17 +67,17 @@ def declared() -> Permissions:
 class Machine:
     """Runs programs as the trainer, whose grants a test may change."""
 
-    def __init__(self, front: Front, declared: Permissions, gcsfuse: str, folder: Path) -> None:
+    def __init__(self, gateway: Gateway, declared: Permissions, gcsfuse: str, folder: Path) -> None:
         trainer = declared.members["trainer"]
         bin_folder, self.mount = folder / "bin", folder / "mnt"
         bin_folder.mkdir()
         self.mount.mkdir()
         self._script(bin_folder / "python", SHOW)
         if "json-read" in gcsfuse:
-            gcsfuse += f" --custom-endpoint {front.url}/storage/v1/"
+            gcsfuse += f" --custom-endpoint {gateway.url}/storage/v1/"
         self._script(bin_folder / "gcsfuse", f'#!/bin/sh\nexec {gcsfuse} "$@"\n')
         self.environment = {
-            **front.identity("machine", trainer.partition(":")[2]),
+            **gateway.identity("machine", trainer.partition(":")[2]),
             "HOME": str(folder),
             "MODELS_BUCKET": BUCKET,
             "MODELS_MOUNT": str(self.mount),
@@ -109,29 +109,30 @@ class Machine:
 
 
 @contextmanager
-def gateway(grants: list[Grant], declared: Permissions, folder: Path) -> Iterator[Front]:
+def serving(grants: list[Grant], declared: Permissions, folder: Path) -> Iterator[Gateway]:
     """The gateway, with the files in the bucket; `grants` are asked for at every call."""
     server = StorageServer(folder / "objects")
     server.start()
     policy = declared.policy()
     policy._grants = lambda: grants
     now = datetime(2026, 11, 23, tzinfo=UTC)
-    secrets = Secrets(folder / "secrets")
-    front = Front(0, server.upstream, policy, PROJECT, lambda: now, lambda *_: None, secrets)
-    front.start()
+    gateway = Gateway(0, PROJECT)
+    api = storage_api.CloudStorage(server.upstream, policy, lambda: now, lambda *_: None)
+    gateway.serve(storage_api.PATH, api.respond, anonymous=True)
+    gateway.start()
     try:
         server.create_bucket(BUCKET)
         operator = storage.Client(
             PROJECT,
-            Credentials(front.token(OPERATOR)),
-            client_options={"api_endpoint": front.url},
+            Credentials(gateway.token(OPERATOR)),
+            client_options={"api_endpoint": gateway.url},
         )
         for name, text in FILES.items():
             operator.bucket(BUCKET).blob(name).upload_from_string(text)
         operator.close()
-        yield front
+        yield gateway
     finally:
-        front.stop()
+        gateway.stop()
         server.kill()
 
 
@@ -145,8 +146,8 @@ def grants(declared: Permissions) -> list[Grant]:
 def machine(
     grants: list[Grant], declared: Permissions, gcsfuse: str, tmp_path: Path
 ) -> Iterator[Machine]:
-    with gateway(grants, declared, tmp_path) as front:
-        made = Machine(front, declared, gcsfuse, tmp_path)
+    with serving(grants, declared, tmp_path) as gateway:
+        made = Machine(gateway, declared, gcsfuse, tmp_path)
         try:
             yield made
         finally:

@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from local import iam
-from local.front.refusal import Refused
+from local.gateway import iam
+from local.gateway.errors import HttpError
 from pipeline import layout, release
 from tests.app import releases
 from tests.real import registry as registries
@@ -88,7 +88,7 @@ class CloudBuild:
 
     def _login(self, folder: Path) -> Path:
         """Docker's settings as Cloud Build leaves them for a build's account."""
-        token = self.declared.cloud.front.token(self.account)
+        token = self.declared.cloud.gateway.token(self.account)
         secret = base64.b64encode(f"oauth2accesstoken:{token}".encode()).decode()
         file = folder / "home/.docker/config.json"
         file.parent.mkdir(parents=True)
@@ -111,15 +111,15 @@ def cloud_build(
     declared: Declared, registry: Registry, daemon: Docker, build: Build, model: Path
 ) -> Iterator[CloudBuild]:
     """The trigger, the pushed base, and two releases of keeper's, of which none is live yet."""
-    world = declared.cloud.world
+    world = declared.cloud.context
 
     def permit(token: str, permission: str, repository: str) -> bool:
         project, _, name = repository.partition("/")
         resource = f"projects/{project}/locations/europe-west4/repositories/{name}"
         try:
-            member = declared.cloud.front._identities.member(f"Bearer {token}")
+            member = declared.cloud.gateway.member(f"Bearer {token}")
             world.policy.require(member, permission, resource)
-        except (Refused, iam.Denied):
+        except (HttpError, iam.Denied):
             return False
         return True
 
@@ -131,7 +131,7 @@ def cloud_build(
     made = CloudBuild(declared, registry, daemon, {f"{repository}/control": build("control")})
     pushed = f"{repository}/app:local"
     daemon.run("tag", build("app"), pushed)
-    daemon.login(registries.HOST, declared.cloud.front.token(iam.OPERATOR))
+    daemon.login(registries.HOST, declared.cloud.gateway.token(iam.OPERATOR))
     daemon.run("push", pushed)
     (digest,) = [d for d in daemon.inspect(pushed)["RepoDigests"] if d.startswith(registries.HOST)]
     pointer = layout.base_pointer("keeper")

@@ -17,7 +17,7 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
-from local.storage import StorageServer
+from local.services.storage.server import StorageServer
 from pipeline import corpus, events, layout, x
 from pipeline.errors import Unavailable
 from pipeline.spend import Ledger

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from local.iam import ROLES, Grant, Policy
-from local.services.iam import CUSTOM_ROLE, GRANTED_ON, grants_of
+from local.gateway.iam import ROLES, Grant, Policy
+from local.services.iam.grants import CUSTOM_ROLE, GRANTED_ON, grants_of
 from pipeline import layout
 from tests.stacks.recorder import STORAGE_AGENT, Recorder, stack_values
 

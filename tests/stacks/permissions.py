@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 
-from local.iam import Grant
+from local.gateway.iam import Grant
 from tests.stacks import calls, deployer
 from tests.stacks.granted import ACCOUNTS, PROJECT, STACK, Permissions, everything
 from tests.stacks.recorder import ROOT, UNIQUE_ID, declare

@@ -16,11 +16,17 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
-from local import apis
-from local.iam import ROLES
-from local.provider.schema import resource_type
-from local.provider.wire import MARKER
-from local.services.iam import BUCKET_BINDING, CUSTOM_ROLE, GRANTED_ON, MANAGED_FOLDER, grants_of
+from local.engine.schema import resource_type
+from local.engine.wire import MARKER
+from local.gateway.iam import ROLES
+from local.services.iam.grants import (
+    BUCKET_BINDING,
+    CUSTOM_ROLE,
+    GRANTED_ON,
+    grants_of,
+)
+from local.services.serviceusage import resources as apis
+from local.services.storage.resources import MANAGED_FOLDER
 from stacks.bucket import LIST
 from tests.stacks.recorder import Declared, Recorder
 
@@ -116,7 +122,7 @@ def types(declared: Recorder) -> Iterator[str]:
         if kind is None:
             yield f"{resource.name}: no SDK has {resource.type}"
             continue
-        for path, reason in kind.faults(_numbers(inputs)):
+        for path, reason in kind.failures(_numbers(inputs)):
             yield f"{resource.name}: {path}: {reason}"
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from local import apis
+from local.services.serviceusage import resources as apis
 from tests.stacks.recorder import Declared, Recorder, declare, stack_values
 
 Key = tuple[str, str]

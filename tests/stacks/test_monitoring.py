@@ -7,12 +7,8 @@ from typing import Any
 import pulumi
 import pytest
 
-from local.services.monitoring import (
-    METRICS,
-    Policy,
-    complaints_of_log_filter,
-    complaints_of_metric_filter,
-)
+from local.services.monitoring.filters import METRICS, log_filter_errors, metric_filter_errors
+from local.services.monitoring.resources import policy_failures
 from stacks import alerts, config, stack_file
 from stacks.alerts import ALERTS
 from tests.stacks.recorder import PROJECT_NUMBER, ROOT, Declared, Recorder, declare, stack_values
@@ -77,7 +73,7 @@ def test_a_machine_past_its_hard_limit_is_reported_within_half_an_hour(declared:
 
 def test_cloud_monitoring_takes_every_policy(declared: Recorder) -> None:
     for policy in declared.of(POLICY):
-        assert list(Policy._complaints(None, dict(policy.inputs))) == [], policy.name  # type: ignore[arg-type]
+        assert list(policy_failures(dict(policy.inputs))) == [], policy.name
 
 
 @pytest.mark.parametrize(
@@ -91,12 +87,12 @@ def test_cloud_monitoring_takes_every_policy(declared: Recorder) -> None:
     ],
 )
 def test_an_unknown_metric_or_label_in_a_filter_is_found(filter_: str, wrong: str) -> None:
-    assert wrong in " ".join(complaints_of_metric_filter(filter_))
+    assert wrong in " ".join(metric_filter_errors(filter_))
 
 
 def test_an_unknown_label_in_a_log_filter_is_found() -> None:
     wrong = alerts.scheduler_errors(["job"]).replace("job_id", "job_name")
-    assert "'job_name'" in " ".join(complaints_of_log_filter(wrong))
+    assert "'job_name'" in " ".join(log_filter_errors(wrong))
 
 
 def matches(filter_: str, entry: dict[str, str]) -> bool:
@@ -197,7 +193,7 @@ def test_ninety_accounts_fit_into_the_filters_that_cloud_monitoring_takes() -> N
     for job in recorder.of("gcp:cloudrunv2/job:Job"):
         assert named.count(f'"{job.inputs["name"]}"') == 1
     for policy in recorder.of(POLICY):
-        assert list(Policy._complaints(None, dict(policy.inputs))) == [], policy.name  # type: ignore[arg-type]
+        assert list(policy_failures(dict(policy.inputs))) == [], policy.name
 
 
 def test_without_emails_or_channels_there_are_no_alerts() -> None:
@@ -236,7 +232,7 @@ def test_the_metrics_of_the_dashboard_exist(declared: Recorder) -> None:
     for chart in charts:
         series = chart["timeSeriesQuery"]["timeSeriesFilter"]
         aligner = series["aggregation"]["perSeriesAligner"]
-        assert list(complaints_of_metric_filter(series["filter"], aligner)) == []
+        assert list(metric_filter_errors(series["filter"], aligner)) == []
     assert any(m in dashboard.inputs["dashboardJson"] for m in METRICS)
 
 

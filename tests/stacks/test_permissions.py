@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from local.iam import ROLES, Grant
+from local.gateway.iam import ROLES, Grant
 from pipeline import layout
 from tests.stacks import calls, deployer
 from tests.stacks.granted import ACCOUNTS, PROJECT, STACK, Permissions, everything

@@ -12,7 +12,7 @@ import yaml
 from pulumi.runtime.mocks import MockResourceArgs
 
 from control_image.rollout import KEEP_ALIVE
-from local.services import filters
+from local.services.cloudbuild import filters
 from pipeline import __version__, layout
 from tests.stacks.recorder import ROOT, STORAGE_AGENT, Declared, Recorder, declare, stack_values
 

@@ -9,7 +9,7 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
-from local.storage import StorageServer
+from local.services.storage.server import StorageServer
 from pipeline import release
 from pipeline.errors import PipelineError
 from pipeline.store import Store

@@ -1,0 +1,1 @@
+"""The providers that Pulumi's engine talks to in place of those of Google and Docker."""

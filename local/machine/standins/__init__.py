@@ -1,1 +1,0 @@
-"""Commands that stand in for those of Google, Docker and systemd; one file each."""

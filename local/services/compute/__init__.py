@@ -1,0 +1,1 @@
+"""Compute Engine: networks, instance templates, and instances that boot from user-data."""

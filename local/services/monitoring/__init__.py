@@ -1,0 +1,1 @@
+"""Cloud Monitoring and billing budgets: declared and checked, never measured."""

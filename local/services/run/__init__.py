@@ -1,0 +1,1 @@
+"""Cloud Run: jobs with their executions, and services with their instances."""

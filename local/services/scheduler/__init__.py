@@ -1,0 +1,1 @@
+"""Cloud Scheduler: jobs that fire by their own time zone's clock."""

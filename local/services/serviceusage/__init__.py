@@ -1,0 +1,1 @@
+"""Service Usage: the APIs that a project has enabled."""

@@ -1,6 +1,7 @@
 """Fixtures that several parts use: a real object store, and the data that lies beside the repo."""
 
 import os
+import random
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import google.auth
+import hypothesis
 import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
@@ -21,6 +23,36 @@ from local.services.storage import api as storage_api
 from local.services.storage.server import StorageServer
 from pipeline.store import Store
 from tests.google_api import Google
+
+SEED = int(os.environ.get("TEST_SEED", "1"))
+
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile(
+    "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("tests")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Let Hypothesis draw the same values in each run."""
+    if config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = SEED
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files, so that no worker is left alone with one at the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith(("tests/loop/", "tests/trainer/")))
+
+
+def pytest_report_header() -> str:
+    return f"TEST_SEED={SEED}"
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Let each test draw the same random values, whichever tests ran before it."""
+    random.seed(SEED)
 
 
 class Misfits:

@@ -48,6 +48,8 @@ config:
       {{handle: lampkeeper, source: archive, consent: made up, post: "0 9 * * *", serve: {{}}}}
     baker: {{handle: grumpybaker, source: archive, consent: made up}}
 """
+# The second tells coverage what to measure.
+_INHERITED = ("PATH", "COVERAGE_PROCESS_CONFIG")
 AT_GOOGLE = STACK_FILE.replace("  gpt2-bots:emulator: {emulator}\n", "")
 
 
@@ -64,7 +66,7 @@ class Operator:
         self, *arguments: str, stdin: str = "", stack: str = "test", columns: str = "200"
     ) -> subprocess.CompletedProcess[str]:
         environment = {
-            **{name: os.environ[name] for name in ("PATH",) if name in os.environ},
+            **{name: os.environ[name] for name in _INHERITED if name in os.environ},
             # Of a person with real credentials, which nothing here may use.
             "HOME": str(self.folder / "home"),
             "GOOGLE_APPLICATION_CREDENTIALS": str(self.folder / "real-credentials.json"),

@@ -1,0 +1,101 @@
+"""Says of each change whether the tests notice it."""
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from tools.mutants.covered import Covered
+from tools.mutants.mutations import Mutation
+
+Verdict = Literal["killed", "timed out", "survived"]
+
+# A change may make a test wait for ever. A test's seconds were measured beside one other process.
+_SLOWER = 4
+_START = 60.0  # seconds, for pytest and what tests import
+_PYTEST = "pytest itself"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What became of a change, and what failed by it."""
+
+    mutation: Mutation
+    verdict: Verdict
+    tests: int
+    killers: list[str] = field(default_factory=list[str])
+
+
+def judge(
+    mutations: Sequence[Mutation], covered: Covered, checkouts: Sequence[Path]
+) -> Iterator[Judged]:
+    """Yield the verdicts as they come; each worker changes a checkout of its own."""
+    free: queue.SimpleQueue[Path] = queue.SimpleQueue()
+    for checkout in checkouts:
+        free.put(checkout)
+
+    def work(mutation: Mutation) -> Judged:
+        checkout = free.get()
+        try:
+            return _judge(mutation, covered, checkout)
+        finally:
+            free.put(checkout)
+
+    with ThreadPoolExecutor(len(checkouts)) as workers:
+        try:
+            for done in as_completed([workers.submit(work, mutation) for mutation in mutations]):
+                yield done.result()
+        finally:  # whoever interrupts does not wait for all of them
+            workers.shutdown(wait=False, cancel_futures=True)
+
+
+def _judge(mutation: Mutation, covered: Covered, checkout: Path) -> Judged:
+    tests = covered.tests_of(mutation)
+    if not tests:
+        return Judged(mutation, "survived", 0)
+    file = checkout / mutation.file
+    original = file.read_text()
+    file.write_text(mutation.text())
+    try:
+        failed = failures(tests, checkout, "-x", seconds=_START + _SLOWER * covered.cost(tests))
+    except subprocess.TimeoutExpired:
+        return Judged(mutation, "timed out", len(tests))
+    finally:
+        file.write_text(original)
+    return Judged(mutation, "killed" if failed else "survived", len(tests), failed)
+
+
+def failures(
+    tests: Sequence[str], checkout: Path, *options: str, seconds: float | None = None
+) -> list[str]:
+    """The tests that fail, or the files that pytest cannot import."""
+    if not tests:
+        return []
+    with tempfile.TemporaryDirectory() as cache:
+        with subprocess.Popen(
+            [sys.executable, "-m", "pytest", *options, "-o", f"cache_dir={cache}", *tests],
+            cwd=checkout,
+            # Bytecode of a changed file could outlive the change.
+            env={**os.environ, "PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        ) as pytest:
+            try:
+                status = pytest.wait(seconds)
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(pytest.pid, signal.SIGKILL)
+        if status == 0:
+            return []
+        failed = Path(cache, "v/cache/lastfailed")
+        return list(json.loads(failed.read_text())) if failed.exists() else [_PYTEST]

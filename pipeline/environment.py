@@ -46,6 +46,11 @@ def variable(name: str, default: str = "") -> str:
     return os.environ.get(name) or default
 
 
+def set_default(name: str, value: str) -> None:
+    """Set a variable that a client library reads, unless it is set already."""
+    os.environ.setdefault(name, value)
+
+
 def inherited(**variables: str) -> dict[str, str]:
     """The environment for a child process: this process's own, with `variables` on top."""
     return {**os.environ, **variables}

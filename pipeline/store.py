@@ -17,7 +17,12 @@ from google.cloud import storage  # pyright: ignore[reportMissingTypeStubs]
 from google.cloud.storage.exceptions import DataCorruption  # pyright: ignore[reportMissingTypeStubs]
 from google.cloud.storage.retry import DEFAULT_RETRY  # pyright: ignore[reportMissingTypeStubs]
 
+from pipeline.environment import set_default
 from pipeline.errors import PipelineError, Unavailable, UserError
+
+# For the attributes of traces, the client fetches each bucket's metadata in a background thread. We
+# trace nothing, a program may lack the permission, and during an outage the thread retries.
+set_default("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
 
 _TIMEOUT = (5, 60)  # seconds to connect, and between two bytes
 _ADDRESS = re.compile(r"^[A-Z]+ https?://\S+: ")

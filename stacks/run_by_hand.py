@@ -28,7 +28,8 @@ class RunByHand(Component):
         template: gcp.compute.InstanceTemplate,
         needs: Sequence[pulumi.Resource],
     ) -> None:
-        super().__init__(shared.project.named("run-by-hand"), shared.project)
+        # Named like its machine and its note, so that `--target '**train-RUN'` finds all three.
+        super().__init__(shared.project.named(f"train-{run}"), shared.project)
         self._training = training
         # Logged for this component: the engine knows a machine only when it is made.
         pulumi.log.info(self._advice, self)

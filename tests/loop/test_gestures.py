@@ -115,7 +115,7 @@ def test_dropping_the_run_from_the_stack_file_removes_the_machine_alone(
     planned = deployed.planned()
     deployed.up()
     assert {op for op, _ in planned} == {"delete"}
-    assert len(planned) == 2
+    assert len(planned) == 3  # the machine, its note for the watcher, and their component
     left = _comparable(deployed.state())
     assert {urn: r for urn, r in with_machine.items() if "::train-by-config" not in urn} == left
 

@@ -78,7 +78,7 @@ def test_a_lost_build_is_made_up_for(watched: Watched, tmp_path: Path) -> None:
     _release(watched, tmp_path)
     assert watched.builds() == ["FAILURE"]
 
-    assert f"keeper: its image {TAG}" in watched.look()[0]["message"]
+    assert f"keeper: image {TAG}" in watched.look()[0]["message"]
     assert watched.builds() == ["FAILURE", "SUCCESS"]
     log = watched.client.log("builds", watched.client.status()["builds"][-1]["id"])
     assert f"keeper:live is {TAG}" in log

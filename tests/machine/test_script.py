@@ -123,7 +123,7 @@ def test_a_machine_that_cannot_learn_its_name_ends(vm: VM):
 def test_a_trainer_that_cannot_start_ends_the_machine(vm: VM):
     vm.settings = FAST | {"steps": 0}
     vm.run()
-    assert "SETTINGS.steps" in vm.console
+    assert "steps: Input should be greater than or equal to 1" in vm.console
     assert nothing_came_of_it(vm)
 
 

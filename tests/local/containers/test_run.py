@@ -215,15 +215,6 @@ def test_an_image_that_is_not_in_the_registry_does_not_run(runtime, tmp_path):
         runtime.run(IMAGE.replace(":1", ":2"), log=sys.stdout.buffer)
 
 
-def test_starting_a_program_takes_less_than_a_quarter_of_a_second(run):
-    def seconds() -> float:
-        started = time.monotonic()
-        run(entrypoint=["true"])
-        return time.monotonic() - started
-
-    assert min(seconds() for _ in range(5)) < 0.25
-
-
 def test_where_the_kernel_refuses_namespaces_one_line_says_how_to_allow_them(tmp_path):
     """In a user namespace, which may be told that it has no mount namespaces left to make."""
     program = f"""

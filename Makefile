@@ -20,7 +20,7 @@ setup: .venv/installed  ## make .venv, and find, download or build the Pulumi CL
 
 .venv/installed: requirements/dev.txt pyproject.toml tools/venv.sh
 	@tools/venv.sh $(PYTHON)
-	@$(BIN)/python -m local.pulumi install
+	@$(BIN)/python -m tools.pulumi_cli
 	@touch $@
 
 demo: setup  ## the whole loop on this machine: collect, train, release, post

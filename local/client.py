@@ -2,19 +2,17 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import requests
 
 from pipeline.errors import UserError
 
 Json = dict[str, Any]
-Method = Literal["Create", "Read", "Update", "Delete"]
-When = Literal["before", "after"]
 
 # Seconds that a call may take. A tick waits for the jobs that it starts.
-_QUICK = 30
-_LONG = 24 * 3600
+QUICK = 30
+LONG = 24 * 3600
 _TEXT = 300
 
 
@@ -26,39 +24,19 @@ class Client:
 
     def status(self) -> Json:
         """Returns resources, ticks, attempts, executions, builds, instances, services, problems."""
-        return self._call("GET", "status").json()
+        return self.call("GET", "status").json()
 
     def tick(self) -> list[Json]:
         """Advances to the next tick; returns `{"attempt", "execution"}` of each job that fired."""
-        return self._call("POST", "tick", {}, _LONG).json()
+        return self.call("POST", "tick", {}, LONG).json()
 
     def run(self, job: str) -> Json:
         """Runs a job, or fires a scheduler job; returns `{"attempt", "execution"}`."""
-        return self._call("POST", "run", {"job": job}, _LONG).json()
-
-    def fire(self, schedule: str) -> Json:
-        """Fires a scheduler job; returns `{"attempt", "execution"}`."""
-        return self._call("POST", "fire", {"job": schedule}, _LONG).json()
-
-    def grants(self) -> list[Json]:
-        """Returns every declared grant: id, member, role, permissions, resource, condition."""
-        return self._call("GET", "grants").json()
-
-    def suspend(self, grant: str) -> None:
-        """Lets the grant with this id not hold until it is restored, as if it were not declared."""
-        self._call("POST", "grants/suspend", {"grant": grant})
-
-    def restore(self, grant: str) -> None:
-        """Lets a suspended grant hold again."""
-        self._call("POST", "grants/restore", {"grant": grant})
-
-    def advance(self, to: datetime) -> None:
-        """Advances the clock to `to` without firing anything."""
-        self._call("POST", "clock", {"to": to.isoformat()})
+        return self.call("POST", "run", {"job": job}, LONG).json()
 
     def log(self, collection: str, name: str) -> str:
         """Returns the output of one of the `executions`, `builds`, `instances` or `services`."""
-        return self._call("GET", f"logs/{collection}/{name}").text
+        return self.call("GET", f"logs/{collection}/{name}").text
 
     def token(self) -> str:
         """Returns a bearer token of the person at the machine, who may do everything."""
@@ -66,7 +44,7 @@ class Client:
         response = requests.get(
             f"{self.url}/as/operator/{path}",
             headers={"Metadata-Flavor": "Google"},
-            timeout=_QUICK,
+            timeout=QUICK,
         )
         return response.json()["access_token"]
 
@@ -90,38 +68,24 @@ class Client:
     ) -> None:
         """Adds a user with tweets to X. Flags are `protected` and `suspended`."""
         listed = [{"text": text, "at": at.isoformat()} for text, at in tweets]
-        self._call("POST", "x/users", {"handle": handle, "tweets": listed, **flags})
+        self.call("POST", "x/users", {"handle": handle, "tweets": listed, **flags})
 
     def x_keys(self, handle: str) -> Json:
         """Returns the four keys with which `handle` posts."""
-        return self._call("POST", "x/keys", {"handle": handle}).json()
+        return self.call("POST", "x/keys", {"handle": handle}).json()
 
     def x_bearer(self) -> str:
         """Returns the bearer token with which timelines are read."""
-        return self._call("POST", "x/bearer", {}).json()["bearer"]
+        return self.call("POST", "x/bearer", {}).json()["bearer"]
 
     def x_posts(self, handle: str) -> list[Json]:
         """Returns what `handle` has posted, oldest first."""
-        return self._call("POST", "x/posts", {"handle": handle}).json()
+        return self.call("POST", "x/posts", {"handle": handle}).json()
 
-    def fail(
-        self, method: Method, resource: str, when: When = "before", *, hang: bool = False
-    ) -> None:
-        """Lets the next such call on a resource (URN or type) fail; see `local.engine.faults`."""
-        fault = {"method": method, "resource": resource, "when": when, "hang": hang}
-        self._call("POST", "fail", fault)
-
-    def faults(self) -> Json:
-        """Returns the faults that are `left`, and those `hanging` now."""
-        return self._call("GET", "faults").json()
-
-    def lose(self, urn: str) -> None:
-        """Removes a resource behind Pulumi's back."""
-        self._call("POST", "lose", {"urn": urn})
-
-    def _call(
-        self, method: str, call: str, body: Json | None = None, timeout: int = _QUICK
+    def call(
+        self, method: str, call: str, body: Json | None = None, timeout: int = QUICK
     ) -> requests.Response:
+        """Makes a call of `local.control`; `timeout` is in seconds."""
         try:
             response = requests.request(
                 method, f"{self.url}/local/{call}", json=body, timeout=(5, timeout)

@@ -8,21 +8,21 @@ import logging
 import os
 import re
 import time
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import grpc
+
 from local import control
 from local.clock import LocalClock
 from local.containers.runtime import ContainerRuntime
-from local.engine.faults import EngineFault
 from local.engine.server import Providers
 from local.gateway.gateway import Gateway
 from local.gateway.iam import Grant, Policy
 from local.gateway.server import Request, Response
-from local.resources import Resource, ResourceStore
+from local.resources import ResourceStore
 from local.services import catalogue
 from local.services.artifactregistry import api as registry
 from local.services.cloudbuild.builds import Builds
@@ -41,7 +41,7 @@ from local.services.secretmanager import api as secret_manager
 from local.services.secretmanager.secrets import Secrets
 from local.services.serviceusage.resources import require_api
 from local.services.storage import api as cloud_storage
-from local.services.storage.events import Events
+from local.services.storage.events import finalized
 from local.services.storage.server import StorageServer
 from local.x import XServer
 from pipeline.errors import UserError
@@ -55,10 +55,17 @@ class Cloud:
 
     `root` is the folder that relative paths of the Pulumi program start from. Any number of clouds
     may run side by side, each with a home and a port of its own. Two on one home is a UserError.
+    `interceptors` are for the calls of Pulumi's engine; see `Providers`.
     """
 
     def __init__(
-        self, home: Path, port: int, *, project: str = "local-bots", root: Path | None = None
+        self,
+        home: Path,
+        port: int,
+        *,
+        project: str = "local-bots",
+        root: Path | None = None,
+        interceptors: Sequence[grpc.ServerInterceptor] = (),
     ) -> None:
         self.home = home.resolve()
         self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -69,8 +76,7 @@ class Cloud:
         self.problems: collections.deque[str] = collections.deque(maxlen=20)
         self.storage = StorageServer(self.home / "storage")
         self._processes = Processes()
-        self._suspended: set[str] = set()
-        policy = Policy(self._grants_in_force, lambda: custom_roles(self.resources))
+        policy = Policy(self.grants, lambda: custom_roles(self.resources))
         self.secrets = Secrets(self.home / "secrets")
         try:
             self.gateway = Gateway(port, project)
@@ -95,11 +101,9 @@ class Cloud:
         self.builds = Builds(self.context, self._report)
         self.instances = Instances(self.context)
         self.services = serving.Services(self.context, self.gateway.url)
-        delivery = messages.Messages(self.context, self._report)
-        delivery.listen(self.builds.deliver)
-        self._events = Events(self.context, delivery)
+        self._delivery = messages.Messages(self.context, self._report, self.builds.deliver)
         self.gateway.serve(
-            control.PATH, control.api(self._calls(), self.home, self.used), anonymous=True
+            control.PATH, control.api(self.calls(), self.home, self.used), anonymous=True
         )
         objects = cloud_storage.CloudStorage(
             self.storage.upstream, policy, self.clock.now, self._finalized
@@ -108,44 +112,38 @@ class Cloud:
         versions = secret_manager.SecretManager(project, policy, self.secrets)
         self.gateway.serve(secret_manager.PATH, versions.respond)
         self.gateway.serve(serving.PATH, self._call_service, anonymous=True)
-        self.gateway.serve(messages.PATH, delivery.respond)
+        self.gateway.serve(messages.PATH, self._delivery.respond)
         self.gateway.serve(registry.PATH, registry.Registry(self.context).respond, anonymous=True)
         self.gateway.serve(compute.PATH, compute.Compute(self.context, self.instances).respond)
+        self.handlers = catalogue.handlers(
+            self.context,
+            self.storage,
+            self.secrets,
+            self.scheduler,
+            self.instances,
+            self.services,
+        )
         self.providers = Providers(
-            catalogue.handlers(
-                self.context,
-                self.storage,
-                self.secrets,
-                self.scheduler,
-                self.instances,
-                self.services,
-            ),
+            self.handlers,
             catalogue.invokes(self.context),
             self.resources,
             functools.partial(require_api, self.resources),
+            interceptors,
         )
         self._last_use = time.monotonic()
 
-    def _calls(self) -> control.Calls:
+    def calls(self) -> control.Calls:
         """Returns the calls of a person's commands."""
         return {
             ("GET", "status"): lambda _: self.status(),
-            ("POST", "tick"): lambda _: [_fired(fired) for fired in self.tick()],
-            ("POST", "run"): lambda asked: _fired(self.run(asked["job"])),
-            ("POST", "fire"): lambda asked: _fired(self.fire(asked["job"])),
-            ("GET", "grants"): lambda _: self._grants(),
-            ("POST", "grants/suspend"): lambda asked: self.suspend(asked["grant"]),
-            ("POST", "grants/restore"): lambda asked: self._suspended.discard(asked["grant"]),
-            ("POST", "clock"): lambda asked: self._advance(asked["to"]),
+            ("POST", "tick"): lambda _: [fired_as_json(fired) for fired in self.tick()],
+            ("POST", "run"): lambda asked: fired_as_json(self.run(asked["job"])),
             ("POST", "x/users"): self._add_x_user,
             ("POST", "x/keys"): lambda asked: self.x.issue_keys(asked["handle"]),
             ("POST", "x/bearer"): lambda _: {"bearer": self.x.bearer()},
             ("POST", "x/posts"): lambda asked: [
                 post.model_dump() for post in self.x.posts(asked["handle"])
             ],
-            ("POST", "fail"): lambda asked: self.providers.faults.add(EngineFault(**asked)),
-            ("GET", "faults"): lambda _: self.providers.faults.status(),
-            ("POST", "lose"): lambda asked: self.providers.lose(asked["urn"]),
         }
 
     def start(self) -> None:
@@ -203,10 +201,10 @@ class Cloud:
     def run(self, name: str) -> Fired | Execution:
         """Runs a Run job now, or fires a scheduler job; raises UserError if there is neither."""
         self.heal()
-        job = run.find(name, self.context)
+        job = self.resources.find(run.JOB, name)
         if job is not None:
             return self.executions.run(job)
-        if scheduled := self._scheduled(name):
+        if scheduled := self.resources.find(scheduler.JOB, name):
             return self.scheduler.fire(scheduled)
         known = sorted({short(job.id) for job in self.resources.of_type(run.JOB)})
         raise UserError(
@@ -214,23 +212,9 @@ class Cloud:
             + (f"there are {', '.join(known)}" if known else "none is declared yet")
         )
 
-    def fire(self, name: str) -> Fired:
-        """Fires a scheduler job; raises UserError if there is none."""
-        self.heal()
-        scheduled = self._scheduled(name)
-        if scheduled is None:
-            raise UserError(f"there is no scheduler job {name!r}")
-        return self.scheduler.fire(scheduled)
-
-    def _scheduled(self, name: str) -> Resource | None:
-        jobs = self.resources.of_type(scheduler.JOB)
-        return next((job for job in jobs if name in (job.id, short(job.id))), None)
-
-    def suspend(self, grant: str) -> None:
-        """Lets a declared grant not hold until it is restored; UserError if there is none."""
-        if grant not in grants(self.resources):
-            raise UserError(f"no grant {grant!r} is declared")
-        self._suspended.add(grant)
+    def grants(self) -> list[Grant]:
+        """Returns the grants in force: all that are declared."""
+        return list(grants(self.resources).values())
 
     def status(self) -> Json:
         """Returns what exists and what happened, as JSON."""
@@ -259,25 +243,6 @@ class Cloud:
             "problems": list(self.problems),
         }
 
-    def _grants(self) -> list[Json]:
-        """Returns every declared grant as JSON."""
-        permissions = self.context.policy.permissions
-        return [
-            {"id": name, **asdict(grant), "permissions": sorted(permissions(grant.role))}
-            for name, grant in grants(self.resources).items()
-        ]
-
-    def _grants_in_force(self) -> list[Grant]:
-        declared = grants(self.resources)
-        return [grant for name, grant in declared.items() if name not in self._suspended]
-
-    def _advance(self, to: str) -> Json:
-        time_ = datetime.fromisoformat(to)
-        if time_.tzinfo is None:
-            raise UserError(f"{to!r} has no time zone: write 2026-11-23T09:00:00Z")
-        self.clock.advance_to(time_)
-        return {"now": self.clock.now().isoformat()}
-
     def _add_x_user(self, asked: Json) -> Json:
         tweets = [(tweet["text"], datetime.fromisoformat(tweet["at"])) for tweet in asked["tweets"]]
         flags = {flag: True for flag in ("protected", "suspended") if asked.get(flag)}
@@ -290,14 +255,14 @@ class Cloud:
 
     def _finalized(self, attributes: Mapping[str, str], metadata: Mapping[str, Any]) -> None:
         self.used()
-        self._events.finalized(attributes, metadata)
+        finalized(self.context, self._delivery, attributes, metadata)
 
     def _report(self, problem: str) -> None:
         _log.warning(problem)
         self.problems.append(f"{self.clock.now().isoformat(timespec='seconds')} {problem}")
 
 
-def _fired(result: Fired | Execution) -> Json:
+def fired_as_json(result: Fired | Execution) -> Json:
     """Returns a result as JSON. `attempt` is None for a job that was run without its schedule."""
     if isinstance(result, Execution):
         return {"attempt": None, "execution": result.model_dump(mode="json")}

@@ -12,15 +12,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from local.client import Client
 from local.records import replace_file
 from pipeline.errors import UserError
 
-_T = TypeVar("_T")
+if TYPE_CHECKING:
+    from local.cloud import Cloud
 
 # The file with its process and its address while it runs.
 _ADDRESS = "daemon.json"
@@ -33,8 +33,11 @@ _STOP = 60.0
 _started: list[subprocess.Popen[bytes]] = []
 
 
-def up(home: Path, port: int, project: str, root: Path) -> Client:
-    """Returns the local cloud of `home`, started if it does not run."""
+def up(home: Path, port: int, project: str, root: Path, program: str = "local.daemon") -> Client:
+    """Returns the local cloud of `home`, started if it does not run.
+
+    `program` is the module that calls `main`.
+    """
     running = find(home)
     if running is not None:
         _must_fit(running, home, port, project)
@@ -46,7 +49,7 @@ def up(home: Path, port: int, project: str, root: Path) -> Client:
         start = output.tell()
         process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "local.daemon", "--home", str(home.resolve())),
+                *(sys.executable, "-m", program, "--home", str(home.resolve())),
                 *("--port", str(port), "--project", project, "--root", str(root.resolve())),
             ],
             cwd=Path(__file__).resolve().parents[1],
@@ -56,11 +59,13 @@ def up(home: Path, port: int, project: str, root: Path) -> Client:
             start_new_session=True,
         )
     _started.append(process)
-    try:
-        return _until(lambda: _ready(home, process, log, start), _START)
-    except TimeoutError:
-        process.kill()
-        raise UserError(f"the local cloud did not start in {_START:g} s: see {log}") from None
+    deadline = time.monotonic() + _START
+    while time.monotonic() < deadline:
+        if client := _ready(home, process, log, start):
+            return client
+        time.sleep(0.02)
+    process.kill()
+    raise UserError(f"the local cloud did not start in {_START:g} s: see {log}")
 
 
 def find(home: Path) -> Client | None:
@@ -126,20 +131,8 @@ def _running(home: Path) -> dict[str, Any] | None:
     return None
 
 
-def _until(done: Callable[[], _T | None], seconds: float) -> _T:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if result := done():
-            return result
-        time.sleep(0.02)
-    raise TimeoutError
-
-
-def serve(home: Path, port: int, project: str, root: Path) -> None:
-    """Runs the local cloud until a signal, or an hour of quiet."""
-    # The import takes seconds, and the commands that only find this process do not need it.
-    from local.cloud import Cloud
-
+def serve(cloud: "Cloud") -> None:
+    """Runs a local cloud until a signal, or an hour of quiet."""
     stop = threading.Event()
 
     def end(*_: object) -> None:
@@ -147,8 +140,7 @@ def serve(home: Path, port: int, project: str, root: Path) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    cloud = Cloud(home, port, project=project, root=root)
-    address = home / _ADDRESS
+    address = cloud.home / _ADDRESS
     try:
         cloud.start()
         replace_file(address, json.dumps({"pid": os.getpid(), "url": cloud.gateway.url}))
@@ -159,7 +151,7 @@ def serve(home: Path, port: int, project: str, root: Path) -> None:
         cloud.stop()
 
 
-def main() -> None:
+def main(kind: "type[Cloud]") -> None:
     """Runs the background process itself."""
     parser = argparse.ArgumentParser(prog="python -m local.daemon")
     parser.add_argument("--home", type=Path, required=True)
@@ -169,10 +161,13 @@ def main() -> None:
     asked = parser.parse_args()
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
     try:
-        serve(asked.home, asked.port, asked.project, asked.root)
+        serve(kind(asked.home, asked.port, project=asked.project, root=asked.root))
     except UserError as error:
         sys.exit(str(error))
 
 
 if __name__ == "__main__":
-    main()
+    # The import takes seconds, and the commands that only find this process do not need it.
+    from local.cloud import Cloud
+
+    main(Cloud)

@@ -1,13 +1,14 @@
 """Documents by name in one JSON file: what a local cloud has to remember."""
 
 import json
-import tempfile
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
+from local.containers.files import write
 from pipeline.errors import UserError
 
 Record = TypeVar("Record", bound=BaseModel)
@@ -40,8 +41,12 @@ class Records(Generic[Record]):
 
     def put(self, name: str, record: Record) -> None:
         """Stores `record` in place of the one of this name."""
+        self.put_all({name: record})
+
+    def put_all(self, records: Mapping[str, Record]) -> None:
+        """Stores records by their names, all at once."""
         with self._lock:
-            self._store({**self._records, name: record})
+            self._store({**self._records, **records})
 
     def add(self, name: str, record: Record) -> bool:
         """Stores a new `record`; returns False if the name is taken."""
@@ -64,8 +69,4 @@ class Records(Generic[Record]):
 
 def replace_file(file: Path, text: str) -> None:
     """Writes a file that its owner alone can read, whole: a killed process leaves old or new."""
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # A temporary file has mode 0600.
-    with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=".", delete=False) as out:
-        out.write(text)
-    Path(out.name).replace(file)
+    write(file, text.encode(), 0o600)

@@ -32,6 +32,11 @@ class ResourceStore:
         """Returns the resource of this type token and id, if it exists."""
         return self._records.get(_name(type, id))
 
+    def find(self, type: str, name: str) -> Resource | None:  # noqa: A002
+        """Returns the resource of this type token whose id is `name` or ends in it."""
+        found = (r for r in self.of_type(type) if name in (r.id, r.id.rpartition("/")[2]))
+        return next(found, None)
+
     def put(self, resource: Resource) -> None:
         """Stores `resource` in place of the one with its type and id."""
         self._records.put(_name(resource.type, resource.id), resource)

@@ -9,6 +9,18 @@ from typing import Any
 from local.gateway import discovery
 
 
+def check(verb: str, target: str, body: bytes, status: int, response: bytes) -> None:
+    """For doubles of Google's APIs: report how a call and its response, both JSON, do not fit."""
+    path, _, query = target.partition("?")
+    method = discovery.find(verb, path)
+    if method is None:
+        discovery.report([f"no API of Google's has {verb} {path}"])
+        return
+    discovery.report(method.request(query, "application/json", body))
+    if 200 <= status < 300:
+        discovery.report(method.response(query, "application/json", response))
+
+
 class Google:
     """Gives out the answers it was told, and remembers what was asked."""
 
@@ -25,7 +37,7 @@ class Google:
                 google.asked.append((self.command, self.path, json.loads(body or "null")))
                 status, document = google.answers.popleft()
                 data = json.dumps(document).encode()
-                discovery.check(self.command, self.path, body, status, data)
+                check(self.command, self.path, body, status, data)
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()

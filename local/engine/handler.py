@@ -1,6 +1,7 @@
 """What a handler of one resource type does when a resource is declared, changed and removed."""
 
 import secrets
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 Json = dict[str, Any]
@@ -30,8 +31,6 @@ class Handler:
     insignificant: ClassVar[frozenset[str]] = frozenset()
     # Outputs that an update changes. They are unknown in its preview.
     renewed: ClassVar[frozenset[str]] = frozenset()
-    # Outputs that are always secret. An output that comes from a secret input is secret anyway.
-    secret_outputs: ClassVar[frozenset[str]] = frozenset()
     # Inputs that `prepare` adds and the SDK does not know ("build.contextDigest").
     added: ClassVar[frozenset[str]] = frozenset()
     # The input that gets a generated name, `<resource name>-<7 hex>`, where the SDK lets it be
@@ -44,13 +43,13 @@ class Handler:
         """Returns the inputs with what the provider adds in Check. Pulumi's state keeps them."""
         return inputs
 
-    def check(self, _inputs: Json, /) -> list[Failure]:
+    def check(self, _inputs: Json, /) -> Iterable[Failure]:
         """Returns what is wrong with the inputs beyond their types.
 
         In a preview, a value that is not known yet is UNKNOWN: a text, whatever the property's
         type. The provider drops a failure of such a property.
         """
-        return []
+        return ()
 
     def computed(self, _inputs: Json, /) -> Json:
         """Returns the outputs that follow from the inputs alone, and so are known in a preview.

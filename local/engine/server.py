@@ -10,7 +10,7 @@ that are not here: all but Attach are optional.
 import importlib.metadata
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -26,10 +26,9 @@ from pulumi.runtime.proto.provider_pb2_grpc import (
 
 from local.engine.changes import is_replacing, top
 from local.engine.declaration import Declaration
-from local.engine.faults import EngineFaults
 from local.engine.handler import UNKNOWN, Failure, Handler, Json
 from local.engine.schema import resource_type
-from local.engine.wire import Secret, decode, encode, guard, redact, reveal, settle
+from local.engine.wire import decode, encode, guard, redact, reveal, settle
 from local.resources import Resource, ResourceStore
 from pipeline.errors import UserError
 
@@ -54,7 +53,7 @@ class Providers:
     `handlers` has type tokens as keys ("gcp:storage/bucket:Bucket"), `invokes` function tokens
     ("gcp:organizations/getProject:getProject"). Other types and functions are refused. Only `store`
     keeps what exists, so it outlives a restart. `admit` may refuse the creation or change of a
-    resource, or the call of a function.
+    resource, or the call of a function. `interceptors` may change what a call does.
     """
 
     def __init__(
@@ -63,16 +62,14 @@ class Providers:
         invokes: Mapping[str, Invoke],
         store: ResourceStore,
         admit: Admission | None = None,
+        interceptors: Sequence[grpc.ServerInterceptor] = (),
     ) -> None:
         self.ports: dict[str, int] = {}
-        self.faults = EngineFaults()
-        self._handlers = handlers
-        self._store = store
         self._servers: list[grpc.Server] = []
         for package in PACKAGES:
             server = grpc.server(
                 ThreadPoolExecutor(8, thread_name_prefix=package),
-                interceptors=[_Interceptor(self.faults)],
+                interceptors=[_Errors(), *interceptors],
                 options=[
                     ("grpc.max_receive_message_length", _LARGEST_MESSAGE),
                     ("grpc.max_send_message_length", _LARGEST_MESSAGE),
@@ -93,28 +90,13 @@ class Providers:
         for server in self._servers:
             server.stop(grace=None).wait()
 
-    def lose(self, urn: str) -> None:
-        """Removes a resource behind the engine's back, as a person with a console would."""
-        for resource in self._store.all():
-            if resource.urn == urn:
-                self._handlers[resource.type].delete(resource.id, resource.outputs)
-                self._store.remove(resource.type, resource.id)
-                return
-        raise UserError(f"there is no resource {urn}")
-
 
 def _anything(_token: str, _inputs: Json) -> None:
     """Admits every call."""
 
 
-class _Interceptor(grpc.ServerInterceptor):
-    """Lets faults happen, and turns whatever a call raises into a gRPC error of one line.
-
-    The CLI shows that line.
-    """
-
-    def __init__(self, faults: EngineFaults) -> None:
-        self._faults = faults
+class _Errors(grpc.ServerInterceptor):
+    """Turns whatever a call raises into a gRPC error of one line, which the CLI shows."""
 
     def intercept_service(
         self, continuation: Callable[[Any], Any], handler_call_details: Any
@@ -123,15 +105,14 @@ class _Interceptor(grpc.ServerInterceptor):
         handler = continuation(handler_call_details)
         if handler is None:
             return None  # This version of the protocol has no such method.
-        name: str = handler_call_details.method.rpartition("/")[2]
 
         def call(request: Any, context: Any) -> Any:
             try:
-                return self._faults.call(name, handler.unary_unary, request, context)
+                return handler.unary_unary(request, context)
             except UserError as error:
                 line = str(error)
             except Exception as error:  # noqa: BLE001 - a handler may raise anything
-                _log.debug("%s failed", name, exc_info=True)
+                _log.debug("%s failed", handler_call_details.method, exc_info=True)
                 line = f"{type(error).__name__}: {error}"
             first = next(iter(line.splitlines()), "")
             # For a method that is not here, the base class has set UNIMPLEMENTED.
@@ -233,14 +214,14 @@ class Provider(ResourceProviderServicer):
         inputs: Json = reveal(given)
         if request.preview:
             outputs = declaration.foreseen(inputs)
-            return rpc.CreateResponse(properties=self._sealed(declaration, outputs, given))
+            return rpc.CreateResponse(properties=encode(guard(outputs, given)))
         complete = declaration.complete(inputs)
         self._admit(request.type, {**declaration.configuration, **complete})
         id_, made = declaration.handler.create(request.name, complete)
         outputs = declaration.outputs(inputs, made)
         keep = self._store.put if declaration.handler.additive else self._store.add
         keep(_resource(request, id_, complete, outputs))
-        return rpc.CreateResponse(id=id_, properties=self._sealed(declaration, outputs, given))
+        return rpc.CreateResponse(id=id_, properties=encode(guard(outputs, given)))
 
     def Update(
         self, request: rpc.UpdateRequest, context: grpc.ServicerContext
@@ -260,7 +241,7 @@ class Provider(ResourceProviderServicer):
             made = declaration.handler.update(request.id, old_outputs, complete)
             outputs = declaration.outputs(inputs, made, kept)
             self._store.put(_resource(request, request.id, complete, outputs))
-        return rpc.UpdateResponse(properties=self._sealed(declaration, outputs, given))
+        return rpc.UpdateResponse(properties=encode(guard(outputs, given)))
 
     def Read(self, request: rpc.ReadRequest, context: grpc.ServicerContext) -> rpc.ReadResponse:
         """Reads a resource as it is now. An empty response says that it is gone."""
@@ -274,7 +255,7 @@ class Provider(ResourceProviderServicer):
         return rpc.ReadResponse(
             id=request.id,
             inputs=request.inputs if request.inputs.fields else encode(known.inputs),
-            properties=self._sealed(declaration, outputs, _given(request)["properties"]),
+            properties=encode(guard(outputs, _given(request)["properties"])),
         )
 
     def Delete(self, request: rpc.DeleteRequest, context: grpc.ServicerContext) -> Empty:
@@ -306,13 +287,6 @@ class Provider(ResourceProviderServicer):
 
     def _configuration(self, context: grpc.ServicerContext) -> Json:
         return self._configurations.get(context.peer(), {})
-
-    def _sealed(self, declaration: Declaration, outputs: Json, given: Json) -> Struct:
-        """Returns outputs for the engine, marked as secret where they come from secrets."""
-        sealed = guard(outputs, given)
-        for name in declaration.handler.secret_outputs & sealed.keys():
-            sealed[name] = Secret(outputs[name])
-        return encode(sealed)
 
 
 def _resource(

@@ -65,18 +65,6 @@ def find(verb: str, path: str) -> "Method | None":
     return find("POST", path) if upload else None
 
 
-def check(verb: str, target: str, body: bytes, status: int, response: bytes) -> None:
-    """For doubles of Google's APIs: report how a call and its response, both JSON, do not fit."""
-    path, _, query = target.partition("?")
-    method = find(verb, path)
-    if method is None:
-        report([f"no API of Google's has {verb} {path}"])
-        return
-    report(method.request(query, "application/json", body))
-    if 200 <= status < 300:
-        report(method.response(query, "application/json", response))
-
-
 @dataclass(frozen=True)
 class Method:
     """One method of an API at one of its paths."""

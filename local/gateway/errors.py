@@ -4,10 +4,15 @@ from local.gateway.server import ErrorResponse, Response
 
 
 class HttpError(ErrorResponse):
-    """Raised by a service: Google's clients turn its JSON into their exceptions."""
+    """Raised by a service: Google's clients turn its JSON into their exceptions.
 
-    def __init__(self, code: int, reason: str, message: str) -> None:
+    Newer APIs also give a `status`, the name of gRPC's code.
+    """
+
+    def __init__(self, code: int, reason: str, message: str, status: str = "") -> None:
         detail = {"message": message, "domain": "global", "reason": reason}
         error = {"code": code, "message": message, "errors": [detail]}
-        super().__init__(Response.json(code, {"error": error}), message)
+        named = {"status": status} if status else {}
+        super().__init__(Response.json(code, {"error": {**error, **named}}), message)
         self.code = code
+        self.status = status

@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from local.gateway.errors import HttpError
+
 OPERATOR = "operator@gpt2-bots.local"
 """The e-mail address of the person at the machine, who is the project's owner."""
 
@@ -76,8 +78,11 @@ _TERM = r'resource\.name\.startsWith\("([^"]+)"\)'
 _CONDITION = re.compile(rf"\s*{_TERM}(?:\s*\|\|\s*{_TERM})*\s*")
 
 
-class Denied(Exception):
+class Denied(HttpError):
     """No grant permits a call; names member, permission, resource and a role that would help."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(403, "forbidden", message, "PERMISSION_DENIED")
 
 
 def member(email: str) -> str:

@@ -1,6 +1,5 @@
 """All resource types and functions that the local cloud's providers know."""
 
-import secrets
 from collections.abc import Callable
 
 from local.engine.handler import Handler, Json
@@ -59,7 +58,6 @@ def handlers(
         run.SERVICE: run.Service(context, versions, services.address, services.retire),
         scheduler.JOB: scheduler.Job(context, ticker.since),
         secretmanager.SECRET: secretmanager.Secret(context, versions),
-        secretmanager.VERSION: secretmanager.Version(context, versions),
         serviceusage.SERVICE: serviceusage.Service(context),
         storage.BUCKET: storage.Bucket(context, server),
         storage.MANAGED_FOLDER: storage.ManagedFolder(context, server),
@@ -72,14 +70,6 @@ def invokes(context: Context) -> dict[str, Callable[[Json], Json]]:
     """Returns the functions of all three providers, by token."""
     agent = context.storage_agent
     return {
-        "gcp:organizations/getClientConfig:getClientConfig": lambda args: {
-            "id": f"projects/{context.project}",
-            "project": args.get("project") or context.project,
-            "region": args.get("region", ""),
-            "zone": args.get("zone", ""),
-            "accessToken": f"ya29.{secrets.token_urlsafe(24)}",
-            "defaultLabels": {},
-        },
         "gcp:storage/getProjectServiceAccount:getProjectServiceAccount": lambda args: {
             "id": agent,
             "project": args.get("project") or context.project,

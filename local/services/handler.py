@@ -1,7 +1,7 @@
 """What the handlers of Google's resource types share."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 from local.engine.handler import Failure, Handler, Json
@@ -19,13 +19,11 @@ class GoogleHandler(Handler):
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    def check(self, inputs: Json, /) -> list[Failure]:
-        """Returns the inputs that are not of the right form."""
-        return [
-            (key, f"{inputs[key]!r} is not {words}")
-            for key, (pattern, words) in self.formats.items()
-            if not re.fullmatch(pattern, inputs[key])
-        ]
+    def check(self, inputs: Json, /) -> Iterator[Failure]:
+        """Yields the inputs that are not of the right form."""
+        for key, (pattern, words) in self.formats.items():
+            if not re.fullmatch(pattern, inputs[key]):
+                yield key, f"{inputs[key]!r} is not {words}"
 
     def create(self, _name: str, inputs: Json, /) -> tuple[str, Json]:
         """Records the resource."""

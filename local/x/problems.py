@@ -6,7 +6,7 @@ from typing import Any
 
 from local.gateway.server import ErrorResponse, Response
 
-_PROBLEMS = "https://api.twitter.com/2/problems"
+PROBLEMS = "https://api.twitter.com/2/problems"
 
 
 class Problem(ErrorResponse):
@@ -16,16 +16,15 @@ class Problem(ErrorResponse):
         super().__init__(response, str(response.body))
 
 
-def _plain(
-    status: int, title: str, detail: str, headers: Sequence[tuple[str, str]] = ()
-) -> Problem:
+def plain(status: int, title: str, detail: str, headers: Sequence[tuple[str, str]] = ()) -> Problem:
+    """A problem of no type of its own."""
     body = {"title": title, "detail": detail, "type": "about:blank", "status": status}
     return Problem(Response.json(status, body, headers))
 
 
 def unauthorized() -> Problem:
     """Credentials that are missing, wrong or used before."""
-    return _plain(401, "Unauthorized", "Unauthorized")
+    return plain(401, "Unauthorized", "Unauthorized")
 
 
 def app_only() -> Problem:
@@ -34,38 +33,22 @@ def app_only() -> Problem:
         "title": "Unsupported Authentication",
         "detail": "Authenticating with OAuth 2.0 Application-Only is forbidden for this endpoint.  "
         "Supported authentication types are [OAuth 1.0a User Context, OAuth 2.0 User Context].",
-        "type": f"{_PROBLEMS}/unsupported-authentication",
+        "type": f"{PROBLEMS}/unsupported-authentication",
         "status": 403,
     }
     return Problem(Response.json(403, body))
 
 
-def credits_depleted() -> Problem:
-    """No money on the account."""
-    body = {
-        "title": "CreditsDepleted",
-        "detail": "Your enrolled account [1900000000000000001] does not have any credits to "
-        "fulfill this request.",
-        "type": f"{_PROBLEMS}/credits",
-    }
-    return Problem(Response.json(402, body))
-
-
 def duplicate() -> Problem:
     """A text that the user posted before."""
     detail = "You are not allowed to create a Tweet with duplicate content."
-    return _plain(403, "Forbidden", detail)
+    return plain(403, "Forbidden", detail)
 
 
 def suspended_poster() -> Problem:
     """A suspended user who posts."""
     detail = "Your account is suspended and is not permitted to access this feature."
-    return _plain(403, "Forbidden", detail)
-
-
-def not_permitted() -> Problem:
-    """A refusal without a reason."""
-    return _plain(403, "Forbidden", "You are not permitted to perform this action.")
+    return plain(403, "Forbidden", detail)
 
 
 def too_long() -> Problem:
@@ -74,7 +57,7 @@ def too_long() -> Problem:
         "Your Tweet text is too long. For more information on how Twitter determines text length "
         "see https://github.com/twitter/twitter-text."
     )
-    return _plain(400, "Invalid Request", detail)
+    return plain(400, "Invalid Request", detail)
 
 
 def rate_headers(limit: int, remaining: int, reset: datetime) -> list[tuple[str, str]]:
@@ -86,35 +69,15 @@ def rate_headers(limit: int, remaining: int, reset: datetime) -> list[tuple[str,
     ]
 
 
-def too_many(reset: datetime | None, limit: int = 900) -> Problem:
-    """A rate limit that is used up; X sometimes leaves out the time of the reset."""
-    headers = rate_headers(limit, 0, reset) if reset else []
-    return _plain(429, "Too Many Requests", "Too Many Requests", headers)
-
-
-def usage_capped(reset: datetime) -> Problem:
-    """The monthly usage cap, which has the status of a rate limit but is none."""
-    body = {
-        "account_id": "1900000000000000001",
-        "product_name": "standard-basic",
-        "title": "UsageCapExceeded",
-        "period": "Monthly",
-        "scope": "Product",
-        "detail": "Usage cap exceeded: Monthly product cap",
-        "type": f"{_PROBLEMS}/usage-capped",
-    }
-    header = ("x-rate-limit-reset", str(int(reset.timestamp())))
-    return Problem(Response.json(429, body, [header]))
-
-
-def internal() -> Problem:
-    """An internal error of X."""
-    return _plain(500, "Internal Server Error", "Internal Server Error")
+def too_many(reset: datetime, limit: int) -> Problem:
+    """A rate limit that is used up."""
+    headers = rate_headers(limit, 0, reset)
+    return plain(429, "Too Many Requests", "Too Many Requests", headers)
 
 
 def unknown_path() -> Problem:
     """No such endpoint."""
-    return _plain(404, "Not Found", "Not Found")
+    return plain(404, "Not Found", "Not Found")
 
 
 def invalid(parameter: str, value: str, message: str) -> Problem:
@@ -123,7 +86,7 @@ def invalid(parameter: str, value: str, message: str) -> Problem:
         "errors": [{"parameters": {parameter: [value]}, "message": message}],
         "title": "Invalid Request",
         "detail": "One or more parameters to your request was invalid.",
-        "type": f"{_PROBLEMS}/invalid-request",
+        "type": f"{PROBLEMS}/invalid-request",
     }
     return Problem(Response.json(400, body))
 
@@ -136,7 +99,7 @@ def _user_error(parameter: str, value: str, title: str, detail: str, kind: str) 
         "resource_type": "user",
         "parameter": parameter,
         "resource_id": value,
-        "type": f"{_PROBLEMS}/{kind}",
+        "type": f"{PROBLEMS}/{kind}",
     }
     return {"errors": [error]}
 

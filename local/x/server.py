@@ -6,12 +6,10 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import unquote
 
-from local.gateway.faults import Fault, Faults
 from local.gateway.server import Request, Response, Server
-from local.x import faults, page
+from local.x import page
 from local.x.api import Api
 from local.x.auth import Authority
-from local.x.faults import Kind
 from local.x.state import Post, State, User, price
 from pipeline import clock as clocks
 from pipeline.clock import Clock
@@ -29,9 +27,8 @@ class XServer:
         self, folder: Path, clock: Clock, port: int = 0, wall_clock: Clock = clocks.now
     ) -> None:
         self._state = State(folder, clock)
-        self._faults = Faults()
         self._api = Api(self._state, Authority(self._state, wall_clock))
-        self._server = Server(port, self._respond)
+        self._server = Server(port, self.respond)
         self.url = self._server.url
 
     def start(self) -> None:
@@ -77,21 +74,10 @@ class XServer:
             for handle, sales in self._state.sold().items()
         }
 
-    def fail_next(self, kind: Kind, times: int = 1, *, after_effect: bool = False) -> None:
-        """Let the next calls fail; with `after_effect`, after X has done what was asked."""
-        self._faults.add(
-            Fault(
-                times=times,
-                when="after" if after_effect else "before",
-                error=lambda: faults.error(kind, self._state.now()),
-            )
-        )
-
-    def _respond(self, request: Request) -> Response:
+    def respond(self, request: Request) -> Response:
+        """The API's response, or a page for people."""
         if re.match(r"/2(/|$)", request.path):
-            return self._faults.run(
-                request.method, request.path, lambda: self._api.respond(request)
-            )
+            return self._api.respond(request)
         status, text = self._page(unquote(request.path.strip("/")))
         headers = [
             ("Content-Type", "text/html; charset=utf-8"),

@@ -2,8 +2,7 @@
 
 import secrets
 import threading
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from local.x.journal import Journal
+from local.records import Records
 from pipeline.clock import Clock
 from pipeline.spend import POST_CREATE, POST_READ, USER_READ
 
@@ -59,10 +58,11 @@ class Keys(BaseModel, frozen=True):
     access_token_secret: str
 
 
-class _Sold(BaseModel, frozen=True):
+class _Sales(BaseModel, frozen=True):
+    """How many of each were sold, of what belongs to one user."""
+
     handle: str
-    sale: Sale
-    count: int
+    counts: dict[Sale, int]
 
 
 class _Bearer(BaseModel, frozen=True):
@@ -73,24 +73,13 @@ class State:
     """The whole state; each method is atomic."""
 
     def __init__(self, folder: Path, clock: Clock) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self._clock = clock
         self._lock = threading.RLock()
-        self._user_file = Journal(folder / "users.jsonl", User)
-        self._post_file = Journal(folder / "posts.jsonl", Post)
-        self._keys_file = Journal(folder / "keys.jsonl", Keys)
-        self._bearer_file = Journal(folder / "bearer.jsonl", _Bearer)
-        self._sold_file = Journal(folder / "sold.jsonl", _Sold)
-        self._users = {user.id: user for user in self._user_file.read()}
-        self._posts: dict[str, dict[int, Post]] = defaultdict(dict)
-        self._ids: set[int] = {int(user) for user in self._users}
-        for post in self._post_file.read():
-            self._take(post)
-        self._keys = self._keys_file.read()
-        self._bearers = self._bearer_file.read()
-        self._sold: dict[str, dict[Sale, int]] = defaultdict(_nothing_sold)
-        for sold in self._sold_file.read():
-            self._sold[sold.handle][sold.sale] += sold.count
+        self._users = Records(folder / "users.json", User)
+        self._posts = Records(folder / "posts.json", Post)
+        self._keys = Records(folder / "keys.json", Keys)  # by access token
+        self._bearer = Records(folder / "bearer.json", _Bearer)
+        self._sales = Records(folder / "sales.json", _Sales)  # by handle
 
     def now(self) -> datetime:
         """X's time."""
@@ -102,15 +91,12 @@ class State:
             held = self.by_handle(handle)
             id_ = held.id if held else str(self._new_id(_EPOCH + timedelta(days=1)))
             user = User(id=id_, handle=handle, protected=protected, suspended=suspended)
-            if user != held:
-                self._users[user.id] = user
-                self._user_file.add(user)
+            self._users.put(user.id, user)
             return user
 
     def users(self) -> list[User]:
         """All users, by handle."""
-        with self._lock:
-            return sorted(self._users.values(), key=lambda user: user.handle.lower())
+        return sorted(self._users.all(), key=lambda user: user.handle.lower())
 
     def by_handle(self, handle: str) -> User | None:
         """The user of a handle."""
@@ -123,32 +109,46 @@ class State:
 
     def posts(self, user: User) -> list[Post]:
         """All posts of a user, newest first."""
-        with self._lock:
-            held = self._posts[user.id]
-            return [held[id_] for id_ in sorted(held, reverse=True)]
+        held = (post for post in self._posts.all() if post.user_id == user.id)
+        return sorted(held, key=lambda post: int(post.id), reverse=True)
 
     def put_posts(self, user: User, posts: Iterable[tuple[str, datetime]]) -> None:
         """Add posts of the past, except those that exist with the same text and time."""
         with self._lock:
-            held = {(post.text, post.created_at) for post in self._posts[user.id].values()}
+            held = {(post.text, post.created_at) for post in self.posts(user)}
+            new: dict[str, Post] = {}
             for text, at in sorted(posts, key=lambda post: post[1]):
                 if (text, at) not in held:
-                    self._add(user, text, at, automated=False)
+                    id_ = str(self._new_id(at, new))
+                    new[id_] = Post(
+                        id=id_, user_id=user.id, text=text, created_at=at.astimezone(UTC)
+                    )
+            self._posts.put_all(new)
 
     def post(self, user: User, text: str) -> Post | None:
         """Post a text now; returns None if the user has posted it before."""
         with self._lock:
-            if any(post.text == text for post in self._posts[user.id].values()):
+            held = self.posts(user)
+            if any(post.text == text for post in held):
                 return None
-            return self._add(user, text, self.now(), automated=True)
+            now = self.now()
+            newest = int(held[0].id) if held else 0
+            # A new post's id is above all earlier ones, even within the same millisecond.
+            id_ = str(max(self._new_id(now), newest + 1))
+            post = Post(
+                id=id_, user_id=user.id, text=text, created_at=now.astimezone(UTC), automated=True
+            )
+            self._posts.put(id_, post)
+            return post
 
     def bearer(self) -> str:
         """The app's bearer token."""
         with self._lock:
-            if not self._bearers:
-                self._bearers.append(_Bearer(token=f"AAAAAAAAAAAAAAAAAAAAA{secrets.token_hex(24)}"))
-                self._bearer_file.add(self._bearers[0])
-            return self._bearers[0].token
+            bearer = self._bearer.get("app")
+            if bearer is None:
+                bearer = _Bearer(token=f"AAAAAAAAAAAAAAAAAAAAA{secrets.token_hex(24)}")
+                self._bearer.put("app", bearer)
+            return bearer.token
 
     def issue_keys(self, user: User) -> Keys:
         """Make four new keys for a user; older ones stay valid."""
@@ -159,55 +159,32 @@ class State:
             access_token=f"{user.id}-{secrets.token_hex(20)}",
             access_token_secret=secrets.token_hex(22),
         )
-        with self._lock:
-            self._keys.append(keys)
-            self._keys_file.add(keys)
+        self._keys.put(keys.access_token, keys)
         return keys
 
     def keys(self, access_token: str) -> Keys | None:
         """The keys that an access token belongs to."""
-        with self._lock:
-            return next((keys for keys in self._keys if keys.access_token == access_token), None)
+        return self._keys.get(access_token)
 
     def sell(self, user: User, sale: Sale, count: int) -> None:
         """Record a sale."""
         if count:
             with self._lock:
-                self._sold[user.handle][sale] += count
-                self._sold_file.add(_Sold(handle=user.handle, sale=sale, count=count))
+                sales = self.sold().get(user.handle) or dict.fromkeys(PRICES, 0)
+                counts: dict[Sale, int] = {**sales, sale: sales[sale] + count}
+                self._sales.put(user.handle, _Sales(handle=user.handle, counts=counts))
 
     def sold(self) -> dict[str, dict[Sale, int]]:
         """What was sold, by the handle of the user it belongs to."""
-        with self._lock:
-            return {handle: dict(sales) for handle, sales in self._sold.items()}
+        return {sales.handle: sales.counts for sales in self._sales.all()}
 
-    def _add(self, user: User, text: str, at: datetime, *, automated: bool) -> Post:
-        at = at.astimezone(UTC)
-        id_ = self._new_id(at)
-        if automated:
-            # A new post's id is above all earlier ones, even within the same millisecond.
-            id_ = max(id_, max(self._posts[user.id], default=0) + 1)
-        post = Post(id=str(id_), user_id=user.id, text=text, created_at=at, automated=automated)
-        self._post_file.add(post)
-        self._take(post)
-        return post
-
-    def _take(self, post: Post) -> None:
-        self._posts[post.user_id][int(post.id)] = post
-        self._ids.add(int(post.id))
-
-    def _new_id(self, at: datetime) -> int:
+    def _new_id(self, at: datetime, taken: Container[str] = ()) -> int:
         id_ = (at - _EPOCH) // timedelta(milliseconds=1) << 22
-        while id_ in self._ids:
+        while str(id_) in taken or self._users.get(str(id_)) or self._posts.get(str(id_)):
             id_ += 1
-        self._ids.add(id_)
         return id_
 
 
 def price(sales: Mapping[Sale, int]) -> Decimal:
     """US dollars for what was sold."""
     return sum((PRICES[sale] * count for sale, count in sales.items()), Decimal(0))
-
-
-def _nothing_sold() -> dict[Sale, int]:
-    return dict.fromkeys(PRICES, 0)

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from google.cloud import storage
 
-from local.x.server import XServer
 from pipeline import slots
 from pipeline.store import Store
 from tests.conftest import SecretManager
+from tests.local.faults import FaultyX
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SLOT = "20261123T0800Z"  # 9 o'clock in Paris
@@ -30,7 +30,7 @@ class Image:
     folder: Path
     environment: dict[str, str]
     store: Store
-    x: XServer
+    x: FaultyX
     secrets: SecretManager
     lines: list[dict[str, Any]] = field(default_factory=list)
 
@@ -56,8 +56,8 @@ class Image:
 
 
 @pytest.fixture
-def x_server(tmp_path: Path) -> Iterator[XServer]:
-    server = XServer(tmp_path / "x", lambda: datetime(2026, 11, 23, 8, 0, 5, tzinfo=UTC))
+def x_server(tmp_path: Path) -> Iterator[FaultyX]:
+    server = FaultyX(tmp_path / "x", lambda: datetime(2026, 11, 23, 8, 0, 5, tzinfo=UTC))
     server.start()
     server.add_user("lampkeeper")
     yield server
@@ -70,7 +70,7 @@ def image(
     model_folder: Path,
     gcs_environment: dict[str, str],
     bucket_factory: Callable[[], storage.Bucket],
-    x_server: XServer,
+    x_server: FaultyX,
     secret_manager: SecretManager,
 ) -> Image:
     folder = tmp_path / "srv"

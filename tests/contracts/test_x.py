@@ -11,9 +11,8 @@ import pytest
 import requests
 from requests_oauthlib import OAuth1
 
-from local.x import XServer
 from local.x.auth import HOST
-from local.x.faults import Kind
+from tests.local.faults import FaultyX, Kind
 
 CONTRACTS = {"local/x/api.py": "recorded responses of X"}
 
@@ -26,7 +25,7 @@ class X:
     """The stand-in, with a user of every kind."""
 
     def __init__(self, folder: Path) -> None:
-        self.server = XServer(folder, lambda: NOW, wall_clock=lambda: datetime.now(UTC))
+        self.server = FaultyX(folder, lambda: NOW, wall_clock=lambda: datetime.now(UTC))
         self.server.start()
         tweets = [(f"tweet {n}", NOW - timedelta(hours=n + 1)) for n in range(20)]
         self.server.add_user("keeper", tweets)

@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from local.gateway import discovery
+from tests import google_api
 
 Json = dict[str, Any]
 TOKEN = "of-the-job"
@@ -214,7 +214,7 @@ def serving(compute: Compute) -> Iterator[Compute]:
 
         def reply(self, status: int, document: Json) -> None:
             data = json.dumps(document).encode()
-            discovery.check(self.command, self.path, self.body, status, data)
+            google_api.check(self.command, self.path, self.body, status, data)
             self.send_response(status)
             self.send_header("Content-Type", "application/json; charset=UTF-8")
             self.send_header("Content-Length", str(len(data)))

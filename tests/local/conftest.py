@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from local.cloud import Cloud
+from tests.local.breakable import BreakableCloud
 from tests.local.declaring import PROJECT, Declarer
 
 Clouds = Callable[[str], Cloud]
@@ -41,7 +42,7 @@ def clouds(tmp_path: Path) -> Iterator[Clouds]:
             started.remove(running)
         program = tmp_path / "program"
         program.mkdir(exist_ok=True)
-        cloud = Cloud(tmp_path / name, 0, project=PROJECT, root=program)
+        cloud = BreakableCloud(tmp_path / name, 0, project=PROJECT, root=program)
         started.append(cloud)
         cloud.start()
         return cloud

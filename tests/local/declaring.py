@@ -46,7 +46,6 @@ TEMPLATE = "gcp:compute/instanceTemplate:InstanceTemplate"
 TOPIC = "gcp:pubsub/topic:Topic"
 TOPIC_GRANT = "gcp:pubsub/topicIAMMember:TopicIAMMember"
 TRIGGER = "gcp:cloudbuild/trigger:Trigger"
-VERSION = "gcp:secretmanager/secretVersion:SecretVersion"
 
 
 class Refused(Exception):

@@ -15,6 +15,8 @@ from local import pulumi
 from local.engine.handler import Handler
 from local.engine.server import Invoke, Providers
 from local.resources import ResourceStore
+from tests.local.breakable import EngineFaults
+from tools.pulumi_cli import cli
 
 CONFIG = """
 config:
@@ -51,7 +53,8 @@ class Engine:
         self.folder = folder
         self.home = folder / "home"
         self.store = ResourceStore(self.home / "resources.json")
-        self.providers = Providers(handlers, invokes or {}, self.store)
+        self.faults = EngineFaults()
+        self.providers = Providers(handlers, invokes or {}, self.store, interceptors=[self.faults])
         self.providers.start()
         shutil.copytree(_new_stack(), folder, dirs_exist_ok=True)
         self.configure(CONFIG)
@@ -90,7 +93,7 @@ class Engine:
         return (self.home / "state/.pulumi/stacks/test/dev.json").read_text()
 
 
-_cli = functools.cache(pulumi.cli)
+_cli = functools.cache(cli)
 
 
 @functools.cache

@@ -161,8 +161,8 @@ def test_killed_outright_it_leaves_nothing_running_and_starts_again(
 
 def test_it_ends_by_itself_when_nobody_has_used_it_for_long(tmp_path: Path) -> None:
     program = (
-        "from pathlib import Path; from local import daemon; daemon._QUIET = 0.5; "
-        f"home = Path({str(tmp_path)!r}); daemon.serve(home, 0, 'small-project', home)"
+        "from pathlib import Path; from local import cloud, daemon; daemon._QUIET = 0.5; "
+        f"daemon.serve(cloud.Cloud(Path({str(tmp_path)!r}), 0))"
     )
     ended = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, timeout=60, check=True)
     assert ended.returncode == 0

@@ -11,13 +11,13 @@ import pytest
 from pulumi.runtime.proto import provider_pb2 as rpc
 from pulumi.runtime.proto.provider_pb2_grpc import ResourceProviderStub
 
-from local.engine.faults import EngineFault
 from local.engine.handler import UNKNOWN, Handler, Json
 from local.engine.wire import Secret, encode
 from local.resources import ResourceStore
 from local.services.artifactregistry.images import Image
 from local.services.context import Context
 from pipeline.errors import UserError
+from tests.local.breakable import EngineFault
 from tests.local.engine import Engine
 
 BUCKET = "gcp:storage/bucket:Bucket"
@@ -180,14 +180,14 @@ def test_a_call_fails_once_on_demand_and_what_it_had_made_is_not_lost(
     engine: Engine, when: Literal["before", "after"], made: int
 ) -> None:
     engine.program('gcp.storage.Bucket("data", location="EU")')
-    engine.providers.faults.add(EngineFault("Create", BUCKET, when))
+    engine.faults.add(EngineFault("Create", BUCKET, when))
     failed = engine.up()
     assert failed.status != 0
     assert "a requested fault" in failed.text
     assert len(engine.store.all()) == made
     assert engine.up().status == 0
     assert len(engine.store.all()) == 1
-    assert engine.providers.faults.status() == {"left": [], "hanging": []}
+    assert engine.faults.status() == {"left": [], "hanging": []}
     assert engine.up().counts == {}
 
 

@@ -21,7 +21,6 @@ from google.cloud import storage
 from google.oauth2.credentials import Credentials
 
 from local.gateway import iam
-from local.gateway.faults import Fault
 from local.gateway.gateway import Gateway
 from local.gateway.iam import OPERATOR, Grant, Policy
 from local.gateway.server import ConnectionCut, Response
@@ -32,6 +31,7 @@ from local.services.storage.server import StorageServer
 from local.x import XServer
 from pipeline.errors import UserError
 from pipeline.store import PreconditionFailed, Store
+from tests.local.faults import Fault, FaultyStorage
 
 CONTRACTS = {
     "local/gateway/metadata.py": "google-auth, Google's own client",
@@ -85,7 +85,7 @@ class Cloud:
         self.secrets = Secrets(folder)
         self.gateway = Gateway(0, "p")
         policy = Policy(lambda: GRANTS, lambda: LISTER)
-        api = storage_api.CloudStorage(
+        api = FaultyStorage(
             server.upstream,
             policy,
             lambda: NOW,

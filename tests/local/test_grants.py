@@ -2,9 +2,9 @@
 
 import pytest
 
-from local.client import Client
 from local.cloud import Cloud
 from pipeline.errors import UserError
+from tests.local.breakable import BreakableClient
 from tests.local.declaring import (
     PROJECT_GRANT,
     REGION,
@@ -111,7 +111,7 @@ def test_a_build_that_may_not_log_goes_on_unseen(cloud: Cloud, prepared: Declare
 def test_a_suspended_grant_does_not_hold_until_it_is_restored(
     cloud: Cloud, prepared: Declarer
 ) -> None:
-    client = Client(cloud.gateway.url)
+    client = BreakableClient(cloud.gateway.url)
     (name,) = [g["id"] for g in client.grants() if g["role"] == "roles/logging.logWriter"]
     client.suspend(name)
     assert "something" not in ran(cloud, prepared, "echo something")[1]

@@ -14,7 +14,6 @@ from tests.local.declaring import (
     REGISTRY,
     SECRET,
     SECRET_GRANT,
-    VERSION,
     Declarer,
     Refused,
     log,
@@ -30,10 +29,8 @@ def run(cloud: Cloud, job: str) -> Execution:
 
 
 def secret(declarer: Declarer, name: str, data: str, *readers: str) -> None:
-    declared = declarer.declare(SECRET, name, secretId=name, replication={"auto": {}})
-    declarer.declare(
-        VERSION, name, secret=declared["id"], secretData=data, deletionPolicy="ABANDON"
-    )
+    declarer.declare(SECRET, name, secretId=name, replication={"auto": {}})
+    declarer.cloud.secrets.add_version(name, data.encode())
     for reader in readers:
         declarer.declare(
             SECRET_GRANT,

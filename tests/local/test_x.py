@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
@@ -12,6 +13,7 @@ import requests
 from local.x import XServer
 from pipeline import clock, x
 from pipeline.errors import UserError
+from tests.local.faults import FaultyX
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 HOST = "https://api.twitter.com"
@@ -34,7 +36,7 @@ def time():
 
 @pytest.fixture
 def server(tmp_path, time, monkeypatch):
-    started = XServer(tmp_path, time)
+    started = FaultyX(tmp_path, time)
     started.start()
     monkeypatch.setenv("X_API_URL", started.url)
     yield started
@@ -434,22 +436,26 @@ def test_the_state_survives_a_restart(server, tmp_path, time, reader, poster, mo
     again.stop()
 
 
-def test_a_torn_line_costs_only_itself(server, tmp_path, time, poster):
+def test_a_write_that_was_cut_short_costs_only_itself(server, tmp_path, time, poster, monkeypatch):
+    def cut(self, target):
+        raise OSError("cut")
+
     poster.post("one")
+    with monkeypatch.context() as short, pytest.raises(OSError, match="cut"):
+        short.setattr(Path, "replace", cut)
+        server.add_user("keeper", [("lost", NOW)])
     server.stop()
-    with (tmp_path / "posts.jsonl").open("ab") as file:
-        file.write(b'{"id": "99')
     again = XServer(tmp_path, time)
     assert [post.text for post in again.posts("keeper")] == ["one"]
     again.add_user("keeper", [("two", NOW)])
     again.stop()
-    lines = (tmp_path / "posts.jsonl").read_text().splitlines()
-    assert [json.loads(line)["text"] for line in lines] == ["one", "two"]
+    posts = json.loads((tmp_path / "posts.json").read_text()).values()
+    assert [post["text"] for post in posts] == ["one", "two"]
 
 
 def test_keys_are_readable_by_their_owner_alone(server, tmp_path, poster):
     server.bearer()
-    for name in ("keys.jsonl", "bearer.jsonl"):
+    for name in ("keys.json", "bearer.json"):
         assert (tmp_path / name).stat().st_mode & 0o077 == 0
 
 

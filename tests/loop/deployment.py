@@ -18,8 +18,9 @@ from google.auth.compute_engine import _metadata
 from bots.cloud import Cloud
 from bots.status import Status, gather
 from local import daemon, pulumi
-from local.client import Client
+from local.resources import ResourceStore
 from stacks import stack_file
+from tests.local.breakable import BreakableClient
 
 ROOT = Path(__file__).parents[2]
 # What a person's clone has that the program and its images are made of.
@@ -94,10 +95,11 @@ class Deployment:
         self.file.write_text(yaml.safe_dump(document))
 
     @property
-    def client(self) -> Client:
+    def client(self) -> BreakableClient:
         """The local cloud, started if need be."""
         project = yaml.safe_load(self.file.read_text())["config"]["gcp:project"]
-        return daemon.up(self.home, self.port, project, self.root)
+        program = "tests.local.breakable"
+        return BreakableClient(daemon.up(self.home, self.port, project, self.root, program).url)
 
     def pulumi(self, *arguments: str, ok: bool | None = True) -> subprocess.CompletedProcess[str]:
         """Run the CLI as `python -m local pulumi` does; fails unless it ends as expected.
@@ -157,9 +159,7 @@ class Deployment:
 
     def there(self) -> set[tuple[str, str]]:
         """URN and id of what the local cloud holds."""
-        file = self.home / "resources.json"
-        resources = json.loads(file.read_text()) if file.exists() else []
-        return {(r["urn"], r["id"]) for r in resources}
+        return {(r.urn, r.id) for r in ResourceStore(self.home / "resources.json").all()}
 
     def names(self) -> set[str]:
         """Type and name of every resource in Pulumi's state, components and all."""

@@ -2,7 +2,7 @@
 
 The real engine deploys the real program to a local cloud whose providers fail or hang a call on
 demand. A failed call either had no effect, or had it and was answered as the real providers answer
-(`local.engine.faults`); what it cannot show is what Google itself leaves half made.
+(`tests.local.breakable`); what it cannot show is what Google itself leaves half made.
 
 In the long tests every resource of the stack has its turn: each fails once, `up` is repeated with
 `--continue-on-error`, and so each `up` meets the failures of one layer of the graph and has to
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from local.client import Method, When
+from tests.local.breakable import Method, When
 from tests.loop.deployment import Deployment, Values
 
 pytestmark = pytest.mark.deep

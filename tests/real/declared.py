@@ -13,6 +13,7 @@ from demo.samples import grammar
 from local.cloud import Cloud
 from local.services.run import resources as run
 from pipeline.store import Store
+from tests.local.breakable import BreakableCloud
 from tests.loop.deployment import Deployment
 from tests.real.docker import Docker
 from tests.stacks.recorder import ROOT
@@ -73,7 +74,7 @@ def deployed(folder: Path, daemon: Docker) -> Iterator[Declared]:
     deployment = Deployment.begin(folder)
     # The local stack file has no schedule, and without one no job that trains.
     deployment.configure(lambda c: c["gpt2-bots:training"].update(schedule="0 2 * * 1"))
-    cloud = Cloud(deployment.home, deployment.port, project="local-bots", root=ROOT)
+    cloud = BreakableCloud(deployment.home, deployment.port, project="local-bots", root=ROOT)
     cloud.start()
     try:
         # As the background process leaves it, for those who look for it.

@@ -1,6 +1,7 @@
 """Images, built and pushed as pulumi-docker does, and tags as pulumi-docker-build's Index makes."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -37,10 +38,6 @@ class Image(GoogleHandler):
         if not mentions_unknown([build["context"], build["dockerfile"]]):
             build["contextDigest"] = self._context.runtime.context_digest(*self._paths(build))
         return {"buildOnPreview": False, "skipPush": False, **inputs, "build": build}
-
-    def check(self, _inputs: Json) -> list[Failure]:
-        """Finds nothing wrong: `prepare` has checked the paths."""
-        return []
 
     def computed(self, inputs: Json) -> Json:
         """Returns what follows from the name and the build alone."""
@@ -100,11 +97,11 @@ class Index(GoogleHandler):
         """Adds the default."""
         return {"push": True, **inputs}
 
-    def check(self, inputs: Json) -> list[Failure]:
+    def check(self, inputs: Json) -> Iterator[Failure]:
         """Refuses more than one source: the local registry has indexes of one image only."""
-        if len(inputs["sources"]) == 1:
-            return []
-        return [("sources", f"{len(inputs['sources'])} sources: the local cloud takes exactly one")]
+        count = len(inputs["sources"])
+        if count != 1:
+            yield "sources", f"{count} sources: the local cloud takes exactly one"
 
     def create(self, _name: str, inputs: Json) -> tuple[str, Json]:
         """Makes the tag, wherever it pointed before."""

@@ -24,9 +24,26 @@ class Trigger(GoogleHandler):
 
     replace_on: ClassVar = frozenset({"location", "project"})
 
-    def check(self, inputs: Json) -> list[Failure]:
-        """Returns what Cloud Build refuses, and what the local cloud does not have."""
-        return list(_failures(inputs))
+    def check(self, inputs: Json) -> Iterator[Failure]:
+        """Yields what Cloud Build refuses, and what the local cloud does not have."""
+        if sum(key in inputs for key in _SOURCES) != 1:
+            yield "build", f"give exactly one of {', '.join(_SOURCES)}"
+        elif "build" not in inputs:
+            yield "build", "the local cloud runs an inline build only"
+        else:
+            yield from _build_failures(inputs)
+        if not section(inputs, "pubsubConfig").get("topic"):
+            yield "pubsubConfig", "the local cloud has only triggers of Pub/Sub topics"
+        for key, value in section(inputs, "substitutions").items():
+            if not re.fullmatch(r"_[A-Z0-9_]+", key):
+                yield f"substitutions.{key}", "keys begin with an underscore: _LIKE_THIS"
+            if "$(" in FIELD.sub("", value):
+                yield f"substitutions.{key}", f"{value!r} is not of the form $(body.message.…)"
+        if inputs.get("filter"):
+            try:
+                filters.parse(inputs["filter"])
+            except ValueError as error:
+                yield "filter", str(error)
 
     def create(self, _name: str, inputs: Json) -> tuple[str, Json]:
         """Makes the trigger, which listens from now on."""
@@ -43,27 +60,6 @@ class Trigger(GoogleHandler):
         if "serviceAccount" in inputs:
             account_must_exist(self._context, email_of(inputs["serviceAccount"]))
         return {}
-
-
-def _failures(inputs: Json) -> Iterator[Failure]:
-    if sum(key in inputs for key in _SOURCES) != 1:
-        yield "build", f"give exactly one of {', '.join(_SOURCES)}"
-    elif "build" not in inputs:
-        yield "build", "the local cloud runs an inline build only"
-    else:
-        yield from _build_failures(inputs)
-    if not section(inputs, "pubsubConfig").get("topic"):
-        yield "pubsubConfig", "the local cloud has only triggers of Pub/Sub topics"
-    for key, value in section(inputs, "substitutions").items():
-        if not re.fullmatch(r"_[A-Z0-9_]+", key):
-            yield f"substitutions.{key}", "keys begin with an underscore: _LIKE_THIS"
-        if "$(" in FIELD.sub("", value):
-            yield f"substitutions.{key}", f"{value!r} is not of the form $(body.message.…)"
-    if inputs.get("filter"):
-        try:
-            filters.parse(inputs["filter"])
-        except ValueError as error:
-            yield "filter", str(error)
 
 
 def _build_failures(inputs: Json) -> Iterator[Failure]:

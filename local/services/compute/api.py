@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 
 from local.engine.handler import Json
 from local.gateway.errors import HttpError
-from local.gateway.iam import Denied
+from local.gateway.gateway import not_implemented
 from local.gateway.server import Request, Response
 from local.services.compute.instances import Instance, Instances
 from local.services.compute.resources import insertable, template_of
@@ -39,34 +39,29 @@ class Compute:
     def __init__(self, context: Context, instances: Instances) -> None:
         self._context = context
         self._instances = instances
+        self._require = context.policy.require
         self._numbers = itertools.count(1)
 
     def respond(self, path: re.Match[str], request: Request, member: str) -> Response:
         """Makes the call if the member may; raises HttpError."""
         zone, collection, name = path.groups()
-        try:
-            match request.method, collection, name:
-                case "GET", "instances", None if zone.endswith("/aggregated"):
-                    return self._all(zone.rpartition("/")[0], member)
-                case _ if zone.endswith("/aggregated"):
-                    raise _unknown(request)
-                case "POST", "instances", None:
-                    return self._insert(zone, request, member)
-                case "GET", "instances", str():
-                    return self._get(f"{zone}/instances/{name}", member)
-                case "DELETE", "instances", str():
-                    return self._delete(f"{zone}/instances/{name}", member)
-                case "GET", "operations", str():
-                    operation = f"{zone}/operations/{name}"
-                    self._require(member, "compute.zoneOperations.get", operation)
-                    return self._operation(zone, name, "DONE")
-                case _:
-                    raise _unknown(request)
-        except Denied as denied:
-            raise HttpError(403, "forbidden", str(denied)) from denied
-
-    def _require(self, member: str, permission: str, resource: str) -> None:
-        self._context.policy.require(member, permission, resource)
+        match request.method, collection, name:
+            case "GET", "instances", None if zone.endswith("/aggregated"):
+                return self._all(zone.rpartition("/")[0], member)
+            case _ if zone.endswith("/aggregated"):
+                raise not_implemented(request)
+            case "POST", "instances", None:
+                return self._insert(zone, request, member)
+            case "GET", "instances", str():
+                return self._get(f"{zone}/instances/{name}", member)
+            case "DELETE", "instances", str():
+                return self._delete(f"{zone}/instances/{name}", member)
+            case "GET", "operations", str():
+                operation = f"{zone}/operations/{name}"
+                self._require(member, "compute.zoneOperations.get", operation)
+                return self._operation(zone, name, "DONE")
+            case _:
+                raise not_implemented(request)
 
     def _insert(self, zone: str, request: Request, member: str) -> Response:
         try:
@@ -125,11 +120,6 @@ class Compute:
 def _described(machine: str, status: str) -> Json:
     zone, _, name = machine.rpartition("/instances/")
     return {"kind": "compute#instance", "name": name, "zone": zone, "status": status}
-
-
-def _unknown(request: Request) -> HttpError:
-    call = f"{request.method} {request.path}"
-    return HttpError(501, "notImplemented", f"the local cloud does not know {call}")
 
 
 def _needed(zone: str, machine: str, declared: Json, project: str) -> Iterator[tuple[str, str]]:

@@ -33,9 +33,10 @@ class Template(GoogleHandler):
         }
     )
 
-    def check(self, inputs: Json) -> list[Failure]:
-        """Returns what Compute Engine refuses."""
-        return [*_name_failures(inputs), *_scheduling_failures(inputs)]
+    def check(self, inputs: Json) -> Iterator[Failure]:
+        """Yields what Compute Engine refuses."""
+        yield from _name_failures(inputs)
+        yield from _scheduling_failures(inputs)
 
     def create(self, _name: str, inputs: Json) -> tuple[str, Json]:
         """Records it. A number in its unique link tells it from a later one of the same name."""
@@ -73,17 +74,17 @@ class FromTemplate(GoogleHandler):
         super().__init__(context)
         self._instances = instances
 
-    def check(self, inputs: Json) -> list[Failure]:
-        """Returns what Compute Engine refuses."""
-        wrong = [*_name_failures(inputs), *_scheduling_failures(inputs)]
+    def check(self, inputs: Json) -> Iterator[Failure]:
+        """Yields what Compute Engine refuses."""
+        yield from _name_failures(inputs)
+        yield from _scheduling_failures(inputs)
         zone = inputs.get("zone", "")
         if not re.fullmatch(r"[a-z]+-[a-z]+\d+-[a-z]", zone):
-            wrong.append(("zone", f"{zone!r} is no zone, such as 'europe-west4-a'"))
+            yield "zone", f"{zone!r} is no zone, such as 'europe-west4-a'"
         for interface in items(inputs, "networkInterfaces"):
             region = re.search(r"regions/([^/]+)/", interface.get("subnetwork") or "")
             if region and not zone.startswith(f"{region[1]}-"):
-                wrong.append(("zone", f"{zone!r} is not in the subnetwork's region {region[1]}"))
-        return wrong
+                yield "zone", f"{zone!r} is not in the subnetwork's region {region[1]}"
 
     def create(self, name: str, inputs: Json) -> tuple[str, Json]:
         """Boots it."""

@@ -5,7 +5,7 @@ accounts, nor conditions other than on the beginning of a resource's name.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import ClassVar
@@ -125,19 +125,16 @@ class Member(GoogleHandler):
         self._token = token
         self._bucket_exists = bucket_exists
 
-    def check(self, inputs: Json) -> list[Failure]:
-        """Returns members that cannot exist, and a condition that is not understood here."""
+    def check(self, inputs: Json) -> Iterator[Failure]:
+        """Yields members that cannot exist, and a condition that is not understood here."""
         key = "member" if "member" in inputs else "members"
-        wrong = [
-            (key, f"{member!r} has no kind: write 'serviceAccount:{member}'")
-            for member in members(inputs)
-            if not _MEMBER.match(member) and member != UNKNOWN
-        ]
+        for member in members(inputs):
+            if not _MEMBER.match(member) and member != UNKNOWN:
+                yield key, f"{member!r} has no kind: write 'serviceAccount:{member}'"
         try:
             grants_of(self._token, inputs)
         except ValueError as error:
-            wrong.append(("condition", str(error)))
-        return wrong
+            yield "condition", str(error)
 
     def computed(self, _inputs: Json) -> Json:
         """Returns an etag, as Google does."""

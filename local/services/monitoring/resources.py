@@ -53,11 +53,10 @@ class Channel(_Numbered):
     collection: ClassVar = "notificationChannels"
     replace_on: ClassVar = frozenset({"project", "type"})
 
-    def check(self, inputs: Json) -> list[Failure]:
+    def check(self, inputs: Json) -> Iterator[Failure]:
         """Refuses an e-mail channel without an address."""
         if inputs["type"] == "email" and "email_address" not in section(inputs, "labels"):
-            return [("labels", "a channel of type 'email' needs the label email_address")]
-        return []
+            yield "labels", "a channel of type 'email' needs the label email_address"
 
     def delete(self, id_: str, outputs: Json) -> None:
         """Refuses while a policy refers to it, as at Google."""
@@ -73,9 +72,9 @@ class Policy(_Numbered):
 
     collection: ClassVar = "alertPolicies"
 
-    def check(self, inputs: Json) -> list[Failure]:
-        """Returns what Cloud Monitoring refuses, and metrics and labels that do not exist."""
-        return list(policy_failures(inputs))
+    def check(self, inputs: Json) -> Iterator[Failure]:
+        """Yields what Cloud Monitoring refuses, and metrics and labels that do not exist."""
+        return policy_failures(inputs)
 
     def create(self, name: str, inputs: Json) -> tuple[str, Json]:
         """Records it; refused where a channel does not exist."""
@@ -151,21 +150,21 @@ class Dashboard(_Numbered):
 
     collection: ClassVar = "dashboards"
 
-    def check(self, inputs: Json) -> list[Failure]:
+    def check(self, inputs: Json) -> Iterator[Failure]:
         """Refuses what is not JSON with a name and one layout, and charts of unknown metrics."""
         try:
             page: Json = json.loads(inputs["dashboardJson"])
         except ValueError as error:
-            return [("dashboardJson", f"is not JSON: {error}")]
+            yield "dashboardJson", f"is not JSON: {error}"
+            return
         layouts = {"gridLayout", "mosaicLayout", "rowLayout", "columnLayout"} & page.keys()
         if not page.get("displayName") or len(layouts) != 1:
-            return [("dashboardJson", "needs displayName and exactly one layout")]
-        return [
-            ("dashboardJson", reason)
-            for text in _filters(page)
-            if "metric.type" in text
-            for reason in metric_filter_errors(text)
-        ]
+            yield "dashboardJson", "needs displayName and exactly one layout"
+            return
+        for text in _filters(page):
+            if "metric.type" in text:
+                for reason in metric_filter_errors(text):
+                    yield "dashboardJson", reason
 
     def create(self, name: str, inputs: Json) -> tuple[str, Json]:
         """Records it. It has no output `name`."""
@@ -190,24 +189,21 @@ class Budget(GoogleHandler):
     physical_name: ClassVar = None
     replace_on: ClassVar = frozenset({"billingAccount"})
 
-    def check(self, inputs: Json) -> list[Failure]:
+    def check(self, inputs: Json) -> Iterator[Failure]:
         """Refuses another currency, too many channels, and projects that are not numbers.
 
         Google returns projects by number, so every refresh would find other ones.
         """
-        wrong = [
-            ("budgetFilter.projects", f"{project!r} is not projects/<number>")
-            for project in items(section(inputs, "budgetFilter"), "projects")
-            if not re.fullmatch(r"projects/\d+", project)
-        ]
+        for project in items(section(inputs, "budgetFilter"), "projects"):
+            if not re.fullmatch(r"projects/\d+", project):
+                yield "budgetFilter.projects", f"{project!r} is not projects/<number>"
         currency = section(section(inputs, "amount"), "specifiedAmount").get("currencyCode")
         if currency not in (None, _CURRENCY):
             reason = f"{currency!r} is not the billing account's {_CURRENCY!r}: leave it out"
-            wrong.append(("amount.specifiedAmount.currencyCode", reason))
+            yield "amount.specifiedAmount.currencyCode", reason
         channels = items(section(inputs, "allUpdatesRule"), "monitoringNotificationChannels")
         if len(channels) > 5:
-            wrong.append(("allUpdatesRule", f"{len(channels)} channels are more than 5"))
-        return wrong
+            yield "allUpdatesRule", f"{len(channels)} channels are more than 5"
 
     def create(self, name: str, inputs: Json) -> tuple[str, Json]:
         """Records it."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from local.engine.handler import Json
 from local.gateway import iam
 from local.gateway.errors import HttpError
+from local.gateway.gateway import not_implemented
 from local.gateway.server import Request, Response
 from local.services.context import Context, short, unique_number
 from local.services.pubsub.resources import TOPIC
@@ -36,16 +37,12 @@ Listener = Callable[[str, Message], None]
 
 
 class Messages:
-    """Delivers messages. `report` is told of a message that may not be published."""
+    """Delivers messages to `listener`. `report` is told of one that may not be published."""
 
-    def __init__(self, context: Context, report: Callable[[str], None]) -> None:
+    def __init__(self, context: Context, report: Callable[[str], None], listener: Listener) -> None:
         self._context = context
         self._report = report
-        self._listeners: list[Listener] = []
-
-    def listen(self, listener: Listener) -> None:
-        """Delivers every message to `listener` from now on."""
-        self._listeners.append(listener)
+        self._listener = listener
 
     def publish(self, publisher: str, topic: str, attributes: Mapping[str, str], data: str) -> None:
         """Delivers a message if the topic exists and the account `publisher` may publish to it."""
@@ -63,13 +60,8 @@ class Messages:
         """Serves the call `projects.topics.publish` of a program, at `PATH`."""
         topic = match[1]
         if request.method != "POST":
-            raise HttpError(
-                404, "notFound", f"{request.method} {request.path} is no call of Pub/Sub"
-            )
-        try:
-            self._context.policy.require(member, "pubsub.topics.publish", topic)
-        except iam.Denied as denied:
-            raise HttpError(403, "forbidden", str(denied)) from denied
+            raise not_implemented(request)
+        self._context.policy.require(member, "pubsub.topics.publish", topic)
         if self._context.resources.get(TOPIC, topic) is None:
             raise HttpError(404, "notFound", f"Resource not found (resource={short(topic)}).")
         try:
@@ -81,8 +73,7 @@ class Messages:
     def _deliver(self, topic: str, attributes: Mapping[str, str], data: str) -> str:
         now = self._context.timestamp()
         number = unique_number(topic, now, *attributes.values())[:16]
-        for listener in self._listeners:
-            listener(topic, Message(number, attributes, data, now))
+        self._listener(topic, Message(number, attributes, data, now))
         return number
 
 

@@ -10,7 +10,6 @@ from typing import IO, ClassVar
 
 from local.engine.handler import Failure, Json
 from local.gateway import iam
-from local.resources import Resource
 from local.services.context import Context, GoogleError, email_of, items, short
 from local.services.handler import GoogleHandler, must_not_be_protected
 from local.services.iam.grants import account_must_exist
@@ -117,12 +116,10 @@ class _Runnable(GoogleHandler):
         """Returns the template that has the container, and its path."""
         raise NotImplementedError
 
-    def check(self, inputs: Json) -> list[Failure]:
-        """Returns what Cloud Run refuses, and what the local cloud does not have."""
+    def check(self, inputs: Json) -> Iterator[Failure]:
+        """Yields what Cloud Run refuses, and what the local cloud does not have."""
+        yield from super().check(inputs)
         at, template = self.template(inputs)
-        return [*super().check(inputs), *self._failures(at, template)]
-
-    def _failures(self, at: str, template: Json) -> Iterator[Failure]:
         containers = items(template, "containers")
         if len(containers) != 1:
             reason = f"{len(containers)} containers: the local cloud runs exactly one"
@@ -236,9 +233,3 @@ class Service(_Runnable):
         """Ends its instance."""
         super().delete(id_, outputs)
         self._retire(id_)
-
-
-def find(name: str, context: Context) -> Resource | None:
-    """Returns the job with this id or short name, if there is one."""
-    jobs = context.resources.of_type(JOB)
-    return next((job for job in jobs if name in (job.id, short(job.id))), None)

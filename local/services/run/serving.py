@@ -23,7 +23,6 @@ from typing import IO, Any
 
 from local.engine.handler import Json
 from local.gateway.errors import HttpError
-from local.gateway.iam import Denied
 from local.gateway.server import Request, Response
 from local.resources import Resource
 from local.services.context import Context, GoogleError, section, short
@@ -115,15 +114,10 @@ class Services:
     def respond(self, path: re.Match[str], request: Request, member: str) -> Response:
         """Returns the service's response to this caller; raises HttpError."""
         name = path[1]
-        service = next(
-            (s for s in self._context.resources.of_type(SERVICE) if short(s.id) == name), None
-        )
+        service = self._context.resources.find(SERVICE, name)
         if service is None:
             raise HttpError(404, "notFound", f"there is no service {name}")
-        try:
-            self._context.policy.require(member, "run.routes.invoke", service.id)
-        except Denied as denied:
-            raise HttpError(403, "forbidden", str(denied)) from denied
+        self._context.policy.require(member, "run.routes.invoke", service.id)
         return _pass_on(request, path[2] or "", self._instance(service))
 
     def retire(self, service: str) -> None:

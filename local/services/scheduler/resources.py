@@ -40,9 +40,32 @@ class Job(GoogleHandler):
         super().__init__(context)
         self._since = since
 
-    def check(self, inputs: Json) -> list[Failure]:
-        """Returns what Cloud Scheduler refuses, and targets that the local cloud does not have."""
-        return list(_failures(inputs))
+    def check(self, inputs: Json) -> Iterator[Failure]:
+        """Yields what Cloud Scheduler refuses, and targets that the local cloud does not have."""
+        try:
+            ticks(inputs.get("schedule", ""), "Etc/UTC", datetime(2000, 1, 1, tzinfo=UTC))
+        except ValueError as error:
+            given = f"{inputs.get('schedule')!r} ({error})"
+            yield "schedule", f"{given} is not a schedule of five fields, such as '0 9 * * *'"
+        zone = inputs.get("timeZone", "Etc/UTC")
+        try:
+            ZoneInfo(zone)
+        except (KeyError, OSError, ValueError):
+            reason = f"{zone!r} is not a time zone of the IANA list, such as 'Europe/Paris'"
+            yield "timeZone", reason
+        targets = [target for target in _TARGETS if inputs.get(target)]
+        if len(targets) != 1:
+            yield "httpTarget", f"give exactly one of {', '.join(_TARGETS)}"
+        elif targets != ["httpTarget"]:
+            yield targets[0], "the local cloud fires at an httpTarget only"
+        else:
+            yield from _target_failures(inputs["httpTarget"])
+        retries = section(inputs, "retryConfig").get("retryCount", 0)
+        if not 0 <= retries <= 5:
+            yield "retryConfig.retryCount", f"{retries} is not within 0 and 5"
+        deadline = inputs.get("attemptDeadline", "180s")
+        if not re.fullmatch(r"\d+(\.\d+)?s", deadline) or not 15 <= float(deadline[:-1]) <= 1800:
+            yield "attemptDeadline", f"{deadline!r} is not within '15s' and '1800s'"
 
     def computed(self, inputs: Json) -> Json:
         """Returns whether it will fire."""
@@ -62,32 +85,6 @@ class Job(GoogleHandler):
         """Lets a changed schedule count from now on."""
         self._since(id_)
         return {}
-
-
-def _failures(inputs: Json) -> Iterator[Failure]:
-    try:
-        ticks(inputs.get("schedule", ""), "Etc/UTC", datetime(2000, 1, 1, tzinfo=UTC))
-    except ValueError as error:
-        given = f"{inputs.get('schedule')!r} ({error})"
-        yield "schedule", f"{given} is not a schedule of five fields, such as '0 9 * * *'"
-    zone = inputs.get("timeZone", "Etc/UTC")
-    try:
-        ZoneInfo(zone)
-    except (KeyError, OSError, ValueError):
-        yield "timeZone", f"{zone!r} is not a time zone of the IANA list, such as 'Europe/Paris'"
-    targets = [target for target in _TARGETS if inputs.get(target)]
-    if len(targets) != 1:
-        yield "httpTarget", "give exactly one of httpTarget, pubsubTarget and appEngineHttpTarget"
-    elif targets != ["httpTarget"]:
-        yield targets[0], "the local cloud fires at an httpTarget only"
-    else:
-        yield from _target_failures(inputs["httpTarget"])
-    retries = section(inputs, "retryConfig").get("retryCount", 0)
-    if not 0 <= retries <= 5:
-        yield "retryConfig.retryCount", f"{retries} is not within 0 and 5"
-    deadline = inputs.get("attemptDeadline", "180s")
-    if not re.fullmatch(r"\d+(\.\d+)?s", deadline) or not 15 <= float(deadline[:-1]) <= 1800:
-        yield "attemptDeadline", f"{deadline!r} is not within '15s' and '1800s'"
 
 
 def _target_failures(target: Json) -> Iterator[Failure]:

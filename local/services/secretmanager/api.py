@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from local.gateway.gateway import not_implemented
-from local.gateway.iam import Denied, Policy
+from local.gateway.iam import Policy
 from local.gateway.server import Request, Response
 from local.services.secretmanager.secrets import SecretError, Secrets
 
@@ -38,14 +38,6 @@ class SecretManager:
         Source: https://cloud.google.com/secret-manager/docs/reference/rest
         """
         del path
-        try:
-            return self._respond(request, member)
-        except Denied as denied:
-            return _error(403, "PERMISSION_DENIED", str(denied))
-        except SecretError as error:
-            return _error(error.code, error.status, str(error))
-
-    def _respond(self, request: Request, member: str) -> Response:
         if request.method == "POST" and (match := _ADD.fullmatch(request.path)):
             resource, secret = match[1], match[2]
             self._require(member, "secretmanager.versions.add", resource)
@@ -74,8 +66,3 @@ def _payload(body: bytes) -> bytes:
     except (ValueError, KeyError, TypeError, binascii.Error) as error:
         message = 'The body is not {"payload": {"data": BASE64}}.'
         raise SecretError(400, "INVALID_ARGUMENT", message) from error
-
-
-def _error(code: int, status: str, message: str) -> Response:
-    error = {"code": code, "message": message, "status": status}
-    return Response.json(code, {"error": error})

@@ -7,19 +7,18 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from local.gateway.errors import HttpError
 from local.records import replace_file
 
 LIMIT = 64 * 1024
 """Bytes in a version. Source: https://cloud.google.com/secret-manager/quotas"""
 
 
-class SecretError(Exception):
-    """What Secret Manager refuses, with the HTTP code and the status word of its response."""
+class SecretError(HttpError):
+    """What Secret Manager refuses."""
 
     def __init__(self, code: int, status: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.status = status
+        super().__init__(code, status, message, status)
 
 
 class _Secret(BaseModel):

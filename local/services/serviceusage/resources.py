@@ -28,7 +28,6 @@ _BY_MODULE = {
     "storage": "storage",
 }
 _BY_TOKEN = {
-    "gcp:organizations/getClientConfig:getClientConfig": None,
     "gcp:organizations/getProject:getProject": "cloudresourcemanager",
     "gcp:projects/iAMCustomRole:IAMCustomRole": "iam",
     "gcp:projects/iAMMember:IAMMember": "cloudresourcemanager",
@@ -58,7 +57,7 @@ def api_of(token: str) -> str | None:
     package, module, *_ = token.replace("/", ":").split(":")
     if package != "gcp":
         return None
-    return _BY_TOKEN[token] if token in _BY_TOKEN else _BY_MODULE[module]
+    return _BY_TOKEN.get(token) or _BY_MODULE[module]
 
 
 def require_api(resources: ResourceStore, token: str, inputs: Json) -> None:

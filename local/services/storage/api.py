@@ -15,7 +15,6 @@ from typing import Any
 import urllib3
 
 from local.gateway.errors import HttpError
-from local.gateway.faults import Faults
 from local.gateway.iam import ALL_USERS, Denied, Policy
 from local.gateway.server import Request, Response
 from local.services.storage.calls import Call, classify
@@ -52,14 +51,13 @@ class _Upload:
 
 
 class CloudStorage:
-    """Responds to the calls of Cloud Storage; `faults` are those still to happen.
+    """Responds to the calls of Cloud Storage.
 
     `on_finalize` is called for every new generation of an object, on the writer's own thread and
     before the response: it must be quick and must not raise.
     """
 
     def __init__(self, upstream: str, policy: Policy, clock: Clock, on_finalize: Finalized) -> None:
-        self.faults = Faults()
         self._upstream = Upstream(upstream)
         self._policy = policy
         self._clock = clock
@@ -71,16 +69,14 @@ class CloudStorage:
     def respond(self, path: re.Match[str], request: Request, member: str) -> Response:
         """Make the call if the member may; raises HttpError."""
         del path
-        call = classify(request, self._begun)
-        return self.faults.run(
-            call.operation, call.name, lambda: self._respond(call, request, member)
-        )
+        return self.make(classify(request, self._begun), request, member)
 
     def _begun(self, upload: str) -> Call | None:
         found = self._uploads.get(upload)
         return found and found.begun
 
-    def _respond(self, call: Call, request: Request, member: str) -> Response:
+    def make(self, call: Call, request: Request, member: str) -> Response:
+        """Make a call that is known here; raises HttpError."""
         self._permit(call, member)
         if not call.changes:
             self._check_conditions(call, member, request.method)

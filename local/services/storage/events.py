@@ -13,31 +13,28 @@ from local.services.pubsub.resources import topic_name
 from local.services.storage.resources import NOTIFICATION
 
 
-class Events:
-    """Publishes what happens to objects."""
-
-    def __init__(self, context: Context, messages: Messages) -> None:
-        self._context = context
-        self._messages = messages
-
-    def finalized(self, attributes: Mapping[str, str], metadata: Mapping[str, Any]) -> None:
-        """Publishes a new generation of an object to every notification that matches."""
-        for notification in self._context.resources.of_type(NOTIFICATION):
-            inputs = notification.inputs
-            if (
-                short(inputs["bucket"]) == attributes["bucketId"]
-                and attributes["objectId"].startswith(inputs.get("objectNamePrefix") or "")
-                and attributes["eventType"]
-                in (inputs.get("eventTypes") or [attributes["eventType"]])
-            ):
-                self._messages.publish(
-                    self._context.storage_agent,
-                    topic_name(inputs["topic"], self._context.project),
-                    {
-                        **attributes,
-                        **section(inputs, "customAttributes"),
-                        "payloadFormat": inputs["payloadFormat"],
-                        "notificationConfig": f"projects/_/buckets/{notification.id}",
-                    },
-                    json.dumps(metadata) if inputs["payloadFormat"] == "JSON_API_V1" else "",
-                )
+def finalized(
+    context: Context,
+    messages: Messages,
+    attributes: Mapping[str, str],
+    metadata: Mapping[str, Any],
+) -> None:
+    """Publishes a new generation of an object to every notification that matches."""
+    for notification in context.resources.of_type(NOTIFICATION):
+        inputs = notification.inputs
+        if (
+            short(inputs["bucket"]) == attributes["bucketId"]
+            and attributes["objectId"].startswith(inputs.get("objectNamePrefix") or "")
+            and attributes["eventType"] in (inputs.get("eventTypes") or [attributes["eventType"]])
+        ):
+            messages.publish(
+                context.storage_agent,
+                topic_name(inputs["topic"], context.project),
+                {
+                    **attributes,
+                    **section(inputs, "customAttributes"),
+                    "payloadFormat": inputs["payloadFormat"],
+                    "notificationConfig": f"projects/_/buckets/{notification.id}",
+                },
+                json.dumps(metadata) if inputs["payloadFormat"] == "JSON_API_V1" else "",
+            )

@@ -5,6 +5,7 @@ do, which are only recorded.
 """
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -94,15 +95,14 @@ class ManagedFolder(_BucketHandler):
     replace_on: ClassVar = frozenset({"bucket", "name"})
     physical_name: ClassVar = None
 
-    def check(self, inputs: Json) -> list[Failure]:
+    def check(self, inputs: Json) -> Iterator[Failure]:
         """Refuses a name that is not a path of at most 15 folders with a slash at the end."""
         name = inputs["name"]
         if not name.endswith("/"):
-            return [("name", f"{name!r} does not end with '/': write '{name}/'")]
+            yield "name", f"{name!r} does not end with '/': write '{name}/'"
         folders = name.removesuffix("/").split("/")
         if len(folders) > 15 or {"", ".", ".."} & {*folders}:
-            return [("name", f"{name!r} is not 1 to 15 folders, none of them '', '.' or '..'")]
-        return []
+            yield "name", f"{name!r} is not 1 to 15 folders, none of them '', '.' or '..'"
 
     def create(self, _name: str, inputs: Json) -> tuple[str, Json]:
         """Records the folder. Its bucket must have uniform bucket-level access."""
@@ -135,11 +135,10 @@ class Object(GoogleHandler):
     )
     renewed: ClassVar = frozenset({"generation", "md5hash", "crc32c", "detectMd5hash"})
 
-    def check(self, inputs: Json) -> list[Failure]:
+    def check(self, inputs: Json) -> Iterator[Failure]:
         """Refuses anything but exactly one of content and source."""
         if ("content" in inputs) == ("source" in inputs):
-            return [("content", "give exactly one of content and source")]
-        return []
+            yield "content", "give exactly one of content and source"
 
     def computed(self, inputs: Json) -> Json:
         """Returns the name again, under the name that programs use."""
@@ -213,19 +212,13 @@ class Notification(_BucketHandler):
         {"bucket", "topic", "payloadFormat", "eventTypes", "objectNamePrefix", "customAttributes"}
     )
 
-    def check(self, inputs: Json) -> list[Failure]:
+    def check(self, inputs: Json) -> Iterator[Failure]:
         """Refuses values that Cloud Storage does not know and the SDK's types allow."""
-        wrong: list[Failure] = []
         if inputs["payloadFormat"] not in ("JSON_API_V1", "NONE"):
-            wrong.append(
-                ("payloadFormat", f"{inputs['payloadFormat']!r} is not 'JSON_API_V1' or 'NONE'")
-            )
-        wrong += [
-            ("eventTypes", f"{event!r} is not one of {', '.join(_EVENTS)}")
-            for event in items(inputs, "eventTypes")
-            if event not in _EVENTS
-        ]
-        return wrong
+            yield "payloadFormat", f"{inputs['payloadFormat']!r} is not 'JSON_API_V1' or 'NONE'"
+        for event in items(inputs, "eventTypes"):
+            if event not in _EVENTS:
+                yield "eventTypes", f"{event!r} is not one of {', '.join(_EVENTS)}"
 
     def create(self, _name: str, inputs: Json) -> tuple[str, Json]:
         """Records it; refused unless Cloud Storage's own account may publish to the topic."""

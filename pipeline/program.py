@@ -40,7 +40,7 @@ def end_on_sigterm() -> None:
     # Python runs a handler between two steps of the main thread, and one step may be seconds of C++
     # that generates texts. The wake-up byte is written at once, and a thread waits for it.
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    threading.Thread(target=_watch, args=(reading,), name="sigterm", daemon=True).start()
+    threading.Thread(target=_watch, args=(reading,), daemon=True).start()
 
 
 def _watch(reading: int) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.errors import UserError
 from stacks.config import Stack
@@ -183,5 +183,7 @@ def _parsed(file: Path) -> object:
 
 class _Document(BaseModel):
     """A stack file. The engine has keys of its own next to `config`."""
+
+    model_config = ConfigDict(frozen=True)
 
     config: dict[Any, object]

@@ -21,7 +21,7 @@ from datetime import UTC, datetime, timedelta
 from pipeline import layout, release
 from pipeline.clock import Clock
 from pipeline.errors import PipelineError
-from pipeline.log import log
+from pipeline.log import Severity, log
 from pipeline.release import Manifest
 from pipeline.store import PreconditionFailed, Store
 from trainer_image.lease import Lease
@@ -136,7 +136,7 @@ class _Pruning:
         prefixes = layout.weights(self.account, tag)
         return [name for name in names if name.startswith(prefixes)]
 
-    def _log(self, severity: str, tag: str, message: str) -> None:
+    def _log(self, severity: Severity, tag: str, message: str) -> None:
         log(
             severity,
             f"release {tag} of {self.account} {message}",

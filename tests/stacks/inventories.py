@@ -1,7 +1,8 @@
 """Writes tests/stacks/inventories/: what each stack declares, so that a review sees each change.
 
 `python -m tests.stacks.inventories` writes them all; so does `make docs`. Each stack is declared as
-its stack file says, with a training run by hand added, so that the machines are in it as well.
+its stack file says, with a training run by hand added, so that the machines are in it as well. A
+further one, `everything`, has every key set.
 """
 
 import json
@@ -11,12 +12,11 @@ from typing import Any
 
 import yaml
 
-from tests.stacks.environments import environment
+from tests.stacks.environments import ENVIRONMENTS, environment, stack_of
 from tests.stacks.recorder import ROOT, Declared, declare
 from tests.stacks.rules import plain
 
 FOLDER = ROOT / "tests/stacks/inventories"
-STACKS = ("local", "dev", "prod")
 # Texts that are files of their own, whose changes are seen in a review anyway.
 _SCRIPTS = {file.read_text(): file.name for file in (ROOT / "stacks/scripts").iterdir()}
 
@@ -82,9 +82,9 @@ def _described(resource: Declared) -> Mapping[str, Any]:
     return {key: value for key, value in described.items() if value}
 
 
-def inventory(stack: str) -> str:
-    """Every resource of one stack with all of its inputs, and the stack's outputs, as YAML."""
-    declared = declare(stack, environment(stack))
+def inventory(name: str) -> str:
+    """Every resource of one environment with all of its inputs, and the outputs, as YAML."""
+    declared = declare(stack_of(name), environment(name))
     resources: dict[str, dict[str, Any]] = defaultdict(dict)
     for resource in declared.resources:
         resources[resource.type][resource.name] = _described(resource)
@@ -97,8 +97,8 @@ def inventory(stack: str) -> str:
 def main() -> None:
     """Write all of them."""
     FOLDER.mkdir(exist_ok=True)
-    for stack in STACKS:
-        (FOLDER / f"{stack}.yaml").write_text(inventory(stack))
+    for name in ENVIRONMENTS:
+        (FOLDER / f"{name}.yaml").write_text(inventory(name))
 
 
 if __name__ == "__main__":

@@ -4,10 +4,11 @@ import difflib
 
 import pytest
 
-from tests.stacks.inventories import FOLDER, STACKS, inventory
+from tests.stacks.environments import ENVIRONMENTS
+from tests.stacks.inventories import FOLDER, inventory
 
 
-@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("stack", ENVIRONMENTS)
 def test_what_is_declared_is_what_was_reviewed(stack: str) -> None:
     reviewed, declared = (FOLDER / f"{stack}.yaml").read_text(), inventory(stack)
     changes = "\n".join(

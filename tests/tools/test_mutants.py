@@ -53,9 +53,9 @@ def open_shop(folder: Path) -> Path:
         "pyproject.toml": SETTINGS,
         "shop/__init__.py": "",
         "shop/till.py": PROGRAM,
-        "tests/test_till.py": TESTS,
+        "tests/shop/test_till.py": TESTS,
     }.items():
-        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     return folder
 
@@ -110,20 +110,33 @@ def test_a_change_that_a_test_notices_is_killed_and_another_survives(
     shop, known = measured
     noticed, other = change(shop, "    return count - 10"), change(shop, "    return count + 11")
     unnoticing = Covered(known.seconds, dict(known.shared), known.lines)
-    unnoticing.forget(["tests/test_till.py::test_the_price"])
+    unnoticing.forget(["tests/shop/test_till.py::test_the_price"])
     (killed,) = judge.judge([noticed], known, [shop])
     assert killed.verdict == "killed"
-    assert killed.killers == ["tests/test_till.py::test_the_price"]
+    assert killed.killers == ["tests/shop/test_till.py::test_the_price"]
     (survivor,) = judge.judge([other], unnoticing, [shop])
     assert (survivor.verdict, survivor.tests) == ("survived", 1)
     assert (shop / "shop/till.py").read_text() == PROGRAM
 
 
+def test_a_change_that_only_pyright_notices_is_refused(shop: Path) -> None:
+    typed = """\
+def price(count: int) -> int:
+    return count
+
+def twice() -> int:
+    return 2 * price(5)
+"""
+    (shop / "shop/till.py").write_text(typed)
+    (found,) = judge.judge([change(shop, "    return 2 * price(None)")], Covered(), [shop])
+    assert found.verdict == "refused"
+
+
 def test_a_change_that_makes_a_test_wait_for_ever_times_out(
     shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (shop / "tests/test_till.py").write_text("def test_for_ever():\n    while True: pass\n")
-    test = "tests/test_till.py::test_for_ever"
+    (shop / "tests/shop/test_till.py").write_text("def test_for_ever():\n    while True: pass\n")
+    test = "tests/shop/test_till.py::test_for_ever"
     noticed = change(shop, "    return count - 10")
     known = Covered({test: 0.0}, {test: []}, {"shop/till.py": {5: [test]}})
     monkeypatch.setattr(judge, "_START", 2.0)
@@ -132,12 +145,19 @@ def test_a_change_that_makes_a_test_wait_for_ever_times_out(
 
 
 def test_a_change_gets_no_more_tests_than_its_budget_allows(shop: Path) -> None:
-    slow = {f"tests/test_{n}.py::test": covered.BUDGET * 0.4 for n in range(4)}
+    slow = {f"tests/shop/test_{n}.py::test": covered.BUDGET * 0.4 for n in range(4)}
     known = Covered(dict(slow), {test: [] for test in slow}, {"shop/till.py": {5: list(slow)}})
     assert len(known.tests_of(change(shop, "    return count - 10"))) == 2
     known.seconds[min(slow)] = covered.BUDGET * 9
     only = Covered(known.seconds, {min(slow): []}, known.lines)
     assert only.tests_of(change(shop, "    return count - 10")) == [min(slow)]
+
+
+def test_a_change_is_also_given_the_tests_that_look_at_all_code(shop: Path) -> None:
+    general, near = "tests/test_all.py::test", "tests/shop/test_near.py::test"
+    known = Covered({}, {general: [], near: []}, {"shop/till.py": {1: [""], 5: [near]}})
+    for diff in ("LIMIT = 6", "    return count - 10"):
+        assert known.tests_of(change(shop, diff)) == [near, general]
 
 
 def test_the_report_shows_each_survivor_with_its_explanation(shop: Path) -> None:
@@ -154,7 +174,9 @@ def test_the_report_shows_each_survivor_with_its_explanation(shop: Path) -> None
 
 
 def test_what_happens_at_import_is_given_the_tests_of_its_package(shop: Path) -> None:
-    near, far, elsewhere = (f"tests/test_{name}.py::test" for name in ("near", "far", "elsewhere"))
+    near, far, elsewhere = (
+        f"tests/shop/test_{name}.py::test" for name in ("near", "far", "elsewhere")
+    )
     known = Covered(
         {near: 2.0, far: 1.0, elsewhere: 1.0},
         {near: [], far: [], elsewhere: []},

@@ -71,8 +71,10 @@ class Covered:
         """Tests and fixtures: the likeliest first."""
         lines = self.lines.get(mutation.file, {})
         exact = {name for line in mutation.statement for name in lines.get(line, [])}
+        # Tests of no single room look at all code.
+        general = {test for test in self.shared if test.startswith("tests/test_")}
         if mutation.in_function and "" not in exact:
-            return [exact]
+            return [exact, general]
         # Whoever uses the module, or the package, can notice what happens at its import.
         package = mutation.file.partition("/")[0]
         return [
@@ -85,6 +87,7 @@ class Covered:
                 for names in used.values()
                 for name in names
             },
+            general,
         ]
 
 

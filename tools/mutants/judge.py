@@ -17,7 +17,8 @@ from typing import Literal
 from tools.mutants.covered import Covered
 from tools.mutants.mutations import Mutation
 
-Verdict = Literal["killed", "timed out", "survived"]
+Verdict = Literal["killed", "timed out", "refused", "survived"]
+"""A change is refused if no test notices it and pyright reports an error."""
 
 # A change may make a test wait for ever. A test's seconds were measured beside one other process.
 _SLOWER = 4
@@ -60,18 +61,26 @@ def judge(
 
 def _judge(mutation: Mutation, covered: Covered, checkout: Path) -> Judged:
     tests = covered.tests_of(mutation)
-    if not tests:
-        return Judged(mutation, "survived", 0)
     file = checkout / mutation.file
     original = file.read_text()
     file.write_text(mutation.text())
     try:
         failed = failures(tests, checkout, "-x", seconds=_START + _SLOWER * covered.cost(tests))
+        if failed:
+            return Judged(mutation, "killed", len(tests), failed)
+        return Judged(
+            mutation, "refused" if _refused(mutation, checkout) else "survived", len(tests)
+        )
     except subprocess.TimeoutExpired:
         return Judged(mutation, "timed out", len(tests))
     finally:
         file.write_text(original)
-    return Judged(mutation, "killed" if failed else "survived", len(tests), failed)
+
+
+def _refused(mutation: Mutation, checkout: Path) -> bool:
+    """Whether pyright, which every commit has to pass, reports an error in the changed file."""
+    pyright = [sys.executable, "-m", "pyright", mutation.file]
+    return subprocess.run(pyright, cwd=checkout, capture_output=True, check=False).returncode == 1
 
 
 def failures(

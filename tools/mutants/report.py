@@ -13,13 +13,14 @@ _HEAD = """\
 # What the tests notice
 
 `make mutants` wrote this page. It changes the code in one small way at a time and runs the tests
-that run the changed line; a change that no test notices survives. mutmut's operators make the
-changes. Decision {decision} says how the tests are chosen.
+that run the changed line. If no test notices the change, it runs pyright on the file; a change
+that pyright does not refuse either survives. mutmut's operators make the changes. Decision
+{decision} says how the tests are chosen.
 
 {number} changes out of {total}, chosen by seed {seed}, at commit {commit}.
 
-| package | changes | killed | timed out | survived | score |
-| --- | ---: | ---: | ---: | ---: | ---: |
+| package | changes | killed | timed out | refused | survived | score |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: |
 """
 _DECISION = "[38](decisions/0038-mutants-by-a-driver-of-our-own.md)"
 
@@ -55,7 +56,8 @@ def _package(one: Judged) -> str:
 def _row(name: str, judged: Sequence[Judged]) -> str:
     count = Counter(one.verdict for one in judged)
     score = 1 - count["survived"] / len(judged)
-    cells = [name, len(judged), count["killed"], count["timed out"], count["survived"]]
+    verdicts = [count[verdict] for verdict in ("killed", "timed out", "refused", "survived")]
+    cells = [name, len(judged), *verdicts]
     return f"| {' | '.join(map(str, cells))} | {score:.0%} |"
 
 

@@ -1,5 +1,7 @@
 """Fixtures that several parts use: a real object store, and the data that lies beside the repo."""
 
+# pyright: reportPrivateUsage=false
+
 import os
 import random
 import uuid
@@ -7,8 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-import google.auth
 import hypothesis
 import pytest
 from google.auth.credentials import AnonymousCredentials
@@ -22,7 +24,7 @@ from local.services.secretmanager.secrets import Secrets
 from local.services.storage import api as storage_api
 from local.services.storage.server import StorageServer
 from pipeline.store import Store
-from tests.google_api import Google
+from tests.google_api import Google, authenticate
 
 SEED = int(os.environ.get("TEST_SEED", "1"))
 
@@ -106,7 +108,7 @@ class CloudStorage:
             client_options={"api_endpoint": self.url},
         )
 
-    def new_bucket(self, client: storage.Client) -> storage.Bucket:
+    def new_bucket(self, client: Any) -> storage.Bucket:
         name = f"test-{uuid.uuid4().hex[:20]}"
         self.server.create_bucket(name)
         return client.bucket(name)
@@ -124,7 +126,7 @@ def gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudStorage]:
         server.upstream,
         iam.Policy(lambda: [grant], dict),
         lambda: datetime(2026, 11, 23, 8, tzinfo=UTC),
-        lambda *_: None,
+        lambda attributes, metadata: None,
     )
     gateway.serve(storage_api.PATH, cloud_storage.respond, anonymous=True)
     gateway.start()
@@ -203,7 +205,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Google]:
     double = Google()
     for name in ("PUBSUB", "SECRETMANAGER"):
         monkeypatch.setenv(f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{name}", double.url)
-    monkeypatch.setattr(google.auth, "default", lambda **_: (AnonymousCredentials(), "p"))
+    authenticate(monkeypatch, AnonymousCredentials(), "p")
     retries = pipeline.google._RETRIES.new(backoff_factor=0)
     monkeypatch.setattr(pipeline.google, "_RETRIES", retries)
     yield double

@@ -6,7 +6,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
+import google.auth
+import pytest
+from google.auth.credentials import Credentials
+
 from local.gateway import discovery
+
+
+def authenticate(monkeypatch: pytest.MonkeyPatch, credentials: Credentials, project: str) -> None:
+    """Lets Google's libraries find these credentials in this process."""
+
+    def default(*_: object, **__: object) -> tuple[Credentials, str]:
+        return credentials, project
+
+    monkeypatch.setattr(google.auth, "default", default)
 
 
 def check(verb: str, target: str, body: bytes, status: int, response: bytes) -> None:

@@ -167,7 +167,7 @@ def failing(when: str, number: int) -> Gate:
     return gate
 
 
-FAULTS = {
+FAULTS: dict[str, Callable[[int], Gate]] = {
     "killed before the effect": lambda n: killed("before", n),
     "killed after the effect": lambda n: killed("after", n),
     "refused": lambda n: failing("before", n),

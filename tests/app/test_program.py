@@ -17,7 +17,7 @@ from google.cloud import storage
 from pipeline import slots
 from pipeline.store import Store
 from tests.conftest import SecretManager
-from tests.local.faults import FaultyX
+from tests.local.faults import FaultyX, Kind
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SLOT = "20261123T0800Z"  # 9 o'clock in Paris
@@ -32,7 +32,7 @@ class Image:
     store: Store
     x: FaultyX
     secrets: SecretManager
-    lines: list[dict[str, Any]] = field(default_factory=list)
+    lines: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
     def run(self, *arguments: str, **environment: str) -> int:
         """Run it and return the exit status; `lines` has its output, of which each line is JSON."""
@@ -78,7 +78,7 @@ def image(
     for package in ("app", "pipeline"):
         (folder / package).symlink_to(REPOSITORY / package)
     shutil.copytree(model_folder, folder / "model")
-    bucket = bucket_factory()
+    bucket: Any = bucket_factory()
     environment = {
         **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
         **secret_manager.environment,
@@ -86,7 +86,7 @@ def image(
         "X_API_URL": x_server.url,
         "CLOCK": "2026-11-23T08:00:05+00:00",
         "ACCOUNT": "keeper",
-        "DATA_BUCKET": str(bucket.name),
+        "DATA_BUCKET": bucket.name,
         "SCHEDULE": "0 9 * * *",
         "TIME_ZONE": "Europe/Paris",
         "POSTS_USD_PER_MONTH": "5",
@@ -181,7 +181,7 @@ def test_an_unknown_command_is_one_line(image: Image) -> None:
 
 @pytest.mark.parametrize("kind", ["401", "402", "403", "429", "usage-cap"])
 def test_a_refusal_of_x_fails_the_execution_in_one_line_and_loses_nothing(
-    image: Image, kind: Any
+    image: Image, kind: Kind
 ) -> None:
     image.x.fail_next(kind)
     assert image.run("post") == 1

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -60,7 +60,7 @@ class Api:
 
     port: int
     now: list[datetime] = field(default_factory=lambda: [START])
-    loaded: list[str] = field(default_factory=list)
+    loaded: list[str] = field(default_factory=list[str])
 
     def ask(
         self,
@@ -99,7 +99,7 @@ class Api:
 @contextmanager
 def serving(
     store: Store, load: Callable[[Store, str, str], Release] = load_release
-) -> Iterator[Api]:
+) -> Generator[Api]:
     api = Api(0)
 
     def noted(store: Store, account: str, tag: str) -> Release:
@@ -161,7 +161,7 @@ def writing(writer: Writer) -> Callable[[Store, str, str], Release]:
 
 
 @contextmanager
-def written_by(store: Store, writer: Writer) -> Iterator[Api]:
+def written_by(store: Store, writer: Writer) -> Generator[Api]:
     point(store, FIRST)
     with serving(store, writing(writer)) as api:
         yield api
@@ -473,7 +473,7 @@ def test_no_file_of_a_release_is_left_behind(
 ) -> None:
     made: list[Path] = []
 
-    class Noted(live_module.TemporaryDirectory):
+    class Noted(live_module.TemporaryDirectory[str]):
         def __init__(self) -> None:
             super().__init__(dir=tmp_path)
             made.append(Path(self.name))
@@ -543,11 +543,11 @@ def environment(
     bucket_factory: Callable[[], storage.Bucket],
     model_folder: Path,
 ) -> dict[str, str]:
-    bucket = bucket_factory()
+    bucket: Any = bucket_factory()
     store = Store(bucket)
     publish(store, FIRST, model_folder)
     point(store, FIRST)
-    return {**gcs_environment, "ACCOUNT": "keeper", "MODELS_BUCKET": str(bucket.name), "PORT": "0"}
+    return {**gcs_environment, "ACCOUNT": "keeper", "MODELS_BUCKET": bucket.name, "PORT": "0"}
 
 
 WAITS = (

@@ -159,7 +159,9 @@ def operator(tmp_path: Path, storage_server: StorageServer) -> Iterator[Operator
     secrets = Secrets(tmp_path / "secrets")
     gateway = Gateway(0, "local-bots")
     policy = Policy(list, dict)
-    api = storage_api.CloudStorage(storage_server.upstream, policy, lambda: NOW, lambda *_: None)
+    api = storage_api.CloudStorage(
+        storage_server.upstream, policy, lambda: NOW, lambda attributes, metadata: None
+    )
     gateway.serve(storage_api.PATH, api.respond, anonymous=True)
     secret_manager = secretmanager_api.SecretManager("local-bots", policy, secrets)
     gateway.serve(secretmanager_api.PATH, secret_manager.respond)
@@ -172,7 +174,7 @@ def operator(tmp_path: Path, storage_server: StorageServer) -> Iterator[Operator
         "google": AT_GOOGLE.format(),
     }.items():
         (tmp_path / "stacks" / f"Pulumi.{name}.yaml").write_text(text)
-    client = storage.Client(
+    client: Any = storage.Client(
         project="local-bots",
         credentials=AnonymousCredentials(),
         client_options={"api_endpoint": storage_server.upstream},

@@ -58,7 +58,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
     return run
 
 
-def test_a_folder_that_is_mounted_on_itself_can_be_made_executable(run: Run):
+def test_a_folder_that_is_mounted_on_itself_can_be_made_executable(run: Run) -> None:
     done = run(
         "mount",
         """
@@ -73,7 +73,7 @@ def test_a_folder_that_is_mounted_on_itself_can_be_made_executable(run: Run):
     assert (done.returncode, done.stdout) == (0, "ran\n"), done.stderr
 
 
-def test_docker_is_told_whom_to_ask_for_a_registry_s_credentials(run: Run, tmp_path: Path):
+def test_docker_is_told_whom_to_ask_for_a_registry_s_credentials(run: Run, tmp_path: Path) -> None:
     done = run(
         "docker-credential-gcr",
         "docker-credential-gcr configure-docker --registries=a-docker.pkg.dev,b-docker.pkg.dev",
@@ -84,7 +84,7 @@ def test_docker_is_told_whom_to_ask_for_a_registry_s_credentials(run: Run, tmp_p
     assert written["credHelpers"] == expected
 
 
-def test_what_docker_was_told_before_it_still_knows(run: Run, tmp_path: Path):
+def test_what_docker_was_told_before_it_still_knows(run: Run, tmp_path: Path) -> None:
     before = json.dumps({"auths": {"c.example": {}}, "credHelpers": {"d.example": "own"}})
     done = run(
         "docker-credential-gcr",
@@ -97,7 +97,7 @@ def test_what_docker_was_told_before_it_still_knows(run: Run, tmp_path: Path):
     assert "c.example" in written["auths"]
 
 
-def test_the_driver_s_folders_are_there_once_it_is_installed(run: Run):
+def test_the_driver_s_folders_are_there_once_it_is_installed(run: Run) -> None:
     # Source: https://cloud.google.com/container-optimized-os/docs/how-to/run-gpus
     done = run(
         "cos-extensions",

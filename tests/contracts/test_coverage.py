@@ -1,6 +1,9 @@
 """Every stand-in has a contract, and the page of what is played is as it has to be."""
 
+# pyright: reportPrivateUsage=false
+
 import re
+from pathlib import Path
 
 import pytest
 
@@ -26,7 +29,7 @@ def test_every_contract_is_of_a_stand_in_that_exists() -> None:
 
 
 @pytest.mark.parametrize("room", coverage.rooms(), ids=lambda room: room.name)
-def test_every_room_says_what_it_cannot_show(room) -> None:
+def test_every_room_says_what_it_cannot_show(room: Path) -> None:
     assert [limit for file in coverage.modules(room) for limit in coverage.cannot_show(file)]
 
 

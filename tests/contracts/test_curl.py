@@ -89,13 +89,13 @@ def curl(request: pytest.FixtureRequest) -> Curl:
 )
 def test_the_status_and_what_is_printed(
     curl: Curl, double: Double, flags: str, path: str, status: int, out: str
-):
+) -> None:
     ended, printed, complained = curl(flags, double.url + path)
     assert (ended, printed) == (status, out)
     assert complained.startswith("curl: (22) ") == (status == 22)
 
 
-def test_what_is_sent(curl: Curl, double: Double):
+def test_what_is_sent(curl: Curl, double: Double) -> None:
     flavor = ("--header", "Metadata-Flavor: Google")
     assert curl("-s", *flavor, double.url + "/a")[0] == 0
     assert curl("-s", "-d", "x=1", double.url + "/b")[0] == 0
@@ -112,7 +112,7 @@ def test_what_is_sent(curl: Curl, double: Double):
 @pytest.mark.parametrize(("path", "written"), [("/here", "here\n"), ("/absent", None)])
 def test_a_file_is_written_where_there_is_something(
     curl: Curl, double: Double, tmp_path: Path, path: str, written: str | None
-):
+) -> None:
     file = tmp_path / "file"
     assert curl("-sf", "-o", str(file), double.url + path)[1] == ""
     assert (file.read_text() if file.exists() else None) == written
@@ -123,7 +123,7 @@ def test_a_file_is_written_where_there_is_something(
 )
 def test_the_status_is_printed_and_the_body_goes_to_the_file(
     curl: Curl, double: Double, tmp_path: Path, path: str, status: str, body: str
-):
+) -> None:
     """As train.sh asks for objects, with the token on standard input."""
     file = tmp_path / "file"
     ask = ("-sS", "--output", str(file), "--write-out", "%{http_code}", "--header", "@-")
@@ -138,7 +138,7 @@ def test_the_status_is_printed_and_the_body_goes_to_the_file(
 )
 def test_what_may_pass_is_tried_again(
     curl: Curl, double: Double, failures: int, path: str, status: int, calls: int
-):
+) -> None:
     double.failures = failures
     assert curl("-sSf", "--retry", "1", double.url + path)[0] == status
     assert len(double.asked) == calls
@@ -148,7 +148,9 @@ def test_what_may_pass_is_tried_again(
     ("host", "flags", "status"),
     [("refuses", [], 7), ("silent", ["--max-time", "0.2"], 28), ("nowhere.invalid", [], 6)],
 )
-def test_the_reason_of_a_failed_request(curl: Curl, host: str, flags: list[str], status: int):
+def test_the_reason_of_a_failed_request(
+    curl: Curl, host: str, flags: list[str], status: int
+) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         if host == "silent":

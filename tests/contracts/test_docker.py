@@ -76,7 +76,7 @@ docker build --quiet --build-arg RELEASE=r1 --label by=us --tag one:1 context >i
 """
 
 
-def test_an_image_has_what_its_dockerfile_says(run: Script):
+def test_an_image_has_what_its_dockerfile_says(run: Script) -> None:
     script = """
     show() { echo "=$(docker inspect --format "{{$1}}" one:1)"; }
     for field in .Config.Entrypoint .Config.Cmd .Config.WorkingDir .Config.User \\
@@ -98,7 +98,7 @@ def test_an_image_has_what_its_dockerfile_says(run: Script):
     ]
 
 
-def test_a_tag_is_another_name_of_an_image(run: Script):
+def test_a_tag_is_another_name_of_an_image(run: Script) -> None:
     script = """
     docker tag one:1 two:2
     [ "$(docker images --quiet two:2)" ] && echo =listed
@@ -121,11 +121,11 @@ def test_a_tag_is_another_name_of_an_image(run: Script):
         ("docker run --rm --no-such-flag one:1", 125),
     ],
 )
-def test_what_cannot_be_done_has_docker_s_status(run: Script, command: str, status: int):
+def test_what_cannot_be_done_has_docker_s_status(run: Script, command: str, status: int) -> None:
     assert run(f"{command} >/dev/null 2>&1; echo =$?") == str(status)
 
 
-def test_a_copy_of_what_is_not_there_or_ignored_fails_the_build(run: Script):
+def test_a_copy_of_what_is_not_there_or_ignored_fails_the_build(run: Script) -> None:
     script = """
     for name in nothing left; do
         printf 'FROM scratch\\nCOPY %s /\\n' $name >context/Dockerfile

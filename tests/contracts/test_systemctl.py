@@ -99,7 +99,7 @@ def unit(*lines: str, kind: str = "oneshot") -> str:
     return "\n".join(["[Service]", f"Type={kind}", *lines, ""])
 
 
-def test_the_commands_of_a_unit_run_in_order_in_an_environment_of_its_own(start: Start):
+def test_the_commands_of_a_unit_run_in_order_in_an_environment_of_its_own(start: Start) -> None:
     text = unit(
         'Environment=A=1 "B=two words"',
         "Environment=C=3",
@@ -125,7 +125,7 @@ def test_the_commands_of_a_unit_run_in_order_in_an_environment_of_its_own(start:
 )
 def test_a_command_that_fails_ends_the_unit_unless_it_may_fail(
     start: Start, command: str, status: int, result: str
-):
+) -> None:
     text = unit(
         f"ExecStart={command}",
         f"ExecStart={note('second')}",
@@ -138,7 +138,7 @@ def test_a_command_that_fails_ends_the_unit_unless_it_may_fail(
 
 def test_a_unit_that_takes_too_long_is_asked_to_end_and_then_killed_with_all_it_started(
     start: Start,
-):
+) -> None:
     script = "trap 'echo asked | NOTE' TERM; (trap '' TERM; sleep 30; echo child | NOTE) & "
     text = unit(
         "TimeoutStartSec=1",
@@ -149,7 +149,7 @@ def test_a_unit_that_takes_too_long_is_asked_to_end_and_then_killed_with_all_it_
     assert start("t.service", {"t.service": text}) == (1, ["asked", "stopped timeout"])
 
 
-def test_a_drop_in_adds_and_clears(start: Start):
+def test_a_drop_in_adds_and_clears(start: Start) -> None:
     files = {
         "t.service": unit("Environment=A=1", f"ExecStart={note('first')}"),
         "t.service.d/10.conf": "[Service]\nEnvironment=A=2\nExecStart=\n",
@@ -159,7 +159,9 @@ def test_a_drop_in_adds_and_clears(start: Start):
 
 
 @pytest.mark.parametrize(("command", "happened"), [("true", "success"), ("false", "failure")])
-def test_what_follows_from_a_unit_s_result_is_started(start: Start, command: str, happened: str):
+def test_what_follows_from_a_unit_s_result_is_started(
+    start: Start, command: str, happened: str
+) -> None:
     files = {
         "t.service": "[Unit]\nOnSuccess=t-success.service\nOnFailure=t-failure.service\n"
         + unit(f"ExecStart=/bin/{command}"),
@@ -170,7 +172,7 @@ def test_what_follows_from_a_unit_s_result_is_started(start: Start, command: str
     assert (bool(status), notes) == (happened == "failure", [happened])
 
 
-def test_a_service_that_runs_for_too_long_is_ended(start: Start):
+def test_a_service_that_runs_for_too_long_is_ended(start: Start) -> None:
     text = unit(
         "RuntimeMaxSec=1",
         "ExecStart=/bin/sleep 30",
@@ -180,10 +182,10 @@ def test_a_service_that_runs_for_too_long_is_ended(start: Start):
     assert start("t.service", {"t.service": text}) == (0, ["stopped timeout"])
 
 
-def test_a_program_that_is_not_there_is_a_failure(start: Start):
+def test_a_program_that_is_not_there_is_a_failure(start: Start) -> None:
     text = unit("ExecStart=/nowhere/program", f"ExecStopPost={note('stopped ${SERVICE_RESULT}')}")
     assert start("t.service", {"t.service": text}) == (1, ["stopped exit-code"])
 
 
-def test_a_unit_that_is_not_there_has_a_status_of_its_own(start: Start):
+def test_a_unit_that_is_not_there_has_a_status_of_its_own(start: Start) -> None:
     assert start("t.service", {"other.service": unit("ExecStart=/bin/true")}) == (5, [])

@@ -121,7 +121,7 @@ def form_of(value: Any, name: str = "") -> Any:
 
 
 @pytest.mark.parametrize("recorded", RESPONSES)
-def test_the_stand_in_responds_as_x_was_recorded(x: X, shared_data: Path, recorded: str):
+def test_the_stand_in_responds_as_x_was_recorded(x: X, shared_data: Path, recorded: str) -> None:
     given = json.loads((shared_data / "x-api" / f"{recorded}.json").read_text())
     response = RESPONSES[recorded](x)
     assert form(response.status_code, response.headers, response.json()) == form(

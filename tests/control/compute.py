@@ -10,11 +10,11 @@ Source: https://cloud.google.com/compute/docs/reference/rest/v1/instances
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
 from tests import google_api
@@ -61,15 +61,15 @@ class Compute:
     templates: dict[str, Json]
     refuse: Callable[[str, str, str], Refusal | None] = lambda zone, template, name: None
     life: Callable[[Machine], None] = lambda machine: None
-    machines: dict[tuple[str, str], Machine] = field(default_factory=dict)
-    started: list[Machine] = field(default_factory=list)
-    inserts: list[tuple[str, str]] = field(default_factory=list)
+    machines: dict[tuple[str, str], Machine] = field(default_factory=dict[tuple[str, str], Machine])
+    started: list[Machine] = field(default_factory=list[Machine])
+    inserts: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     # Answers in place of the real ones: a status, or 0 to cut the connection after the effect.
-    faults: list[tuple[str, int]] = field(default_factory=list)
-    calls: list[str] = field(default_factory=list)
+    faults: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
+    calls: list[str] = field(default_factory=list[str])
     url: str = ""
     lock: Any = field(default_factory=threading.RLock)
-    _operations: dict[str, Json] = field(default_factory=dict)
+    _operations: dict[str, Json] = field(default_factory=dict[str, Json])
 
     def add(self, name: str, zone: str, status: str = "RUNNING") -> None:
         """A machine that somebody else made."""
@@ -166,7 +166,7 @@ def merged(template: Json, override: Json) -> Json:
         if value is None:
             result.pop(key, None)
         elif isinstance(value, dict) and isinstance(result.get(key), dict):
-            result[key] = merged(result[key], value)
+            result[key] = merged(result[key], cast("Json", value))
         else:
             result[key] = value
     return result
@@ -178,7 +178,7 @@ def _error(status: int, reason: str, message: str) -> tuple[int, Json]:
 
 
 @contextmanager
-def serving(compute: Compute) -> Iterator[Compute]:
+def serving(compute: Compute) -> Generator[Compute]:
     """Let it answer on a port of its own, at `compute.url`."""
 
     class Handler(BaseHTTPRequestHandler):

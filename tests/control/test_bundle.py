@@ -1,5 +1,7 @@
 """What the build's first step lays out, and what it takes from outside."""
 
+# pyright: reportPrivateUsage=false
+
 import json
 import os
 import stat

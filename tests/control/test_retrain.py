@@ -4,6 +4,8 @@ What stands in for what: `tests.control.compute` for Compute Engine, fake-gcs-se
 Storage. The client libraries are the real ones.
 """
 
+# pyright: reportPrivateUsage=false
+
 import json
 import os
 import random
@@ -25,7 +27,7 @@ from control_image.retrain import DELETING
 from pipeline import layout, run_lease
 from pipeline.errors import UserError
 from pipeline.runs import read_accounts, read_verdict
-from pipeline.store import Store
+from pipeline.store import Object, Store
 from pipeline.worker import Worker
 from tests.control.compute import PROJECT, Compute, Machine, Refusal, serving
 from tests.control.retraining import (
@@ -39,6 +41,7 @@ from tests.control.retraining import (
     environment,
     templates,
 )
+from tests.google_api import authenticate
 
 ZONES = [f"europe-west4-{letter}" for letter in "abc"]
 STOCK_OUT = Refusal(
@@ -65,7 +68,7 @@ def world(
     clock = Time(START)
     data, models = (Store(bucket_factory(), timeout=5) for _ in range(2))
     with serving(Compute(templates())) as compute:
-        monkeypatch.setattr(google.auth, "default", lambda *_, **__: (Identity(), PROJECT))
+        authenticate(monkeypatch, Identity(), PROJECT)
         monkeypatch.setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE", f"{compute.url}/")
         world = World(compute, data, models, clock)
         world.declare("keeper")
@@ -171,13 +174,13 @@ def test_there_are_no_more_machines_than_accounts_to_train(world: World) -> None
 
 
 def test_a_stock_out_leads_to_the_next_zone(world: World) -> None:
-    world.compute.refuse = lambda zone, *_: STOCK_OUT if zone == ZONES[0] else None
+    world.compute.refuse = lambda zone, template, name: STOCK_OUT if zone == ZONES[0] else None
     world.succeeds()
     assert [zone for zone, _ in world.compute.inserts] == ZONES[:2]
 
 
 def test_without_a_machine_in_any_zone_the_run_fails_and_says_where(world: World) -> None:
-    world.compute.refuse = lambda *_: STOCK_OUT
+    world.compute.refuse = lambda zone, template, name: STOCK_OUT
     failure = world.fails()
     assert all(failure.count(zone) == 2 for zone in ZONES)
     assert "ZONE_RESOURCE_POOL_EXHAUSTED" in failure
@@ -202,7 +205,7 @@ def test_a_quota_leads_to_the_next_hardware(world: World, quota: Refusal) -> Non
 
 def test_an_operations_other_error_fails_at_once(world: World) -> None:
     text = "it's \"broken\": {no: 'yaml'} # ${args.zones} \\ %s\n- really"
-    world.compute.refuse = lambda *_: Refusal("RESOURCE_NOT_READY", text)
+    world.compute.refuse = lambda zone, template, name: Refusal("RESOURCE_NOT_READY", text)
     failure = world.fails()
     assert failure == f"{RUN} could not be started in {ZONES[0]}, RESOURCE_NOT_READY {text}"
     assert len(world.compute.inserts) == 1
@@ -210,7 +213,7 @@ def test_an_operations_other_error_fails_at_once(world: World) -> None:
 
 def test_a_refused_insert_fails_at_once_and_names_the_permission(world: World) -> None:
     text = "Required 'compute.instances.create' permission for 'projects/p/zones/z/instances/x'"
-    world.compute.refuse = lambda *_: Refusal("forbidden", text, status=403)
+    world.compute.refuse = lambda zone, template, name: Refusal("forbidden", text, status=403)
     assert f"HTTP 403 {text} forbidden" in world.fails()
     assert len(world.compute.inserts) == 1
 
@@ -331,7 +334,7 @@ def test_nothing_is_trained_while_another_run_holds_the_lease(
 
 def test_a_run_that_may_not_read_the_lease_begins_nothing(world: World) -> None:
     class Forbidden(Store):
-        def read(self, name: str):
+        def read(self, name: str) -> Object | None:
             if name == layout.run_lease():
                 raise UserError("bucket b: cannot read leases/run.json: no")
             return super().read(name)
@@ -531,9 +534,9 @@ def test_the_next_attempt_continues_the_run_of_a_killed_one(world: World) -> Non
 
 
 def test_the_machine_of_a_killed_attempt_is_found_in_its_zone(world: World) -> None:
-    world.compute.refuse = lambda zone, *_: STOCK_OUT if zone != ZONES[2] else None
+    world.compute.refuse = lambda zone, template, name: STOCK_OUT if zone != ZONES[2] else None
     world.killed_at_sleep(4)
-    world.compute.refuse = lambda *_: None
+    world.compute.refuse = lambda zone, template, name: None
     world.succeeds()
     assert [machine.zone for machine in world.compute.started] == [ZONES[2]]
 
@@ -646,8 +649,12 @@ def test_the_program_reads_what_is_declared_and_its_status_tells(
     }
     for name, value in given.items():
         monkeypatch.setenv(name, value)
+
+    def pass_time(_seconds: float) -> None:
+        world.compute.time_passed()
+
     monkeypatch.setattr("sys.argv", ["control_image", "retrain"])
-    monkeypatch.setattr("time.sleep", lambda seconds: world.compute.time_passed())
+    monkeypatch.setattr("time.sleep", pass_time)
     assert program.main() == 0
     (machine,) = world.compute.started
     assert re.fullmatch(r"train-prod-[0-9]{8}t[0-9]{6}-x7k2p", machine.name)

@@ -1,5 +1,7 @@
 """The watcher's messages on the wire."""
 
+# pyright: reportPrivateUsage=false
+
 import base64
 import json
 from collections.abc import Iterator

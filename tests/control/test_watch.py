@@ -1,5 +1,7 @@
 """What the watcher asks for again, and what it reports: each rule on a clock of its own."""
 
+# pyright: reportPrivateUsage=false
+
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -35,9 +37,9 @@ class World:
     models: Store
     capsys: pytest.CaptureFixture[str]
     now: datetime = NOON
-    tags: dict[str, str] = field(default_factory=dict)
-    announced: list[tuple[str, str, int]] = field(default_factory=list)
-    kept_alive: list[datetime] = field(default_factory=list)
+    tags: dict[str, str] = field(default_factory=dict[str, str])
+    announced: list[tuple[str, str, int]] = field(default_factory=list[tuple[str, str, int]])
+    kept_alive: list[datetime] = field(default_factory=list[datetime])
     broken: bool = False
 
     def digest(self, image: str, tag: str) -> str | None:
@@ -362,7 +364,10 @@ def test_what_the_program_declares_is_what_the_watcher_reads() -> None:
         (layout.schedules("keeper"), Schedules),
         (layout.base_pointer("keeper"), BasePointer),
     ):
-        (content,) = [o.inputs["content"] for o in objects if o.inputs["name"] == name]
+        contents: list[str | dict[str, str]] = [
+            o.inputs["content"] for o in objects if o.inputs["name"] == name
+        ]
+        (content,) = contents
         text = content["value"] if isinstance(content, dict) else content
         assert documents.parse(model, text.encode(), name).model_extra == {}
 

@@ -40,18 +40,22 @@ def locked() -> set[str]:
     return {line.partition("==")[0] for line in lines if line.startswith("nvidia-")}
 
 
-def test_the_trainer_asks_for_cuda_as_tensorflow_bounds_it(extra):
+def test_the_trainer_asks_for_cuda_as_tensorflow_bounds_it(
+    extra: dict[str, frozenset[str]],
+) -> None:
     group = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["trainer"]
     asked = [bounds(line) for line in group if isinstance(line, str) and line.startswith("nvidia-")]
     assert {name: extra[name] for name, _ in asked} == dict(asked)
     assert {name for name, _ in asked} == extra.keys() - LEFT_OUT - ASKED_FOR_BY_CUBLAS
 
 
-def test_the_lock_holds_exactly_the_cuda_libraries_that_are_needed(extra, locked):
+def test_the_lock_holds_exactly_the_cuda_libraries_that_are_needed(
+    extra: dict[str, frozenset[str]], locked: set[str]
+) -> None:
     assert locked == extra.keys() - LEFT_OUT
 
 
-def test_the_loader_finds_the_driver_and_the_library_that_tensorflow_does_not_look_for():
+def test_the_loader_finds_the_driver_and_the_library_that_tensorflow_does_not_look_for() -> None:
     """Its loader's own path has every library's folder but cuSOLVER's."""
     path = re.search(r"LD_LIBRARY_PATH=(\S+)", DOCKERFILE.read_text())
     assert path
@@ -61,7 +65,7 @@ def test_the_loader_finds_the_driver_and_the_library_that_tensorflow_does_not_lo
     ]
 
 
-def test_every_locked_cuda_library_has_its_layer(locked):
+def test_every_locked_cuda_library_has_its_layer(locked: set[str]) -> None:
     """One that no pattern names would unpack with all the small packages, last."""
     layers = re.compile(r"^RUN \./install\.sh '\^\((\S+)\)'", re.MULTILINE)
     patterns = layers.findall(DOCKERFILE.read_text())

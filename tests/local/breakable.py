@@ -9,6 +9,7 @@ A real provider that gives up waiting for what it had begun reports the resource
 response that is lost for good is a call that hangs until its engine is killed.
 """
 
+import functools
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -78,7 +79,7 @@ class EngineFaults(grpc.ServerInterceptor):
             return None  # This version of the protocol has no such method.
         name: str = handler_call_details.method.rpartition("/")[2]
         return grpc.unary_unary_rpc_method_handler(
-            lambda request, context: self._call(name, handler.unary_unary, request, context),
+            functools.partial(self._call, name, handler.unary_unary),
             request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )

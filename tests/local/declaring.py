@@ -59,8 +59,8 @@ class Declarer:
         self.cloud = cloud
         self._inputs: dict[tuple[str, str], dict[str, Any]] = {}
         self._outputs: dict[tuple[str, str], dict[str, Any]] = {}
-        self._providers = {}
-        self._channels = []
+        self._providers: dict[str, Any] = {}
+        self._channels: list[Any] = []
         configuration = {"project": project, "region": REGION, "zone": f"{REGION}-a"}
         for package, port in cloud.providers.ports.items():
             channel = grpc.insecure_channel(f"127.0.0.1:{port}")

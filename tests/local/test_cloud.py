@@ -1,5 +1,7 @@
 """The local cloud as a whole: homes, ports, restarts, and its end."""
 
+# pyright: reportPrivateUsage=false
+
 import http.client
 import threading
 import time

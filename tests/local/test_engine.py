@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import grpc
 import pytest
@@ -12,6 +12,7 @@ from pulumi.runtime.proto import provider_pb2 as rpc
 from pulumi.runtime.proto.provider_pb2_grpc import ResourceProviderStub
 
 from local.engine.handler import UNKNOWN, Handler, Json
+from local.engine.server import Invoke
 from local.engine.wire import Secret, encode
 from local.resources import ResourceStore
 from local.services.artifactregistry.images import Image
@@ -82,7 +83,11 @@ class Built(Image):
 
 def building(root: Path) -> Context:
     """As much of a context as an image asks for."""
-    runtime = SimpleNamespace(context_digest=lambda folder, _: (folder / "main.py").read_text())
+
+    def digest(folder: Path, _dockerfile: Path) -> str:
+        return (folder / "main.py").read_text()
+
+    runtime = SimpleNamespace(context_digest=digest)
     return cast("Context", SimpleNamespace(root=root, runtime=runtime))
 
 
@@ -99,7 +104,7 @@ def engine(tmp_path: Path, bucket: Bucket) -> Iterator[Engine]:
         VERSION: Version(),
         IMAGE: Built(building(tmp_path)),
     }
-    invokes = {
+    invokes: dict[str, Invoke] = {
         "gcp:organizations/getProject:getProject": lambda given: {"number": f"7-{given['project']}"}
     }
     engine = Engine(tmp_path, handlers, invokes)
@@ -280,12 +285,12 @@ def test_an_image_is_rebuilt_when_its_files_change_whatever_is_ignored(engine: E
 def gcp(engine: Engine) -> Iterator[ResourceProviderStub]:
     """The provider as the engine reaches it, without the engine."""
     with grpc.insecure_channel(f"127.0.0.1:{engine.providers.ports['gcp']}") as channel:
-        provider = ResourceProviderStub(channel)
+        provider: Any = ResourceProviderStub(channel)
         provider.Configure(rpc.ConfigureRequest(args=encode({"project": "p1"})))
         yield provider
 
 
-def test_a_type_without_a_handler_is_refused(gcp: ResourceProviderStub) -> None:
+def test_a_type_without_a_handler_is_refused(gcp: Any) -> None:
     token = "gcp:pubsub/subscription:Subscription"
     response = gcp.Check(rpc.CheckRequest(type=token, name="s", news=encode({"topic": "t"})))
     assert [failure.reason for failure in response.failures] == [
@@ -293,7 +298,7 @@ def test_a_type_without_a_handler_is_refused(gcp: ResourceProviderStub) -> None:
     ]
 
 
-def test_a_kind_refuses_in_check(gcp: ResourceProviderStub) -> None:
+def test_a_kind_refuses_in_check(gcp: Any) -> None:
     inputs = encode({"location": "eu", "labels": {"a": Secret("hunter2")}})
     response = gcp.Check(rpc.CheckRequest(type=BUCKET, name="b", news=inputs))
     assert [failure.reason for failure in response.failures] == [
@@ -301,7 +306,7 @@ def test_a_kind_refuses_in_check(gcp: ResourceProviderStub) -> None:
     ]
 
 
-def test_no_reason_tells_a_secret(gcp: ResourceProviderStub) -> None:
+def test_no_reason_tells_a_secret(gcp: Any) -> None:
     inputs = encode({"location": "EU", "forceDestroy": Secret("hunter2")})
     [failure] = gcp.Check(rpc.CheckRequest(type=BUCKET, name="b", news=inputs)).failures
     assert failure.reason == "forceDestroy: '[secret]' is a text; give true or false"
@@ -311,7 +316,7 @@ def test_no_reason_tells_a_secret(gcp: ResourceProviderStub) -> None:
     assert refusal.value.details() == "KeyError: 'name'"
 
 
-def test_a_name_is_taken_once(gcp: ResourceProviderStub, engine: Engine) -> None:
+def test_a_name_is_taken_once(gcp: Any, engine: Engine) -> None:
     create = rpc.CreateRequest(type=TOPIC, name="t", properties=encode({"name": "mine"}))
     assert gcp.Create(create).id == "mine"
     with pytest.raises(grpc.RpcError) as refusal:
@@ -320,7 +325,7 @@ def test_a_name_is_taken_once(gcp: ResourceProviderStub, engine: Engine) -> None
     assert len(engine.store.all()) == 1
 
 
-def test_an_unknown_function_is_refused(gcp: ResourceProviderStub) -> None:
+def test_an_unknown_function_is_refused(gcp: Any) -> None:
     with pytest.raises(grpc.RpcError, match="has no function gcp:x/y:y"):
         gcp.Invoke(rpc.InvokeRequest(tok="gcp:x/y:y"))
 

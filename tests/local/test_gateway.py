@@ -6,11 +6,14 @@ import http.client
 import io
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from unittest.mock import ANY
 from urllib.parse import quote, urlsplit
 
@@ -23,7 +26,7 @@ from google.oauth2.credentials import Credentials
 from local.gateway import iam
 from local.gateway.gateway import Gateway
 from local.gateway.iam import OPERATOR, Grant, Policy
-from local.gateway.server import ConnectionCut, Response
+from local.gateway.server import ConnectionCut, Request, Response
 from local.services.secretmanager import api as secretmanager_api
 from local.services.secretmanager.secrets import Secrets
 from local.services.storage import api as storage_api
@@ -31,6 +34,7 @@ from local.services.storage.server import StorageServer
 from local.x import XServer
 from pipeline.errors import UserError
 from pipeline.store import PreconditionFailed, Store
+from tests.conftest import Misfits
 from tests.local.faults import Fault, FaultyStorage
 
 CONTRACTS = {
@@ -44,11 +48,11 @@ SECRET = "projects/p/secrets/keys"
 LISTER = {"projects/p/roles/lister": frozenset({"storage.objects.list"})}
 
 
-def account(name):
+def account(name: str) -> str:
     return f"{name}@p.iam.gserviceaccount.com"
 
 
-def under(prefix):
+def under(prefix: str) -> str:
     return f'resource.name.startsWith("{BUCKET}/objects/{prefix}")'
 
 
@@ -70,7 +74,7 @@ GRANTS = [
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StorageServer]:
     started = StorageServer(tmp_path_factory.mktemp("storage") / "objects")
     started.start()
     yield started
@@ -80,8 +84,8 @@ def server(tmp_path_factory):
 class Cloud:
     """A gateway to a real storage server, and clients of it by the name of an account."""
 
-    def __init__(self, server, folder):
-        self.events = []
+    def __init__(self, server: StorageServer, folder: Path) -> None:
+        self.events: list[tuple[dict[str, str], dict[str, Any]]] = []
         self.secrets = Secrets(folder)
         self.gateway = Gateway(0, "p")
         policy = Policy(lambda: GRANTS, lambda: LISTER)
@@ -89,20 +93,23 @@ class Cloud:
             server.upstream,
             policy,
             lambda: NOW,
-            lambda attributes, metadata: self.events.append((attributes, metadata)),
+            self._note,
         )
         self.faults = api.faults
         self.gateway.serve(storage_api.PATH, api.respond, anonymous=True)
         secret_manager = secretmanager_api.SecretManager("p", policy, self.secrets)
         self.gateway.serve(secretmanager_api.PATH, secret_manager.respond)
         self.gateway.serve("/local/(.*)", self._echo, anonymous=True)
-        self._clients = {}
+        self._clients: dict[str, Any] = {}
 
-    def _echo(self, path, request, member):
+    def _note(self, attributes: dict[str, str], metadata: dict[str, Any]) -> None:
+        self.events.append((attributes, metadata))
+
+    def _echo(self, path: re.Match[str], request: Request, member: str) -> Response:
         parts = (request.method, path[1], request.query, request.body.read().decode(), member)
         return Response(200, (f"{part} ".encode() for part in parts))
 
-    def bucket(self, name, bucket="bkt"):
+    def bucket(self, name: str, bucket: str = "bkt") -> Any:
         if name not in self._clients:
             email = OPERATOR if name == "operator" else account(name)
             self._clients[name] = storage.Client(
@@ -112,7 +119,14 @@ class Cloud:
             )
         return self._clients[name].bucket(bucket)
 
-    def ask(self, method, path, name, headers=None, **options):
+    def ask(
+        self,
+        method: str,
+        path: str,
+        name: str,
+        headers: dict[str, str] | None = None,
+        **options: Any,
+    ) -> requests.Response:
         authorization = {"Authorization": f"Bearer {self.gateway.token(account(name))}"}
         headers = {**authorization, **(headers or {})}
         request = requests.Request(method, self.gateway.url, headers, **options).prepare()
@@ -120,14 +134,14 @@ class Cloud:
         with requests.Session() as session:
             return session.send(request, timeout=10)
 
-    def close(self):
+    def close(self) -> None:
         for client in self._clients.values():
             client.close()
         self.gateway.stop()
 
 
 @pytest.fixture
-def cloud(server, tmp_path):
+def cloud(server: StorageServer, tmp_path: Path) -> Iterator[Cloud]:
     if server.exists("bkt"):
         server.clear_bucket("bkt")
     server.create_bucket("bkt")
@@ -137,7 +151,7 @@ def cloud(server, tmp_path):
     started.close()
 
 
-def code(call, *args, **options) -> int:
+def code(call: Callable[..., Any], *args: Any, **options: Any) -> int:
     """The status that a call of a client ends in."""
     try:
         call(*args, **options)
@@ -149,7 +163,9 @@ def code(call, *args, **options) -> int:
 # Who calls
 
 
-def test_the_environment_alone_makes_a_program_act_as_its_account(cloud, tmp_path):
+def test_the_environment_alone_makes_a_program_act_as_its_account(
+    cloud: Cloud, tmp_path: Path
+) -> None:
     cloud.bucket("operator").blob("a/1").upload_from_string("one")
     program = (
         "from google.cloud import storage\n"
@@ -171,12 +187,12 @@ def test_the_environment_alone_makes_a_program_act_as_its_account(cloud, tmp_pat
     assert cloud.bucket("operator").blob("a/2").download_as_bytes() == b"two"
 
 
-def test_the_metadata_server_gives_each_execution_its_own_values_only(cloud):
+def test_the_metadata_server_gives_each_execution_its_own_values_only(cloud: Cloud) -> None:
     own = {"instance/name": "train-1", "instance/attributes/run": "2026-11-23"}
     vm = cloud.gateway.identity("vm", account("user"), own)["GCE_METADATA_HOST"]
     other = cloud.gateway.identity("job", account("user"))["GCE_METADATA_HOST"]
 
-    def metadata(host, key, flavor="Google"):
+    def metadata(host: str, key: str, flavor: str = "Google") -> requests.Response:
         url = f"http://{host}/computeMetadata/v1/{key}"
         return requests.get(url, headers={"Metadata-Flavor": flavor}, timeout=10)
 
@@ -188,7 +204,7 @@ def test_the_metadata_server_gives_each_execution_its_own_values_only(cloud):
     assert metadata(vm, "instance/name", flavor="").status_code == 403
 
 
-def test_missing_and_made_up_credentials_are_rejected(cloud):
+def test_missing_and_made_up_credentials_are_rejected(cloud: Cloud) -> None:
     for path in ("/storage/v1/b/bkt/o", f"/v1/{SECRET}/versions/latest:access"):
         url = f"{cloud.gateway.url}{path}"
         assert requests.get(url, timeout=10).status_code == 401
@@ -196,7 +212,7 @@ def test_missing_and_made_up_credentials_are_rejected(cloud):
         assert requests.get(url, headers=headers, timeout=10).status_code == 401
 
 
-def test_an_anonymous_caller_may_do_what_all_users_may(cloud):
+def test_an_anonymous_caller_may_do_what_all_users_may(cloud: Cloud) -> None:
     cloud.bucket("operator").blob("public/1").upload_from_string("one")
     url = f"{cloud.gateway.url}/storage/v1/b/bkt/o/public%2F1"
     assert requests.get(url, params={"alt": "media"}, timeout=10).content == b"one"
@@ -220,7 +236,9 @@ def test_an_anonymous_caller_may_do_what_all_users_may(cloud):
         ({"Host": "127.0.0.1", "Origin": "null"}, True),
     ],
 )
-def test_no_web_page_reaches_a_server_of_this_machine(cloud, tmp_path, headers, refused):
+def test_no_web_page_reaches_a_server_of_this_machine(
+    cloud: Cloud, tmp_path: Path, headers: dict[str, str], refused: bool
+) -> None:
     x = XServer(tmp_path / "x", lambda: NOW)
     x.start()
     try:
@@ -248,7 +266,7 @@ def test_no_web_page_reaches_a_server_of_this_machine(cloud, tmp_path, headers, 
         x.stop()
 
 
-def test_the_local_servers_listen_on_loopback_only(cloud, tmp_path):
+def test_the_local_servers_listen_on_loopback_only(cloud: Cloud, tmp_path: Path) -> None:
     x = XServer(tmp_path / "x", lambda: NOW)
     x.start()
     ports = {cloud.gateway.port, urlsplit(x.url).port}
@@ -281,7 +299,9 @@ def test_the_local_servers_listen_on_loopback_only(cloud, tmp_path):
         ("stranger", "a", [403, 403, 403, 403, 403, 403]),
     ],
 )
-def test_each_account_may_do_what_it_is_granted_and_nothing_else(cloud, name, folder, expected):
+def test_each_account_may_do_what_it_is_granted_and_nothing_else(
+    cloud: Cloud, name: str, folder: str, expected: list[int]
+) -> None:
     cloud.bucket("operator").blob(f"{folder}/there").upload_from_string("there")
     bucket = cloud.bucket(name)
     there, new = bucket.blob(f"{folder}/there"), bucket.blob(f"{folder}/new")
@@ -296,7 +316,7 @@ def test_each_account_may_do_what_it_is_granted_and_nothing_else(cloud, name, fo
     assert found == expected
 
 
-def test_a_403_names_member_permission_object_and_a_role_that_would_help(cloud):
+def test_a_403_names_member_permission_object_and_a_role_that_would_help(cloud: Cloud) -> None:
     with pytest.raises(google_errors.Forbidden) as refused:
         cloud.bucket("viewer").blob("a/1").upload_from_string("one")
     for part in (
@@ -308,12 +328,12 @@ def test_a_403_names_member_permission_object_and_a_role_that_would_help(cloud):
         assert part in str(refused.value)
 
 
-def test_an_undeclared_bucket_is_a_404_for_everybody(cloud):
+def test_an_undeclared_bucket_is_a_404_for_everybody(cloud: Cloud) -> None:
     for name in ("operator", "user", "stranger"):
         bucket = cloud.bucket(name, "undeclared")
         assert code(bucket.blob("o").upload_from_string, "one") == 404
         assert code(bucket.blob("o").download_as_bytes) == 404
-        assert code(lambda bucket=bucket: list(bucket.list_blobs())) == 404
+        assert code(list, bucket.list_blobs()) == 404
 
 
 @pytest.mark.parametrize(
@@ -327,13 +347,15 @@ def test_an_undeclared_bucket_is_a_404_for_everybody(cloud):
         ("GET", "/v1/projects/p/secrets", None),
     ],
 )
-def test_a_call_of_google_s_that_is_not_played_here_is_a_501(cloud, method, path, body):
+def test_a_call_of_google_s_that_is_not_played_here_is_a_501(
+    cloud: Cloud, method: str, path: str, body: dict[str, Any] | None
+) -> None:
     response = cloud.ask(method, path, "user", json=body)
     assert response.status_code == 501
     assert "the local cloud does not know" in response.json()["error"]["message"]
 
 
-def test_a_parameter_that_asks_for_nothing_is_accepted(cloud):
+def test_a_parameter_that_asks_for_nothing_is_accepted(cloud: Cloud) -> None:
     cloud.bucket("operator").blob("a/1").upload_from_string("one")
     path = "/storage/v1/b/bkt/o?versions=false&matchGlob=&prefix=a/&startOffset=&pageToken="
     listed = cloud.ask("GET", path, "user").json()
@@ -341,7 +363,7 @@ def test_a_parameter_that_asks_for_nothing_is_accepted(cloud):
 
 
 @pytest.mark.parametrize("header", ["If-Match", "X-Goog-If-Generation-Match", "Content-Encoding"])
-def test_an_unknown_header_that_could_change_the_call_is_a_501(cloud, header):
+def test_an_unknown_header_that_could_change_the_call_is_a_501(cloud: Cloud, header: str) -> None:
     headers = {header: "0"}
     assert cloud.ask("DELETE", "/storage/v1/b/bkt/o/a", "user", headers).status_code == 501
 
@@ -379,8 +401,8 @@ def test_an_unknown_header_that_could_change_the_call_is_a_501(cloud, header):
     ],
 )
 def test_a_call_outside_google_s_documents_is_an_error_and_fails_its_test(
-    cloud, misfits, method, path, body, misfit
-):
+    cloud: Cloud, misfits: Misfits, method: str, path: str, body: dict[str, Any] | None, misfit: str
+) -> None:
     response = cloud.ask(method, path, "user", json=body)
     assert response.status_code in (400, 404)
     (told,) = misfits.take()
@@ -388,9 +410,9 @@ def test_a_call_outside_google_s_documents_is_an_error_and_fails_its_test(
     assert method == "HEAD" or misfit in response.json()["error"]["message"]
 
 
-def test_a_response_outside_google_s_documents_is_a_501(cloud, misfits):
-    response = Response.json(200, {"messageIds": [1]})
-    cloud.gateway.serve("/v1/projects/p/topics/t:publish", lambda *_: response)
+def test_a_response_outside_google_s_documents_is_a_501(cloud: Cloud, misfits: Misfits) -> None:
+    published = Response.json(200, {"messageIds": [1]})
+    cloud.gateway.serve("/v1/projects/p/topics/t:publish", lambda path, request, member: published)
     response = cloud.ask("POST", "/v1/projects/p/topics/t:publish", "user", json={})
     assert response.status_code == 501
     assert misfits.take() == [
@@ -398,7 +420,7 @@ def test_a_response_outside_google_s_documents_is_a_501(cloud, misfits):
     ]
 
 
-def test_a_partial_response_holds_only_the_fields_asked_for(cloud):
+def test_a_partial_response_holds_only_the_fields_asked_for(cloud: Cloud) -> None:
     bucket = cloud.bucket("user")
     for name in ("a/1", "a/2"):
         bucket.blob(name).upload_from_string("one", content_type="text/x")
@@ -431,17 +453,19 @@ ODD = [
 MULTIPART = "multipart/related; boundary=x"
 
 
-def multipart(metadata):
+def multipart(metadata: str | None) -> str:
     parts = f"--x\r\nContent-Type: application/json\r\n\r\n{metadata}\r\n"
     return f"{parts}--x\r\nContent-Type: text/plain\r\n\r\nhi\r\n--x--\r\n"
 
 
-def objects(cloud):
+def objects(cloud: Cloud) -> dict[str, bytes]:
     return {blob.name: blob.download_as_bytes() for blob in cloud.bucket("operator").list_blobs()}
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_a_name_that_is_another_path_on_the_host_is_a_400_in_every_call(cloud, name):
+def test_a_name_that_is_another_path_on_the_host_is_a_400_in_every_call(
+    cloud: Cloud, name: str
+) -> None:
     cloud.bucket("operator").blob("c/there").upload_from_string("there")
     quoted = quote(name, safe="")
     upload = "/upload/storage/v1/b/bkt/o?uploadType="
@@ -461,7 +485,7 @@ def test_a_name_that_is_another_path_on_the_host_is_a_400_in_every_call(cloud, n
 
 
 @pytest.mark.parametrize("bucket", ["..", ".", "a..b", "bkt%2Fo%2Fc", "bkt%2F..", "%2e%2e", "B"])
-def test_an_invalid_bucket_name_is_a_400(cloud, bucket):
+def test_an_invalid_bucket_name_is_a_400(cloud: Cloud, bucket: str) -> None:
     response = cloud.ask("GET", f"/storage/v1/b/{bucket}/o/a", "user")
     assert response.status_code == 400
     assert "bucket" in response.json()["error"]["message"]
@@ -481,7 +505,9 @@ def test_an_invalid_bucket_name_is_a_400(cloud, bucket):
         ("uploadType=resumable", '{"name": "a/1", "Name": "c/1"}', 1),
     ],
 )
-def test_an_upload_with_two_names_is_a_400(cloud, misfits, query, metadata, misfits_expected):
+def test_an_upload_with_two_names_is_a_400(
+    cloud: Cloud, misfits: Misfits, query: str, metadata: str | None, misfits_expected: int
+) -> None:
     headers = {"Content-Type": MULTIPART} if "multipart" in query else {}
     body = multipart(metadata) if "multipart" in query else metadata
     path = f"/upload/storage/v1/b/bkt/o?{query}"
@@ -490,7 +516,7 @@ def test_an_upload_with_two_names_is_a_400(cloud, misfits, query, metadata, misf
     assert objects(cloud) == {}
 
 
-def test_a_change_cannot_name_another_object(cloud):
+def test_a_change_cannot_name_another_object(cloud: Cloud) -> None:
     for name in ("a/1", "c/1"):
         cloud.bucket("operator").blob(name).upload_from_string(name)
     path = "/storage/v1/b/bkt/o/a%2F1"
@@ -499,7 +525,7 @@ def test_a_change_cannot_name_another_object(cloud):
     assert cloud.ask("PATCH", path, "user", json={"name": "a/1"}).status_code == 200
 
 
-def test_a_resumable_upload_continues_for_its_own_object_only(cloud):
+def test_a_resumable_upload_continues_for_its_own_object_only(cloud: Cloud) -> None:
     start = cloud.ask("POST", "/upload/storage/v1/b/bkt/o?uploadType=resumable&name=a%2F1", "user")
     session = start.headers["Location"].removeprefix(cloud.gateway.url)
     other_name = session.replace("a%2F1", "c%2F1").replace("a/1", "c/1")
@@ -515,10 +541,12 @@ def test_a_resumable_upload_continues_for_its_own_object_only(cloud):
 
 
 @pytest.mark.parametrize("chunk_size", [None, 256 << 10])
-def test_create_only_and_compare_and_set_hold_for_every_kind_of_upload(cloud, chunk_size):
+def test_create_only_and_compare_and_set_hold_for_every_kind_of_upload(
+    cloud: Cloud, chunk_size: int | None
+) -> None:
     bucket = cloud.bucket("user")
 
-    def upload(generation):
+    def upload(generation: int) -> int:
         blob = bucket.blob("a/1", chunk_size=chunk_size)
         content = io.BytesIO(b"x" * 600_000)
         return code(blob.upload_from_file, content, if_generation_match=generation)
@@ -528,7 +556,7 @@ def test_create_only_and_compare_and_set_hold_for_every_kind_of_upload(cloud, ch
     assert [upload(generation), upload(generation)] == [200, 412]
 
 
-def test_conditions_on_reading_changing_and_deleting_hold(cloud):
+def test_conditions_on_reading_changing_and_deleting_hold(cloud: Cloud) -> None:
     bucket = cloud.bucket("user")
     bucket.blob("a/1").upload_from_string("one")
     generation = bucket.get_blob("a/1").generation
@@ -542,7 +570,7 @@ def test_conditions_on_reading_changing_and_deleting_hold(cloud):
     assert code(bucket.blob("a/1").delete, if_generation_match=generation) == 200
 
 
-def test_a_store_deletes_the_generation_that_it_names_and_no_other(cloud):
+def test_a_store_deletes_the_generation_that_it_names_and_no_other(cloud: Cloud) -> None:
     store = Store(cloud.bucket("user"))
     old = store.write("a/1", b"one", generation=0)
     new = store.write("a/1", b"two", generation=old)
@@ -555,7 +583,7 @@ def test_a_store_deletes_the_generation_that_it_names_and_no_other(cloud):
         store.delete("a/1", generation=new)
 
 
-def test_a_creator_who_may_not_delete_meets_the_condition_first(cloud):
+def test_a_creator_who_may_not_delete_meets_the_condition_first(cloud: Cloud) -> None:
     cloud.bucket("operator").blob("a/1").upload_from_string("one")
     blob = cloud.bucket("creator").blob("a/1")
     assert code(blob.upload_from_string, "two", if_generation_match=0) == 412
@@ -563,7 +591,7 @@ def test_a_creator_who_may_not_delete_meets_the_condition_first(cloud):
 
 
 @pytest.mark.parametrize("chunk_size", [None, 256 << 10])
-def test_of_many_concurrent_compare_and_sets_one_wins(cloud, chunk_size):
+def test_of_many_concurrent_compare_and_sets_one_wins(cloud: Cloud, chunk_size: int | None) -> None:
     bucket = cloud.bucket("user")
     blobs = [bucket.blob("a/1", chunk_size=chunk_size) for _ in range(8)]
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
@@ -571,7 +599,7 @@ def test_of_many_concurrent_compare_and_sets_one_wins(cloud, chunk_size):
             blob = bucket.get_blob("a/1")
             generation = blob.generation if blob else 0
 
-            def upload(blob, generation=generation):
+            def upload(blob: Any, generation: int = generation) -> int:
                 content = io.BytesIO(b"x" * 300_000)
                 return code(
                     blob.upload_from_file, content, if_generation_match=generation, retry=None
@@ -583,7 +611,7 @@ def test_of_many_concurrent_compare_and_sets_one_wins(cloud, chunk_size):
 # Large objects
 
 
-def test_a_large_object_survives_upload_and_download(cloud):
+def test_a_large_object_survives_upload_and_download(cloud: Cloud) -> None:
     data = os.urandom(9 << 20)
     bucket = cloud.bucket("user")
     bucket.blob("a/big").upload_from_string(data)
@@ -592,7 +620,7 @@ def test_a_large_object_survives_upload_and_download(cloud):
     assert bucket.blob("a/big", chunk_size=1 << 20).download_as_bytes() == data
 
 
-def test_names_with_odd_characters_are_kept(cloud):
+def test_names_with_odd_characters_are_kept(cloud: Cloud) -> None:
     name = "a/ü %2F+x?#&.txt"
     bucket = cloud.bucket("user")
     bucket.blob(name).upload_from_string("odd")
@@ -600,11 +628,11 @@ def test_names_with_odd_characters_are_kept(cloud):
     assert [blob.name for blob in bucket.list_blobs()] == [name]
 
 
-def test_the_progress_of_an_upload_can_be_queried_at_any_time(cloud):
+def test_the_progress_of_an_upload_can_be_queried_at_any_time(cloud: Cloud) -> None:
     start = cloud.ask("POST", "/upload/storage/v1/b/bkt/o?uploadType=resumable&name=pieces", "user")
     session = start.headers["Location"].removeprefix(cloud.gateway.url)
 
-    def put(data, content_range):
+    def put(data: bytes, content_range: str) -> requests.Response:
         headers = {"Content-Range": content_range}
         return cloud.ask("PUT", session, "user", data=data, headers=headers)
 
@@ -620,7 +648,7 @@ def test_the_progress_of_an_upload_can_be_queried_at_any_time(cloud):
 # Events
 
 
-def test_every_new_generation_and_nothing_else_is_announced_once(cloud):
+def test_every_new_generation_and_nothing_else_is_announced_once(cloud: Cloud) -> None:
     bucket = cloud.bucket("user")
     bucket.blob("a/1").upload_from_string("one")
     bucket.blob("a/1").upload_from_string("two")
@@ -643,7 +671,7 @@ def test_every_new_generation_and_nothing_else_is_announced_once(cloud):
 # Secrets
 
 
-def test_adding_and_accessing_a_secret_need_a_permission_each(cloud):
+def test_adding_and_accessing_a_secret_need_a_permission_each(cloud: Cloud) -> None:
     cloud.secrets.create("keys")
     add, access = f"/v1/{SECRET}:addVersion", f"/v1/{SECRET}/versions/latest:access"
     version = {"payload": {"data": "c2VjcmV0"}}
@@ -663,14 +691,16 @@ def test_adding_and_accessing_a_secret_need_a_permission_each(cloud):
     ("body", "misfits_expected"),
     [(b"", 0), (b'{"payload": {}}', 0), (b"[]", 1), (b'{"payload": {"data": "-"}}', 1)],
 )
-def test_a_malformed_secret_version_is_a_400(cloud, misfits, body, misfits_expected):
+def test_a_malformed_secret_version_is_a_400(
+    cloud: Cloud, misfits: Misfits, body: bytes, misfits_expected: int
+) -> None:
     cloud.secrets.create("keys")
     response = cloud.ask("POST", f"/v1/{SECRET}:addVersion", "adder", data=body)
     assert response.status_code == 400
     assert len(misfits.take()) == misfits_expected
 
 
-def test_a_secret_of_another_project_looks_like_a_forbidden_one(cloud):
+def test_a_secret_of_another_project_looks_like_a_forbidden_one(cloud: Cloud) -> None:
     path = "/v1/projects/other/secrets/keys/versions/latest:access"
     assert cloud.ask("GET", path, "accessor").status_code == 403
     all_seeing = {"Authorization": f"Bearer {cloud.gateway.token(OPERATOR)}"}
@@ -680,7 +710,7 @@ def test_a_secret_of_another_project_looks_like_a_forbidden_one(cloud):
 # Bad days
 
 
-def test_the_client_s_retry_overcomes_a_fault_before_the_effect(cloud):
+def test_the_client_s_retry_overcomes_a_fault_before_the_effect(cloud: Cloud) -> None:
     cloud.faults.add(Fault("insert", name="^a/1$"))
     blob = cloud.bucket("user").blob("a/1")
     assert code(blob.upload_from_string, "one", if_generation_match=0) == 200
@@ -688,7 +718,9 @@ def test_the_client_s_retry_overcomes_a_fault_before_the_effect(cloud):
 
 
 @pytest.mark.parametrize("error", [None, ConnectionCut])
-def test_after_a_lost_response_the_retry_meets_its_own_write(cloud, error):
+def test_after_a_lost_response_the_retry_meets_its_own_write(
+    cloud: Cloud, error: type[ConnectionCut] | None
+) -> None:
     fault = Fault("insert", name="^a/1$", when="after")
     cloud.faults.add(dataclasses.replace(fault, error=error) if error else fault)
     blob = cloud.bucket("user").blob("a/1")
@@ -697,7 +729,7 @@ def test_after_a_lost_response_the_retry_meets_its_own_write(cloud, error):
     assert len(cloud.events) == 1
 
 
-def test_a_fault_fails_matching_calls_as_often_as_asked(cloud):
+def test_a_fault_fails_matching_calls_as_often_as_asked(cloud: Cloud) -> None:
     bucket = cloud.bucket("user")
     bucket.blob("a/1").upload_from_string("one")
     cloud.faults.add(Fault("get", name="^a/", times=2))
@@ -709,7 +741,9 @@ def test_a_fault_fails_matching_calls_as_often_as_asked(cloud):
     assert code(bucket.blob("a/1").download_as_bytes, retry=None) == 200
 
 
-def test_calls_are_a_503_only_while_the_storage_server_is_down(cloud, server):
+def test_calls_are_a_503_only_while_the_storage_server_is_down(
+    cloud: Cloud, server: StorageServer
+) -> None:
     blob = cloud.bucket("user").blob("a/1")
     blob.upload_from_string("one")
     server.kill()
@@ -719,7 +753,9 @@ def test_calls_are_a_503_only_while_the_storage_server_is_down(cloud, server):
     assert blob.download_as_bytes(retry=None) == b"one"
 
 
-def test_clients_do_not_notice_a_restart_of_the_storage_server(cloud, server):
+def test_clients_do_not_notice_a_restart_of_the_storage_server(
+    cloud: Cloud, server: StorageServer
+) -> None:
     with requests.Session() as session:
         session.headers["Authorization"] = f"Bearer {cloud.gateway.token(OPERATOR)}"
         url = f"{cloud.gateway.url}/storage/v1/b/bkt"
@@ -729,7 +765,7 @@ def test_clients_do_not_notice_a_restart_of_the_storage_server(cloud, server):
         assert session.get(url, timeout=10).status_code == 200
 
 
-def test_a_client_that_leaves_during_an_upload_leaves_no_object(cloud):
+def test_a_client_that_leaves_during_an_upload_leaves_no_object(cloud: Cloud) -> None:
     token = cloud.gateway.token(account("user"))
     head = (
         "POST /upload/storage/v1/b/bkt/o?uploadType=media&name=a/1 HTTP/1.1\r\nHost: 127.0.0.1\r\n"
@@ -743,26 +779,26 @@ def test_a_client_that_leaves_during_an_upload_leaves_no_object(cloud):
 # Its own address
 
 
-def test_a_chunked_body_is_read_and_a_response_is_sent_in_parts(cloud):
+def test_a_chunked_body_is_read_and_a_response_is_sent_in_parts(cloud: Cloud) -> None:
     url = f"{cloud.gateway.url}/local/up?x=1"
     response = requests.post(url, data=iter([b"bo", b"dy"]), timeout=10)
     assert response.text == "POST up x=1 body allUsers "
     assert response.headers["Transfer-Encoding"] == "chunked"
 
 
-def test_a_port_that_is_taken_is_one_clear_line(cloud):
+def test_a_port_that_is_taken_is_one_clear_line(cloud: Cloud) -> None:
     port = cloud.gateway.port
     with pytest.raises(UserError, match=f"port {port} is taken"):
         Gateway(port, "p")
 
 
-def test_errors_have_the_shape_that_google_s_clients_read(cloud):
+def test_errors_have_the_shape_that_google_s_clients_read(cloud: Cloud) -> None:
     error = json.loads(cloud.ask("GET", "/storage/v1/b/bkt/o", "stranger").content)["error"]
     assert error["code"] == 403
     assert error["errors"][0]["reason"] == "forbidden"
 
 
-def test_a_stopped_gateway_closes_the_connections_it_had(cloud):
+def test_a_stopped_gateway_closes_the_connections_it_had(cloud: Cloud) -> None:
     with requests.Session() as session:
         url = f"{cloud.gateway.url}/local/up"
         assert session.get(url, timeout=10).ok

@@ -1,11 +1,12 @@
 """A stack on which nothing happens for 40 days, with and without its watcher."""
 
+# pyright: reportPrivateUsage=false
+
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import google.auth
 import pytest
 from google.cloud import storage
 from google.oauth2.credentials import Credentials
@@ -18,6 +19,7 @@ from local.gateway.iam import OPERATOR
 from pipeline import events, layout, release
 from pipeline.store import Store
 from stacks import alerts
+from tests.google_api import authenticate
 from tests.local.declaring import PROJECT, REGISTRY, Declarer
 from tests.local.test_services_build import builds, pipeline
 
@@ -33,7 +35,7 @@ class Stack:
     ) -> None:
         self.cloud = cloud
         self._capsys = capsys
-        client = storage.Client(
+        client: Any = storage.Client(
             project=PROJECT, credentials=token, client_options={"api_endpoint": cloud.gateway.url}
         )
         self.data, self.models = (
@@ -73,7 +75,7 @@ def stack(
     declarer.bucket("data")
     declarer.image("app", "print(1)")
     token = Credentials(cloud.gateway.token(OPERATOR))
-    monkeypatch.setattr(google.auth, "default", lambda **_: (token, PROJECT))
+    authenticate(monkeypatch, token, PROJECT)
     monkeypatch.setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB", cloud.gateway.url)
     monkeypatch.setenv("REGISTRY_ENDPOINT_OVERRIDE", cloud.gateway.url)
     stack = Stack(cloud, capsys, token)

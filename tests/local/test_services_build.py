@@ -1,5 +1,7 @@
 """From an object to a build: notification, topic, trigger, filter, steps."""
 
+# pyright: reportPrivateUsage=false
+
 import time
 from collections.abc import Callable
 from datetime import timedelta

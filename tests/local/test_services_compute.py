@@ -15,6 +15,7 @@ from control_image.compute import Refused as NoMachine
 from local.cloud import Cloud
 from local.gateway.iam import OPERATOR
 from tests.conftest import Misfits
+from tests.google_api import authenticate
 from tests.local.conftest import Clouds
 from tests.local.declaring import INSTANCE, PROJECT_GRANT, TEMPLATE, Declarer, Refused
 
@@ -196,7 +197,7 @@ def test_the_jobs_own_client_inserts_lists_watches_and_deletes_a_machine(
         monkeypatch.setenv(name, value)
     # Google's library reads the metadata server's address once, when it is imported.
     credentials = Credentials(cloud.gateway.token(OPERATOR))
-    monkeypatch.setattr("google.auth.default", lambda *_, **__: (credentials, "test-project"))
+    authenticate(monkeypatch, credentials, "test-project")
     client = Client.open("test-project", cloud.clock.now, time.sleep)
     machine = Machine("train-1", "europe-west4-a")
     later = cloud.clock.now() + timedelta(minutes=1)

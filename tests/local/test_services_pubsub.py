@@ -57,14 +57,15 @@ def test_a_message_of_an_account_that_may_publish_reaches_the_listeners(
 def test_a_malformed_message_is_refused(
     cloud: Cloud, watcher: dict[str, Any], misfits: Misfits
 ) -> None:
-    for body, expected in (
+    malformed: list[tuple[Any, int]] = [
         (None, 0),
         ({}, 0),
         ({"messages": [{}]}, 0),
         ({"messages": [{"data": "not base64"}]}, 1),
         ({"messages": "text"}, 1),
         ({"messages": [{"attributes": "text"}]}, 1),
-    ):
+    ]
+    for body, expected in malformed:
         assert call(cloud, "POST", PUBLISH, OPERATOR, body).status_code == 400, body
         assert len(misfits.take()) == expected, body
 

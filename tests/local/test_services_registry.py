@@ -1,8 +1,9 @@
 """The registry's client against the local cloud's registry, with the grants that are declared."""
 
+# pyright: reportPrivateUsage=false
+
 from collections.abc import Callable, Iterator
 
-import google.auth
 import pytest
 import requests
 from google.oauth2.credentials import Credentials
@@ -10,6 +11,7 @@ from google.oauth2.credentials import Credentials
 from control_image.registry import Registry
 from local.cloud import Cloud
 from pipeline.errors import UserError
+from tests.google_api import authenticate
 from tests.local.declaring import INDEX, PROJECT, REGION, REGISTRY, REPOSITORY_GRANT, Declarer
 from tests.registry_contract import moves_tags, refuses
 
@@ -25,7 +27,7 @@ def registry_of(
 
     def registry(email: str) -> Registry:
         credentials = Credentials(cloud.gateway.token(email))
-        monkeypatch.setattr(google.auth, "default", lambda **_: (credentials, PROJECT))
+        authenticate(monkeypatch, credentials, PROJECT)
         monkeypatch.setenv("REGISTRY_ENDPOINT_OVERRIDE", cloud.gateway.url)
         made.append(Registry(REGISTRY))
         return made[-1]

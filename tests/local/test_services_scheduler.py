@@ -1,5 +1,7 @@
 """Cloud Scheduler: when a job is due, and what its declared call does."""
 
+# pyright: reportPrivateUsage=false
+
 import base64
 import re
 from datetime import UTC, datetime

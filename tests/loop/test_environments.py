@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import JsonValue
 
 from local.engine.handler import UNKNOWN
 from tests.loop.deployment import Deployment
@@ -44,7 +45,7 @@ def planned(deployment: Deployment) -> dict[tuple[str, str], Any]:
     return {(s["type"], s["urn"].rpartition("::")[2]): s.get("inputs", {}) for s in states}
 
 
-def differences(mocked: Any, engine: Any, path: str = "") -> Iterator[str]:
+def differences(mocked: JsonValue, engine: JsonValue, path: str = "") -> Iterator[str]:
     """Where inputs differ, as far as the engine knows them; keys that the provider adds do not."""
     if engine == _SECRET or (isinstance(engine, str) and UNKNOWN in engine):
         return

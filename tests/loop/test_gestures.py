@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pydantic import JsonValue
 
 from tests.loop.deployment import Deployment, of_account
 
@@ -24,7 +25,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
         planned = deployment.planned()
         deployment.up()
         # What the first preview says is what the first `up` makes.
-        assert {urn for op, urn in planned} == set(deployment.state()) - _providers(deployment)
+        assert {urn for _, urn in planned} == set(deployment.state()) - _providers(deployment)
         assert {op for op, _ in planned} == {"create"}
         yield deployment
     finally:
@@ -45,7 +46,7 @@ def _comparable(state: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _decided(value: Any) -> Any:
+def _decided(value: JsonValue) -> JsonValue:
     """The value with a mark in place of each secret, whose text differs at every encryption."""
     if isinstance(value, dict):
         return "secret" if "ciphertext" in value else {k: _decided(v) for k, v in value.items()}

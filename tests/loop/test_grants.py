@@ -1,5 +1,7 @@
 """Each grant is needed: with any one of them taken away, a part of the loop fails and names it."""
 
+# pyright: reportPrivateUsage=false
+
 import contextlib
 import json
 import os

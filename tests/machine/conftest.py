@@ -1,11 +1,13 @@
 """A training VM: boots the declared user data in the local container runtime."""
 
+# pyright: reportPrivateUsage=false
+
 import json
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -91,7 +93,7 @@ class VM:
         return (self.folder / "console").read_text(errors="replace")
 
     @contextmanager
-    def on(self) -> Iterator["subprocess.Popen[bytes]"]:
+    def on(self) -> Generator["subprocess.Popen[bytes]"]:
         """Boots the VM. Kills it at the end if it is still on."""
         with (self.folder / "console").open("ab") as log:
             process = self.runtime.boot(
@@ -129,7 +131,7 @@ class VM:
             time.sleep(0.05)
 
     @contextmanager
-    def command(self, name: str, script: str) -> Iterator[None]:
+    def command(self, name: str, script: str) -> Generator[None]:
         """Puts another program in the place of one of the system's commands."""
         tools = self.runtime._host.tools
         places = [tools / folder / name for folder in ("usr/bin", "usr/local/bin", "usr/sbin")]

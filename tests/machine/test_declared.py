@@ -32,7 +32,7 @@ def cloud_init() -> str:
     return done.stdout.strip()
 
 
-def test_the_log_outlives_the_machine(metadata: dict[str, str]):
+def test_the_log_outlives_the_machine(metadata: dict[str, str]) -> None:
     """The system's agent logs the container's lines; the console logs everything."""
     assert metadata["google-logging-enabled"] == "true"
     assert metadata["serial-port-logging-enable"] == "true"
@@ -43,7 +43,7 @@ def test_the_log_outlives_the_machine(metadata: dict[str, str]):
 
 def test_cloud_init_accepts_the_declared_user_data(
     metadata: dict[str, str], cloud_init: str, tmp_path: Path
-):
+) -> None:
     given = tmp_path / "user-data"
     given.write_text(metadata["user-data"])
     done = subprocess.run(
@@ -55,7 +55,9 @@ def test_cloud_init_accepts_the_declared_user_data(
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_shellcheck_accepts_the_scripts_of_the_machine(metadata: dict[str, str], tmp_path: Path):
+def test_shellcheck_accepts_the_scripts_of_the_machine(
+    metadata: dict[str, str], tmp_path: Path
+) -> None:
     script = tmp_path / "train.sh"
     script.write_text(files(metadata["user-data"])["/etc/trainer/train.sh"])
     shellcheck = Path(sys.executable).with_name("shellcheck")

@@ -32,7 +32,9 @@ def nothing_came_of_it(vm: VM) -> bool:
     return vm.result is None and not vm.released and not vm.models.names("runs/")
 
 
-def test_a_machine_trains_releases_and_powers_off_and_does_nothing_when_it_is_booted_again(vm: VM):
+def test_a_machine_trains_releases_and_powers_off_and_does_nothing_when_it_is_booted_again(
+    vm: VM,
+) -> None:
     with vm.command("cos-extensions", "mkdir -p /var/lib/nvidia/lib64; echo once >> /var/driver"):
         vm.run()
         result = vm.result
@@ -56,7 +58,7 @@ def test_a_machine_trains_releases_and_powers_off_and_does_nothing_when_it_is_bo
     assert len(vm.console) > len(console)
 
 
-def test_a_driver_that_cannot_be_installed_ends_the_machine(vm: VM):
+def test_a_driver_that_cannot_be_installed_ends_the_machine(vm: VM) -> None:
     with vm.command("cos-extensions", "echo the driver says no >&2; exit 3"):
         vm.run()
     assert "the driver says no" in vm.console
@@ -64,7 +66,7 @@ def test_a_driver_that_cannot_be_installed_ends_the_machine(vm: VM):
     assert nothing_came_of_it(vm)
 
 
-def test_the_image_and_the_driver_are_fetched_side_by_side(vm: VM):
+def test_the_image_and_the_driver_are_fetched_side_by_side(vm: VM) -> None:
     """Each step waits until the other has begun. One after the other, neither would end."""
     both = "touch /var/{0}; for _ in $(seq 600); do [ -e /var/{1} ] && {2}; sleep 0.1; done; exit 1"
     with (
@@ -81,7 +83,7 @@ def test_the_image_and_the_driver_are_fetched_side_by_side(vm: VM):
     assert nothing_came_of_it(vm)
 
 
-def test_a_machine_that_cannot_see_whether_its_run_is_finished_fetches_nothing(vm: VM):
+def test_a_machine_that_cannot_see_whether_its_run_is_finished_fetches_nothing(vm: VM) -> None:
     answers = f"""\
 case "$*" in
 *storage.googleapis.com*) printf 503 ;;
@@ -95,7 +97,7 @@ esac"""
     assert nothing_came_of_it(vm)
 
 
-def test_the_container_gets_every_gpu_of_the_machine(vm: VM):
+def test_the_container_gets_every_gpu_of_the_machine(vm: VM) -> None:
     with vm.command("cos-extensions", TWO_GPUS), vm.command("docker", 'echo "docker: $*"'):
         vm.run()
     (run,) = (line for line in vm.console.splitlines() if line.startswith("docker: run"))
@@ -105,7 +107,7 @@ def test_the_container_gets_every_gpu_of_the_machine(vm: VM):
     }
 
 
-def test_an_image_that_cannot_be_pulled_ends_the_machine(vm: VM):
+def test_an_image_that_cannot_be_pulled_ends_the_machine(vm: VM) -> None:
     vm.image = f"{HOST}/project/bots/trainer:absent"
     vm.run()
     assert vm.image in vm.console
@@ -113,21 +115,21 @@ def test_an_image_that_cannot_be_pulled_ends_the_machine(vm: VM):
     assert nothing_came_of_it(vm)
 
 
-def test_a_machine_that_cannot_learn_its_name_ends(vm: VM):
+def test_a_machine_that_cannot_learn_its_name_ends(vm: VM) -> None:
     del vm.network["GCE_METADATA_HOST"]
     vm.run()
     assert "metadata.google.internal" in vm.console
     assert nothing_came_of_it(vm)
 
 
-def test_a_trainer_that_cannot_start_ends_the_machine(vm: VM):
+def test_a_trainer_that_cannot_start_ends_the_machine(vm: VM) -> None:
     vm.settings = FAST | {"steps": 0}
     vm.run()
     assert "steps: Input should be greater than or equal to 1" in vm.console
     assert nothing_came_of_it(vm)
 
 
-def test_a_failed_account_is_in_the_result_and_on_the_console(vm: VM):
+def test_a_failed_account_is_in_the_result_and_on_the_console(vm: VM) -> None:
     vm.settings = FAST | {"base_model": "nowhere"}
     vm.run()
     result = vm.result
@@ -139,7 +141,7 @@ def test_a_failed_account_is_in_the_result_and_on_the_console(vm: VM):
     assert not vm.released
 
 
-def test_a_run_trains_nothing_while_another_holds_the_lease(vm: VM):
+def test_a_run_trains_nothing_while_another_holds_the_lease(vm: VM) -> None:
     expires = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     lease = json.dumps({"run": "other", "expires": expires, "by": "schedule"}).encode()
     vm.models.write(layout.run_lease(), lease, generation=0)
@@ -151,14 +153,14 @@ def test_a_run_trains_nothing_while_another_holds_the_lease(vm: VM):
     assert not vm.released
 
 
-def test_a_start_up_that_hangs_ends_before_compute_engine_would_stop_the_machine(vm: VM):
+def test_a_start_up_that_hangs_ends_before_compute_engine_would_stop_the_machine(vm: VM) -> None:
     vm.seconds = MARGIN_SECONDS + 1
     with vm.command("cos-extensions", "echo installing; exec sleep infinity"):
         vm.run()
     assert nothing_came_of_it(vm)
 
 
-def test_a_preempted_machine_leaves_nothing_half_released(vm: VM):
+def test_a_preempted_machine_leaves_nothing_half_released(vm: VM) -> None:
     vm.settings = ENDLESS
     with vm.on() as process:
         # The trainer now works on the account.

@@ -66,7 +66,7 @@ def texts(tweets: list[Tweet]) -> dict[str, str]:
     return {tweet.id: tweet.text for tweet in tweets}
 
 
-def test_the_sample_archive_reads_as_the_tweets_that_it_was_written_from(tmp_path: Path):
+def test_the_sample_archive_reads_as_the_tweets_that_it_was_written_from(tmp_path: Path) -> None:
     written = [(f"Night {i} & <calm>", AT + timedelta(days=i)) for i in range(120)]
     written.insert(60, ("A long night. " * 40 + "& <over>", AT + timedelta(days=59, hours=1)))
     sample.write(tmp_path / "a.zip", "keeper", written)
@@ -76,7 +76,7 @@ def test_the_sample_archive_reads_as_the_tweets_that_it_was_written_from(tmp_pat
     ]
 
 
-def test_all_parts_are_read_oldest_first(read: Read):
+def test_all_parts_are_read_oldest_first(read: Read) -> None:
     tweets = read(
         {
             "data/tweets.js": tweets_js(entry(1000, "newest"), entry(99, "older")),
@@ -97,20 +97,20 @@ def test_all_parts_are_read_oldest_first(read: Read):
     ],
     ids=["2018", "2019", "zipped again", "2013"],
 )
-def test_older_layouts_are_read(read: Read, name: str, text: str):
+def test_older_layouts_are_read(read: Read, name: str, text: str) -> None:
     full = json.dumps(entry(7, "fog &amp; light"))
     short = '{"id_str": "7", "text": "fog &amp; light", "created_at": "2024-03-01 10:00:05 +0000"}'
     tweets = read({name: text.replace("{full}", full).replace("{short}", short)})
     assert tweets == [Tweet(id="7", text="fog &amp; light", created_at=AT, source="archive")]
 
 
-def test_retweets_are_left_out(read: Read):
+def test_retweets_are_left_out(read: Read) -> None:
     assert texts(read({"data/tweets.js": tweets_js(entry(1, "RT @a: hi"), entry(2, "RT it"))})) == {
         "2": "RT it"
     }
 
 
-def test_an_edited_tweet_has_its_last_text(read: Read):
+def test_an_edited_tweet_has_its_last_text(read: Read) -> None:
     ids = {"editTweetIds": ["9", "10", "11"]}
     versions = [
         entry(9, "frist", edit_info={"initial": ids}),
@@ -124,7 +124,7 @@ def test_an_edited_tweet_has_its_last_text(read: Read):
     }
 
 
-def test_a_long_post_is_whole_and_escaped_like_the_others(read: Read):
+def test_a_long_post_is_whole_and_escaped_like_the_others(read: Read) -> None:
     tweets = read(
         {
             "data/tweets.js": tweets_js(
@@ -139,7 +139,7 @@ def test_a_long_post_is_whole_and_escaped_like_the_others(read: Read):
 
 
 @pytest.mark.parametrize("number", [102, 999], ids=["another second", "no tweet above"])
-def test_a_note_without_its_tweet_changes_no_other_tweet(read: Read, number: int):
+def test_a_note_without_its_tweet_changes_no_other_tweet(read: Read, number: int) -> None:
     later = AT + timedelta(seconds=40)
     tweets = read(
         {
@@ -150,11 +150,11 @@ def test_a_note_without_its_tweet_changes_no_other_tweet(read: Read, number: int
     assert texts(tweets) == {"103": "a later tweet"}
 
 
-def test_an_archive_without_tweets_is_empty(read: Read):
+def test_an_archive_without_tweets_is_empty(read: Read) -> None:
     assert read({"data/tweets.js": "window.YTD.tweets.part0 = [ ]"}) == []
 
 
-def test_nothing_but_tweets_and_the_manifest_is_read(read: Read):
+def test_nothing_but_tweets_and_the_manifest_is_read(read: Read) -> None:
     damaged = b"\xff damaged"
     private = ("direct-messages", "like", "account", "deleted-tweets", "tweet-headers", "ip-audit")
     files: dict[str, Any] = {f"data/{name}.js": damaged for name in private}
@@ -169,20 +169,20 @@ def manifest(count: int, user: str = "keeper") -> str:
     return js("__THAR_CONFIG", {"userInfo": {"userName": user}, "dataTypes": kinds})
 
 
-def test_the_archive_of_somebody_else_is_refused(read: Read):
+def test_the_archive_of_somebody_else_is_refused(read: Read) -> None:
     files = {"data/tweets.js": tweets_js(entry(1, "mine")), "data/manifest.js": manifest(1)}
     assert len(read(files, handle="KEEPER")) == 1
     with pytest.raises(UserError, match="is the archive of @keeper, not of @baker"):
         read(files, handle="baker")
 
 
-def test_an_archive_with_fewer_tweets_than_its_manifest_says_is_refused(read: Read):
+def test_an_archive_with_fewer_tweets_than_its_manifest_says_is_refused(read: Read) -> None:
     files = {"data/tweets.js": tweets_js(entry(1, "mine")), "data/manifest.js": manifest(2)}
     with pytest.raises(UserError, match=r"data/tweets\.js holds 1 of the 2 entries"):
         read(files)
 
 
-def test_an_archive_that_lacks_a_part_is_refused(read: Read):
+def test_an_archive_that_lacks_a_part_is_refused(read: Read) -> None:
     files = {"data/tweets-part1.js": tweets_js(entry(1, "mine")), "data/manifest.js": manifest(2)}
     with pytest.raises(UserError, match=r"data/tweets\.js holds 0 of the 2 entries"):
         read(files)
@@ -191,7 +191,7 @@ def test_an_archive_that_lacks_a_part_is_refused(read: Read):
 @pytest.mark.parametrize(
     "name", ["../data/tweets.js", "/data/tweets.js", "data/../../x", "..\\x", "data/tweets/../.."]
 )
-def test_a_zip_with_paths_that_lead_out_of_it_is_refused(read: Read, name: str):
+def test_a_zip_with_paths_that_lead_out_of_it_is_refused(read: Read, name: str) -> None:
     with pytest.raises(UserError, match="leads out of the archive"):
         read({"data/tweets.js": tweets_js(entry(1, "mine")), name: "x"})
 
@@ -220,14 +220,14 @@ def test_a_zip_with_paths_that_lead_out_of_it_is_refused(read: Read, name: str):
         tweets_js(entry(1, "x", created_at="yesterday")).encode(),
     ],
 )
-def test_damaged_tweets_are_refused_with_the_files_name(read: Read, text: bytes):
+def test_damaged_tweets_are_refused_with_the_files_name(read: Read, text: bytes) -> None:
     with pytest.raises(UserError, match=r"twitter\.zip: data/tweets\.js .*download it again") as e:
         read({"data/tweets.js": text})
     assert "\n" not in str(e.value)
 
 
 @pytest.mark.parametrize("listed", [[7], [{}], [{"noteTweet": {"noteTweetId": "1"}}]])
-def test_damaged_notes_are_refused_with_the_files_name(read: Read, listed: Any):
+def test_damaged_notes_are_refused_with_the_files_name(read: Read, listed: Any) -> None:
     files = {
         "data/tweets.js": tweets_js(entry(2, "mine")),
         "data/note-tweet.js": js("YTD.note_tweet.part0", listed),
@@ -237,7 +237,7 @@ def test_damaged_notes_are_refused_with_the_files_name(read: Read, listed: Any):
 
 
 @pytest.mark.parametrize("value", [7, {}, {"userInfo": {}}, {"userInfo": {"userName": "k"}}])
-def test_a_damaged_manifest_is_refused(read: Read, value: Any):
+def test_a_damaged_manifest_is_refused(read: Read, value: Any) -> None:
     files = {
         "data/tweets.js": tweets_js(entry(2, "mine")),
         "data/manifest.js": js("__THAR_CONFIG", value),
@@ -246,18 +246,18 @@ def test_a_damaged_manifest_is_refused(read: Read, value: Any):
         read(files)
 
 
-def test_a_foreign_zip_is_refused(read: Read):
+def test_a_foreign_zip_is_refused(read: Read) -> None:
     with pytest.raises(UserError, match=r"tweets\.js is missing, so this is no archive of X's"):
         read({"holiday/photo.jpg": "x", "data/deleted-tweets.js": "x"})
 
 
-def test_a_zip_bomb_is_not_unpacked(read: Read, monkeypatch: pytest.MonkeyPatch):
+def test_a_zip_bomb_is_not_unpacked(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive, "_MOST_BYTES", 10_000)
     with pytest.raises(UserError, match="unpacks to over"):
         read({"data/tweets.js": b" " * 20_000})
 
 
-def test_a_file_that_is_no_zip_is_refused(tmp_path: Path):
+def test_a_file_that_is_no_zip_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     path.write_bytes(b"no zip at all")
     with pytest.raises(UserError, match=r"a\.zip: not a whole zip file"):
@@ -265,7 +265,7 @@ def test_a_file_that_is_no_zip_is_refused(tmp_path: Path):
 
 
 @pytest.mark.parametrize("kept", [0.3, 0.9, 0.999])
-def test_a_zip_that_was_cut_short_is_refused(tmp_path: Path, kept: float):
+def test_a_zip_that_was_cut_short_is_refused(tmp_path: Path, kept: float) -> None:
     path = tmp_path / "a.zip"
     sample.write(path, "keeper", [("one", AT), ("two", AT)])
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
@@ -273,7 +273,7 @@ def test_a_zip_that_was_cut_short_is_refused(tmp_path: Path, kept: float):
         archive.read(path, "keeper")
 
 
-def test_any_flipped_byte_is_refused_or_harmless(tmp_path: Path):
+def test_any_flipped_byte_is_refused_or_harmless(tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     sample.write(path, "keeper", [("one", AT), ("two", AT)])
     whole, data = archive.read(path, "keeper"), path.read_bytes()
@@ -285,7 +285,7 @@ def test_any_flipped_byte_is_refused_or_harmless(tmp_path: Path):
             assert "\n" not in str(error)
 
 
-def test_a_path_that_is_not_there_is_named(tmp_path: Path):
+def test_a_path_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere\.zip: cannot be read \(No such file"):
         archive.read(tmp_path / "nowhere.zip", "keeper")
     with pytest.raises(UserError, match="cannot be read"):

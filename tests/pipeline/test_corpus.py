@@ -43,17 +43,17 @@ from tests.pipeline.test_tweets import tweet
         ("パンが焼けた", "パンが焼けた"),
     ],
 )
-def test_cleaning_leaves_what_the_author_wrote(raw: str, cleaned: str | None):
+def test_cleaning_leaves_what_the_author_wrote(raw: str, cleaned: str | None) -> None:
     assert corpus.clean(raw) == cleaned
 
 
-def test_no_link_of_the_conformance_suite_survives(shared_data: Path):
+def test_no_link_of_the_conformance_suite_survives(shared_data: Path) -> None:
     for case in json.loads((shared_data / "text/extract.json").read_text())["urls"]:
         left = corpus.clean(case["text"]) or ""
         assert not [url for url in case["expected"] if url.startswith("http") and url in left], case
 
 
-def test_no_recorded_retweet_survives(shared_data: Path):
+def test_no_recorded_retweet_survives(shared_data: Path) -> None:
     recorded = json.loads((shared_data / "x-api/05-timeline-shapes-recorded.json").read_text())
     texts = [post["text"] for post in recorded["body"]["data"]]
     cleaned = [corpus.clean(text) for text in texts]
@@ -65,27 +65,27 @@ def ids(tweets: list[Tweet]) -> list[str]:
     return [tweet.id for tweet in tweets]
 
 
-def test_the_corpus_is_ordered_by_id_as_a_number():
+def test_the_corpus_is_ordered_by_id_as_a_number() -> None:
     unordered = [tweet(id=number, text=f"tweet {number}") for number in ("1000", "20", "3")]
     assert ids(corpus.corpus(unordered)) == ["3", "20", "1000"]
 
 
-def test_the_longest_text_of_an_id_is_kept():
+def test_the_longest_text_of_an_id_is_kept() -> None:
     cut, whole = tweet(text="It begins…"), tweet(text="It begins and goes on.", source="archive")
     assert corpus.corpus([cut, whole]) == corpus.corpus([whole, cut]) == [whole]
 
 
-def test_the_oldest_tweet_of_a_text_is_kept_when_newer_ones_arrive():
+def test_the_oldest_tweet_of_a_text_is_kept_when_newer_ones_arrive() -> None:
     old, new = tweet(id="9", text="Good Morning"), tweet(id="10", text="good morning &amp;"[:12])
     assert ids(corpus.corpus([new, old])) == ["9"]
 
 
-def test_the_held_out_set_is_a_tenth():
+def test_the_held_out_set_is_a_tenth() -> None:
     held_out = sum(corpus.held_out(str(number)) for number in range(20_000))
     assert 1850 < held_out < 2150
 
 
-def test_the_held_out_set_is_the_same_for_ever():
+def test_the_held_out_set_is_the_same_for_ever() -> None:
     assert [n for n in range(100) if corpus.held_out(str(n))] == [
         11,
         46,
@@ -99,7 +99,7 @@ def test_the_held_out_set_is_the_same_for_ever():
     ]
 
 
-def test_the_digest_names_ids_and_texts_in_their_order():
+def test_the_digest_names_ids_and_texts_in_their_order() -> None:
     one, two = tweet(id="1", text="one"), tweet(id="2", text="two")
     digests = {
         corpus.digest(tweets)
@@ -110,7 +110,7 @@ def test_the_digest_names_ids_and_texts_in_their_order():
     assert corpus.digest([]) == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
-def test_all_segments_of_an_account_are_read_and_no_others(store: Store):
+def test_all_segments_of_an_account_are_read_and_no_others(store: Store) -> None:
     for account, segment in (("keeper", "a"), ("keeper", "b"), ("keeper2", "c")):
         name = f"{layout.segments(account)}{segment}.jsonl"
         store.write(name, to_jsonl([tweet(id=str(ord(segment)))]), generation=0)
@@ -119,7 +119,7 @@ def test_all_segments_of_an_account_are_read_and_no_others(store: Store):
     assert corpus.read(store, "nobody") == []
 
 
-def test_what_was_collected_is_counted_without_reading_a_segment(store: Store):
+def test_what_was_collected_is_counted_without_reading_a_segment(store: Store) -> None:
     assert corpus.collected(store, "keeper") == corpus.Collected(tweets=0, newest_id=None)
     for account in ("keeper", "keeper2"):
         for digest, new in (("a" * 64, 60), ("b" * 64, 15)):
@@ -131,13 +131,13 @@ def test_what_was_collected_is_counted_without_reading_a_segment(store: Store):
     assert corpus.collected(store, "keeper") == corpus.Collected(tweets=82, newest_id="99")
 
 
-def test_a_damaged_segment_is_named(store: Store):
+def test_a_damaged_segment_is_named(store: Store) -> None:
     store.write(f"{layout.segments('keeper')}a.jsonl", b"no tweet\n", generation=0)
     with pytest.raises(UserError, match=r"tweets/keeper/segments/a\.jsonl: line 1"):
         corpus.read(store, "keeper")
 
 
-def test_a_bot_does_not_learn_from_its_own_posts():
+def test_a_bot_does_not_learn_from_its_own_posts() -> None:
     collected = [tweet(text="Fish &amp; chips again"), tweet(id="2", text="Nothing new")]
     left = corpus.without(corpus.corpus(collected), ["Fish & Chips again", "Something else"])
     assert ids(left) == ["2"]

@@ -1,5 +1,7 @@
 """Stored documents: programs of different ages read what the others wrote, and lose nothing."""
 
+# pyright: reportPrivateUsage=false
+
 import importlib
 import inspect
 import json

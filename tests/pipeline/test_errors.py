@@ -2,6 +2,7 @@
 
 import importlib
 from typing import Any, NoReturn
+from unittest.mock import Mock
 
 import pytest
 
@@ -39,7 +40,7 @@ def test_an_outage_ends_a_program_with_one_line(
         "MAX_RUN_SECONDS", "KEEP_RELEASES", "HANDLE", "X_BEARER_SECRET", "READS_USD_PER_MONTH",
     ):  # fmt: skip
         monkeypatch.setenv(name, {"SETTINGS": "{}"}.get(name, "1"))
-    monkeypatch.setattr("pipeline.store.Store.open", lambda _: None)
+    monkeypatch.setattr("pipeline.store.Store.open", Mock())
     monkeypatch.setattr(module, step, fail)
     assert module.main() == 1
     out, err = capsys.readouterr()

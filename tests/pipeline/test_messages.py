@@ -68,7 +68,9 @@ def said(call: Callable[[], object]) -> str:
 class Session:
     """Answers every request alike, and notes it."""
 
-    def __init__(self, status: int = 200, body: object = None, error: Exception | None = None):
+    def __init__(
+        self, status: int = 200, body: object = None, error: Exception | None = None
+    ) -> None:
         self.status, self.body, self.error = status, body, error
         self.asked: list[Any] = []
 

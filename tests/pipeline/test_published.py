@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -63,14 +64,14 @@ def openai(monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAI]:
     }
     # As for the larger models, whose weights have no known digest.
     known[WEIGHTS] = File(len(content(WEIGHTS)))
-    monkeypatch.setitem(published.MODELS, "124M", known)  # pyright: ignore[reportArgumentType]
-    monkeypatch.setattr(published.time, "sleep", lambda _: None)
+    monkeypatch.setitem(published.MODELS, "124M", known)
+    monkeypatch.setattr(published.time, "sleep", Mock())
     yield double
     server.shutdown()
     server.server_close()
 
 
-def test_every_published_model_has_the_files_of_the_layout():
+def test_every_published_model_has_the_files_of_the_layout() -> None:
     for files in published.MODELS.values():
         assert tuple(files) == layout.BASE_MODEL_FILES
         assert files[WEIGHTS].size
@@ -80,14 +81,16 @@ def test_every_published_model_has_the_files_of_the_layout():
     ("name", "layers", "width"),
     [("124M", 12, 768), ("355M", 24, 1024), ("774M", 36, 1280), ("1558M", 48, 1600)],
 )
-def test_the_weights_have_four_bytes_for_each_number_of_the_model(name, layers, width):
+def test_the_weights_have_four_bytes_for_each_number_of_the_model(
+    name: str, layers: int, width: int
+) -> None:
     numbers = (50_257 + 1_024 + 2) * width + layers * (12 * width**2 + 13 * width)
     assert published.MODELS[name][WEIGHTS].size == 4 * numbers
 
 
 def test_a_model_is_stored_once_and_comes_back_unchanged(
     openai: OpenAI, store: Store, tmp_path: Path
-):
+) -> None:
     assert not published.kept(store, "124M")
     published.download("124M", tmp_path / "124M", openai.url)
     assert openai.asked == list(layout.BASE_MODEL_FILES)
@@ -111,8 +114,8 @@ def test_a_model_is_stored_once_and_comes_back_unchanged(
     ],
 )
 def test_a_file_that_differs_from_the_published_one_is_never_stored(
-    openai, tmp_path, harm, md5, said
-):
+    openai: OpenAI, tmp_path: Path, harm: dict[str, bytes], md5: dict[str, str], said: str
+) -> None:
     openai.harm, openai.md5 = harm, md5
     with pytest.raises(UserError, match=said) as raised:
         published.download("124M", tmp_path / "124M", openai.url)
@@ -120,13 +123,13 @@ def test_a_file_that_differs_from_the_published_one_is_never_stored(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_is_accepted_if_it_has_the_hosts_own_digest(openai: OpenAI, tmp_path: Path):
+def test_a_file_is_accepted_if_it_has_the_hosts_own_digest(openai: OpenAI, tmp_path: Path) -> None:
     digest = hashlib.md5(content(WEIGHTS), usedforsecurity=False).digest()
     openai.md5 = {WEIGHTS: base64.b64encode(digest).decode()}
     published.download("124M", tmp_path / "124M", openai.url)
 
 
-def test_a_download_that_fails_is_repeated_a_few_times(openai: OpenAI, tmp_path: Path):
+def test_a_download_that_fails_is_repeated_a_few_times(openai: OpenAI, tmp_path: Path) -> None:
     openai.failures = 2
     published.download("124M", tmp_path / "124M", openai.url)
     openai.failures = 3
@@ -136,7 +139,7 @@ def test_a_download_that_fails_is_repeated_a_few_times(openai: OpenAI, tmp_path:
 
 def test_other_bytes_in_the_bucket_are_an_error_and_stay(
     openai: OpenAI, store: Store, tmp_path: Path
-):
+) -> None:
     store.write(f"{layout.base_model('124M')}hparams.json", b"mine", generation=0)
     published.download("124M", tmp_path / "124M", openai.url)
     with pytest.raises(UserError, match=r"base/124M/hparams\.json is not what OpenAI publishes"):
@@ -144,6 +147,6 @@ def test_other_bytes_in_the_bucket_are_an_error_and_stay(
     assert not published.kept(store, "124M")
 
 
-def test_an_unknown_model_is_refused_with_the_names_of_the_known_ones():
+def test_an_unknown_model_is_refused_with_the_names_of_the_known_ones() -> None:
     with pytest.raises(UserError, match=r"'125M': OpenAI publishes 124M, 355M, 774M, 1558M"):
         published.check_name("125M")

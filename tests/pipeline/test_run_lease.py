@@ -3,7 +3,7 @@
 import json
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,7 @@ def finish(store: Any, machine: str) -> None:
 
 
 @contextmanager
-def held(store: Any, machine: str, at: datetime = NOW) -> Iterator[None]:
+def held(store: Any, machine: str, at: datetime = NOW) -> Generator[None]:
     with run_lease.held(store, Worker.parse(machine), HOUR, lambda: at):
         yield
 
@@ -79,7 +79,7 @@ class Memory:
 # One after the other
 
 
-def test_a_machine_takes_the_lease_for_its_longest_run_and_releases_it():
+def test_a_machine_takes_the_lease_for_its_longest_run_and_releases_it() -> None:
     store = Memory()
     with held(store, "mine"):
         expires = (NOW + HOUR).isoformat().replace("+00:00", "Z")
@@ -87,7 +87,7 @@ def test_a_machine_takes_the_lease_for_its_longest_run_and_releases_it():
     assert found(store) is None
 
 
-def test_another_run_is_refused_in_one_line_that_says_until_when():
+def test_another_run_is_refused_in_one_line_that_says_until_when() -> None:
     store = Memory()
     store.write(LEASE, terms("other", "schedule", HOUR), generation=0)
     before = found(store)
@@ -98,14 +98,14 @@ def test_another_run_is_refused_in_one_line_that_says_until_when():
 
 
 @pytest.mark.parametrize("by", ["schedule", "workflow", "machine"])
-def test_a_lease_that_has_expired_is_taken(by: str):
+def test_a_lease_that_has_expired_is_taken(by: str) -> None:
     store = Memory()
     store.write(LEASE, terms("other", by, timedelta(seconds=-1)), generation=0)
     with held(store, "mine"):
         assert (found(store) or {})["run"] == "mine"
 
 
-def test_a_machine_leaves_the_lease_that_the_schedule_took_for_its_run():
+def test_a_machine_leaves_the_lease_that_the_schedule_took_for_its_run() -> None:
     store = Memory()
     store.write(LEASE, terms("mine", "schedule", HOUR), generation=0)
     before = store.objects[LEASE]
@@ -114,14 +114,14 @@ def test_a_machine_leaves_the_lease_that_the_schedule_took_for_its_run():
     assert store.objects[LEASE] == before
 
 
-def test_a_machine_that_starts_again_has_the_lease_for_its_longest_run_again():
+def test_a_machine_that_starts_again_has_the_lease_for_its_longest_run_again() -> None:
     store = Memory()
     store.write(LEASE, terms("mine", "machine", HOUR / 2), generation=0)
     with held(store, "mine"):
         assert datetime.fromisoformat((found(store) or {})["expires"]) == NOW + HOUR
 
 
-def test_the_lease_outlasts_a_worker_while_another_may_be_training():
+def test_the_lease_outlasts_a_worker_while_another_may_be_training() -> None:
     store = Memory()
     with held(store, "mine-1of2"):
         finish(store, "mine-1of2")
@@ -131,7 +131,7 @@ def test_the_lease_outlasts_a_worker_while_another_may_be_training():
     assert found(store) is None
 
 
-def test_a_worker_that_was_interrupted_leaves_the_lease_to_the_others():
+def test_a_worker_that_was_interrupted_leaves_the_lease_to_the_others() -> None:
     store = Memory()
     with held(store, "mine-1of2"):
         finish(store, "mine-1of2")
@@ -140,14 +140,14 @@ def test_a_worker_that_was_interrupted_leaves_the_lease_to_the_others():
     assert (found(store) or {})["run"] == "mine"
 
 
-def test_a_run_of_one_machine_releases_its_lease_however_it_ends():
+def test_a_run_of_one_machine_releases_its_lease_however_it_ends() -> None:
     store = Memory()
     with pytest.raises(KeyboardInterrupt), held(store, "mine"):
         raise KeyboardInterrupt
     assert found(store) is None
 
 
-def test_a_lease_that_another_run_took_meanwhile_is_left_alone():
+def test_a_lease_that_another_run_took_meanwhile_is_left_alone() -> None:
     store = Memory()
     with held(store, "mine"):
         there = store.objects[LEASE]
@@ -155,7 +155,7 @@ def test_a_lease_that_another_run_took_meanwhile_is_left_alone():
     assert (found(store) or {})["run"] == "other"
 
 
-def test_a_damaged_lease_binds_nobody():
+def test_a_damaged_lease_binds_nobody() -> None:
     store = Memory()
     store.write(LEASE, b"nonsense", generation=0)
     with held(store, "mine"):
@@ -165,7 +165,7 @@ def test_a_damaged_lease_binds_nobody():
 # In a bucket
 
 
-def test_a_lease_is_taken_and_released_in_a_bucket(store: Store):
+def test_a_lease_is_taken_and_released_in_a_bucket(store: Store) -> None:
     with held(store, "mine"), pytest.raises(Busy), held(store, "other"):
         pytest.fail("two at once")
     assert store.read(LEASE) is None
@@ -181,9 +181,9 @@ class World:
     """Machines that each go on by one step when it is their turn, and by nothing else."""
 
     store: Memory = field(init=False)
-    training: list[str] = field(default_factory=list)
-    trained: list[str] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
+    training: list[str] = field(default_factory=list[str])
+    trained: list[str] = field(default_factory=list[str])
+    refused: list[str] = field(default_factory=list[str])
 
     def __post_init__(self) -> None:
         self.store = Memory(self._pause)
@@ -276,7 +276,7 @@ START: dict[str, bytes | None] = {
 
 
 @pytest.mark.parametrize("start", START)
-def test_of_two_runs_at_once_one_trains_in_whatever_order_their_steps_come(start: str):
+def test_of_two_runs_at_once_one_trains_in_whatever_order_their_steps_come(start: str) -> None:
     lease = START[start]
     seen: set[tuple[str, ...]] = set()
 
@@ -300,7 +300,7 @@ def test_of_two_runs_at_once_one_trains_in_whatever_order_their_steps_come(start
     assert seen >= {("a",), ("b",), ("a", "b"), ("b", "a")}
 
 
-def test_workers_of_one_run_train_at_once_and_another_run_does_not():
+def test_workers_of_one_run_train_at_once_and_another_run_does_not() -> None:
     machines = ["a-1of2", "a-2of2", "b"]
     together = False
     for seed in range(500):

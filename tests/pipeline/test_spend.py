@@ -19,12 +19,12 @@ def ledger(store: Store, limit: str = "1", at: datetime = NOVEMBER) -> Ledger:
     return Ledger(store, "spend.json", Decimal(limit), lambda: at)
 
 
-def test_nothing_is_spent_at_first(store: Store):
+def test_nothing_is_spent_at_first(store: Store) -> None:
     spent = ledger(store).spent()
     assert (spent.month, spent.usd, spent.count, spent.total) == ("2026-11", 0, 0, 0)
 
 
-def test_purchases_add_up_to_the_cent(store: Store):
+def test_purchases_add_up_to_the_cent(store: Store) -> None:
     for _ in range(3):
         ledger(store).reserve(POST_CREATE)
     ledger(store).reserve(Decimal("0.50"), 100)
@@ -32,7 +32,7 @@ def test_purchases_add_up_to_the_cent(store: Store):
     assert (spent.usd, spent.count, spent.total) == (Decimal("0.545"), 103, 103)
 
 
-def test_the_limit_can_be_reached_and_not_passed(store: Store):
+def test_the_limit_can_be_reached_and_not_passed(store: Store) -> None:
     small = ledger(store, "0.03")
     small.reserve(POST_CREATE)
     small.reserve(POST_CREATE)
@@ -42,7 +42,7 @@ def test_the_limit_can_be_reached_and_not_passed(store: Store):
     assert small.left() == 0
 
 
-def test_what_x_did_not_sell_is_given_back(store: Store):
+def test_what_x_did_not_sell_is_given_back(store: Store) -> None:
     book = ledger(store)
     book.reserve(Decimal("0.5"), 100)
     book.give_back(Decimal("0.35"), 70)
@@ -53,7 +53,7 @@ def test_what_x_did_not_sell_is_given_back(store: Store):
     )
 
 
-def test_a_new_month_in_utc_starts_at_nothing_and_the_total_stays(store: Store):
+def test_a_new_month_in_utc_starts_at_nothing_and_the_total_stays(store: Store) -> None:
     ledger(store).reserve(Decimal(1), 5)
     still_november = NOVEMBER.astimezone(timezone(timedelta(hours=8)))
     with pytest.raises(LimitReached):
@@ -63,14 +63,14 @@ def test_a_new_month_in_utc_starts_at_nothing_and_the_total_stays(store: Store):
     assert (spent.month, spent.usd, spent.count, spent.total) == ("2026-12", POST_CREATE, 1, 6)
 
 
-def test_giving_back_last_months_money_leaves_this_month_at_nothing(store: Store):
+def test_giving_back_last_months_money_leaves_this_month_at_nothing(store: Store) -> None:
     ledger(store).reserve(Decimal("0.5"), 100)
     ledger(store, at=DECEMBER).give_back(Decimal("0.5"), 100)
     spent = ledger(store, at=DECEMBER).spent()
     assert (spent.usd, spent.count, spent.total) == (0, 0, 0)
 
 
-def test_reservations_at_one_time_are_all_counted(store: Store):
+def test_reservations_at_one_time_are_all_counted(store: Store) -> None:
     def reserve(_: int) -> bool:
         try:
             ledger(store, "0.10").reserve(Decimal("0.01"))
@@ -84,7 +84,7 @@ def test_reservations_at_one_time_are_all_counted(store: Store):
     assert ledger(store).spent().usd == Decimal("0.10")
 
 
-def test_the_document_is_as_documented(store: Store):
+def test_the_document_is_as_documented(store: Store) -> None:
     ledger(store).reserve(POST_CREATE)
     found = store.read("spend.json")
     assert found is not None
@@ -94,7 +94,7 @@ def test_the_document_is_as_documented(store: Store):
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"month": "2026-11", "usd": "x"}'])
-def test_a_damaged_ledger_stops_spending(store: Store, data: bytes):
+def test_a_damaged_ledger_stops_spending(store: Store, data: bytes) -> None:
     store.write("spend.json", data, generation=0)
     with pytest.raises(UserError, match=r"spend\.json: .*; restore the object.s last version"):
         ledger(store).reserve(POST_CREATE)

@@ -1,10 +1,13 @@
 """A bucket: what is lost, overwritten or believed when answers, networks and rivals fail."""
 
+# pyright: reportPrivateUsage=false
+
 import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.api_core.exceptions import Forbidden
@@ -15,18 +18,18 @@ from pipeline.errors import Unavailable, UserError
 from pipeline.store import PreconditionFailed, Store, _one_line
 
 
-def test_what_was_written_is_read_with_its_generation(store: Store):
+def test_what_was_written_is_read_with_its_generation(store: Store) -> None:
     generation = store.write("a/b.json", b"{}", generation=0)
     found = store.read("a/b.json")
     assert found is not None
     assert (found.name, found.data, found.generation) == ("a/b.json", b"{}", generation)
 
 
-def test_an_absent_object_reads_as_none(store: Store):
+def test_an_absent_object_reads_as_none(store: Store) -> None:
     assert store.read("nothing.json") is None
 
 
-def test_generation_zero_means_create(store: Store):
+def test_generation_zero_means_create(store: Store) -> None:
     store.write("a", b"first", generation=0)
     with pytest.raises(PreconditionFailed, match="a"):
         store.write("a", b"second", generation=0)
@@ -35,7 +38,7 @@ def test_generation_zero_means_create(store: Store):
     assert found.data == b"first"
 
 
-def test_only_the_named_generation_is_replaced(store: Store):
+def test_only_the_named_generation_is_replaced(store: Store) -> None:
     old = store.write("a", b"1", generation=0)
     new = store.write("a", b"2", generation=old)
     with pytest.raises(PreconditionFailed):
@@ -43,17 +46,17 @@ def test_only_the_named_generation_is_replaced(store: Store):
     assert store.write("a", b"4", generation=new) not in {old, new}
 
 
-def test_an_object_that_is_gone_is_not_replaced(store: Store):
+def test_an_object_that_is_gone_is_not_replaced(store: Store) -> None:
     with pytest.raises(PreconditionFailed):
         store.write("a", b"1", generation=12345)
 
 
-def test_a_write_that_the_client_repeats_succeeds(store: Store):
+def test_a_write_that_the_client_repeats_succeeds(store: Store) -> None:
     generation = store.write("a", b"mine", generation=0)
     assert store.write("a", b"mine", generation=0) == generation
 
 
-def test_of_many_writers_one_wins(store: Store):
+def test_of_many_writers_one_wins(store: Store) -> None:
     ready = threading.Barrier(8)
 
     def write(writer: int) -> bool:
@@ -68,14 +71,14 @@ def test_of_many_writers_one_wins(store: Store):
         assert sum(pool.map(write, range(8))) == 1
 
 
-def test_names_are_those_under_the_prefix_in_order(store: Store):
+def test_names_are_those_under_the_prefix_in_order(store: Store) -> None:
     for name in ("b/2", "b/1", "b/c/3", "bb/4", "a"):
         store.write(name, b"", generation=0)
     assert store.names("b/") == ["b/1", "b/2", "b/c/3"]
     assert store.names("nowhere/") == []
 
 
-def test_a_file_comes_back_byte_by_byte(store: Store, tmp_path: Path):
+def test_a_file_comes_back_byte_by_byte(store: Store, tmp_path: Path) -> None:
     data = bytes(range(256)) * 40_000  # 10 MB: sent in pieces
     (tmp_path / "up").write_bytes(data)
     store.upload("model.bin", tmp_path / "up")
@@ -83,7 +86,9 @@ def test_a_file_comes_back_byte_by_byte(store: Store, tmp_path: Path):
     assert (tmp_path / "down").read_bytes() == data
 
 
-def test_the_same_file_can_be_uploaded_again_and_another_cannot(store: Store, tmp_path: Path):
+def test_the_same_file_can_be_uploaded_again_and_another_cannot(
+    store: Store, tmp_path: Path
+) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"one")
     store.upload("f", file)
@@ -96,7 +101,7 @@ def test_the_same_file_can_be_uploaded_again_and_another_cannot(store: Store, tm
     assert found.data == b"one"
 
 
-def test_a_download_that_fails_leaves_no_file(store: Store, tmp_path: Path):
+def test_a_download_that_fails_leaves_no_file(store: Store, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot download nothing"):
         store.download("nothing", tmp_path / "down")
     assert list(tmp_path.iterdir()) == []
@@ -104,15 +109,16 @@ def test_a_download_that_fails_leaves_no_file(store: Store, tmp_path: Path):
 
 def test_a_bucket_that_does_not_exist_is_an_error_of_one_line(
     bucket_factory: Callable[[], storage.Bucket],
-):
-    store = Store(bucket_factory().client.bucket("nobody-made-this"), timeout=1)
+) -> None:
+    client: Any = bucket_factory().client
+    store = Store(client.bucket("nobody-made-this"), timeout=1)
     for call in (lambda: store.write("a", b"", generation=0), lambda: store.names("")):
         with pytest.raises(UserError, match=r"bucket nobody-made-this: .*is the stack up"):
             call()
 
 
-def test_storage_that_does_not_answer_is_an_error_of_one_line(tmp_path: Path):
-    client = storage.Client(
+def test_storage_that_does_not_answer_is_an_error_of_one_line(tmp_path: Path) -> None:
+    client: Any = storage.Client(
         project="test",
         credentials=AnonymousCredentials(),
         client_options={"api_endpoint": "http://127.0.0.1:9"},
@@ -135,7 +141,7 @@ def test_storage_that_does_not_answer_is_an_error_of_one_line(tmp_path: Path):
 
 def test_without_credentials_the_line_says_how_to_log_in(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-):
+) -> None:
     for name in ("STORAGE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS", "GCE_METADATA_HOST"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))

@@ -16,7 +16,7 @@ def tweet(**other: object) -> Tweet:
     return Tweet.model_validate(fields | other)
 
 
-def test_tweets_come_back_as_they_were():
+def test_tweets_come_back_as_they_were() -> None:
     tweets = [
         tweet(),
         tweet(id="2", text='two\nlines, "quotes" & 🗼\u2028and a line separator', source="archive"),
@@ -25,16 +25,16 @@ def test_tweets_come_back_as_they_were():
     assert from_jsonl(to_jsonl(tweets), "segment") == tweets
 
 
-def test_a_key_of_a_newer_program_is_ignored():
+def test_a_key_of_a_newer_program_is_ignored() -> None:
     line = to_jsonl([tweet()]).replace(b"{", b'{"language": "en", ', 1)
     assert from_jsonl(line, "segment") == [tweet()]
 
 
-def test_times_are_kept_in_utc():
+def test_times_are_kept_in_utc() -> None:
     assert tweet(created_at="2026-11-01T12:00:00+02:00") == tweet()
 
 
-def test_half_a_surrogate_pair_can_be_kept():
+def test_half_a_surrogate_pair_can_be_kept() -> None:
     assert from_jsonl(to_jsonl([tweet(text="a \ud83d b")]), "s")[0].text == "a \ufffd b"
 
 
@@ -49,6 +49,6 @@ def test_half_a_surrogate_pair_can_be_kept():
     ],
     ids=["empty", "cut", "a list", "id", "no zone"],
 )
-def test_a_damaged_segment_is_named_with_its_line(line: bytes):
+def test_a_damaged_segment_is_named_with_its_line(line: bytes) -> None:
     with pytest.raises(UserError, match=r"^tweets/a/1\.jsonl: line 2 is not a tweet"):
         from_jsonl(to_jsonl([tweet()]) + line + b"\n", "tweets/a/1.jsonl")

@@ -67,14 +67,18 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
 
 
 def read() -> dict[str, Any]:
-    return x.ask(x.client("bearer").get_users_tweets, "7")
+    client: Any = x.client("bearer")
+    return x.ask(client.get_users_tweets, "7")
 
 
 def post(text: str = "hello") -> dict[str, Any]:
-    return x.ask(x.poster(KEYS).create_tweet, text=text, user_auth=True)
+    client: Any = x.poster(KEYS)
+    return x.ask(client.create_tweet, text=text, user_auth=True)
 
 
-def error_of(server: Answers, status: int, body: Any, headers: dict[str, str] | None = None):
+def error_of(
+    server: Answers, status: int, body: Any, headers: dict[str, str] | None = None
+) -> XError:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     server.answer = (status, headers or {}, data)
     with pytest.raises(XError) as error:
@@ -83,27 +87,27 @@ def error_of(server: Answers, status: int, body: Any, headers: dict[str, str] | 
     return error.value
 
 
-def test_the_bearer_token_is_sent(server: Answers):
+def test_the_bearer_token_is_sent(server: Answers) -> None:
     read()
     [(_, path, headers, _)] = server.requests
     assert path == "/2/users/7/tweets"
     assert headers["Authorization"] == "Bearer bearer"
 
 
-def test_a_post_is_signed_for_xs_own_address(server: Answers):
+def test_a_post_is_signed_for_xs_own_address(server: Answers) -> None:
     post("fog & light, 100 %")
     [(_, path, headers, body)] = server.requests
     assert (path, json.loads(body)) == ("/2/tweets", {"text": "fog & light, 100 %"})
     sent = headers["Authorization"]
     given = dict(re.findall(r'(oauth_\w+)="([^"]*)"', sent))
-    signer = oauthlib.oauth1.Client(
+    signer: Any = oauthlib.oauth1.Client(
         "ck", "cs", "7-at", "ats", nonce=given["oauth_nonce"], timestamp=given["oauth_timestamp"]
     )
     _, signed, _ = signer.sign(f"https://api.twitter.com{path}", "POST")
     assert given["oauth_signature"] in signed["Authorization"]
 
 
-def test_without_the_local_cloud_requests_go_to_x(monkeypatch: pytest.MonkeyPatch):
+def test_without_the_local_cloud_requests_go_to_x(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("X_API_URL", raising=False)
     sent: list[tuple[str | None, Any]] = []
 
@@ -117,7 +121,9 @@ def test_without_the_local_cloud_requests_go_to_x(monkeypatch: pytest.MonkeyPatc
     assert sent == [("https://api.twitter.com/2/users/7/tweets", (5, 30))]
 
 
-def test_a_token_is_never_logged_even_at_debug(server: Answers, caplog: pytest.LogCaptureFixture):
+def test_a_token_is_never_logged_even_at_debug(
+    server: Answers, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.DEBUG):
         read()
     assert "Bearer" not in caplog.text
@@ -155,7 +161,7 @@ MEANT = {
 }
 
 
-def test_every_recorded_response_has_its_kind(server: Answers, shared_data: Path):
+def test_every_recorded_response_has_its_kind(server: Answers, shared_data: Path) -> None:
     files = sorted((shared_data / "x-api").glob("*.json"))
     assert files
     for file in files:
@@ -204,18 +210,18 @@ def test_every_recorded_response_has_its_kind(server: Answers, shared_data: Path
 )  # fmt: skip
 def test_every_odd_response_is_one_line_and_has_its_kind(
     server: Answers, status: int, body: Any, kind: str, words: str
-):
+) -> None:
     error = error_of(server, status, body)
     assert error.kind == kind
     assert words in str(error)
 
 
-def test_partial_errors_beside_data_are_no_refusal(server: Answers):
+def test_partial_errors_beside_data_are_no_refusal(server: Answers) -> None:
     server.answer = (200, {}, b'{"data": [{"id": "1"}], "errors": [{"detail": "a quoted one"}]}')
     assert read()["data"] == [{"id": "1"}]
 
 
-def test_an_empty_page_is_no_refusal(server: Answers):
+def test_an_empty_page_is_no_refusal(server: Answers) -> None:
     server.answer = (200, {}, b'{"meta": {"result_count": 0}}')
     assert read() == {"meta": {"result_count": 0}}
 
@@ -246,28 +252,29 @@ RESET = {"x-rate-limit-remaining": "0", "x-rate-limit-reset": str(NOW + 90)}
 )
 def test_a_rate_limit_says_how_long_it_lasts(
     server: Answers, headers: dict[str, str], seconds: int | None
-):
+) -> None:
     server.answer = (429, headers, b'{"title": "Too Many Requests"}')
+    client: Any = x.client("bearer")
     with pytest.raises(tweepy.TooManyRequests) as raised:
-        x.client("bearer").get_users_tweets("7")
+        client.get_users_tweets("7")
     error = x.translate(raised.value, lambda: datetime.fromtimestamp(NOW, UTC))
     assert (error.kind, error.retry_after) == ("rate", seconds)
 
 
-def test_a_reset_that_is_no_number_is_nonsense(server: Answers):
+def test_a_reset_that_is_no_number_is_nonsense(server: Answers) -> None:
     assert error_of(server, 429, {}, {"x-rate-limit-reset": "soon"}).kind == "nonsense"
 
 
-def test_a_rate_limit_is_never_waited_for(server: Answers):
+def test_a_rate_limit_is_never_waited_for(server: Answers) -> None:
     error_of(server, 429, {}, RESET)
     assert len(server.requests) == 1
 
 
-def test_a_response_that_is_cut_short_is_unavailable(server: Answers):
+def test_a_response_that_is_cut_short_is_unavailable(server: Answers) -> None:
     assert error_of(server, 200, b'{"data"', {"Content-Length": "100"}).kind == "unavailable"
 
 
-def test_x_that_does_not_answer_is_unavailable(monkeypatch: pytest.MonkeyPatch):
+def test_x_that_does_not_answer_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("X_API_URL", "http://127.0.0.1:9")
     with pytest.raises(XError, match="does not answer") as error:
         read()
@@ -275,20 +282,22 @@ def test_x_that_does_not_answer_is_unavailable(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize("kind", ["unavailable", "nonsense", "credits", "rate"])
-def test_only_a_request_that_x_did_not_refuse_may_have_had_its_effect(kind: Any):
+def test_only_a_request_that_x_did_not_refuse_may_have_had_its_effect(kind: x.Kind) -> None:
     assert XError(kind, "").outcome_unknown == (kind in {"unavailable", "nonsense"})
 
 
 @pytest.mark.parametrize(
     ("status", "kind"), [(401, UserError), (403, UserError), (429, Unavailable), (503, Unavailable)]
 )
-def test_whether_a_person_can_mend_a_refusal_is_told_by_its_class(status: int, kind: Any):
+def test_whether_a_person_can_mend_a_refusal_is_told_by_its_class(
+    status: int, kind: type[Exception]
+) -> None:
     response = requests.Response()
     response.status_code, response.reason, response._content = status, "no", b"{}"
     assert isinstance(x.translate(tweepy.HTTPException(response)), kind)
 
 
-def test_a_mistake_of_our_own_is_not_xs():
+def test_a_mistake_of_our_own_is_not_xs() -> None:
     def broken() -> None:
         raise AssertionError("ours")
 
@@ -299,12 +308,12 @@ def test_a_mistake_of_our_own_is_not_xs():
 # Keys
 
 
-def test_keys_are_parsed_from_their_json():
+def test_keys_are_parsed_from_their_json() -> None:
     assert Keys.parse(KEYS.model_dump_json()) == KEYS
 
 
 @pytest.mark.parametrize("value", ["", " \n"])
-def test_keys_that_are_not_set_name_the_mend(value: str):
+def test_keys_that_are_not_set_name_the_mend(value: str) -> None:
     with pytest.raises(UserError, match=r"not set.*bots credentials"):
         Keys.parse(value)
 
@@ -319,16 +328,16 @@ def test_keys_that_are_not_set_name_the_mend(value: str):
         '["sesame"]',
     ],
 )
-def test_damaged_keys_name_the_mend_and_show_nothing(value: str):
+def test_damaged_keys_name_the_mend_and_show_nothing(value: str) -> None:
     with pytest.raises(UserError, match="bots credentials") as error:
         Keys.parse(value)
     assert "sesame" not in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_keys_do_not_show_in_a_trace():
+def test_keys_do_not_show_in_a_trace() -> None:
     assert repr(KEYS) == "Keys()"
 
 
-def test_tweepy_still_has_the_host_that_is_replaced():
+def test_tweepy_still_has_the_host_that_is_replaced() -> None:
     assert 'host = "https://api.twitter.com"' in Path(tweepy.client.__file__).read_text()

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -69,7 +69,7 @@ class Declared:
 
 
 @contextmanager
-def deployed(folder: Path, daemon: Docker) -> Iterator[Declared]:
+def deployed(folder: Path, daemon: Docker) -> Generator[Declared]:
     """A deployment of the local stack, with a schedule and the credentials that a person gives."""
     deployment = Deployment.begin(folder)
     # The local stack file has no schedule, and without one no job that trains.

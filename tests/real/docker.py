@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,7 @@ class Docker:
 
 
 @contextlib.contextmanager
-def daemon(data: Path, hosts: Mapping[str, str], settings: Path) -> Iterator[Docker]:
+def daemon(data: Path, hosts: Mapping[str, str], settings: Path) -> Generator[Docker]:
     """A daemon with its images in `data`, stopped in the end with nothing left mounted.
 
     Args:

@@ -13,7 +13,7 @@ import http.client
 import ssl
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -73,7 +73,7 @@ def certificate(folder: Path) -> tuple[Path, Path]:
 
 
 @contextlib.contextmanager
-def serve(folder: Path, address: str, port: int) -> Iterator[Registry]:
+def serve(folder: Path, address: str, port: int) -> Generator[Registry]:
     """The registry at port 443 of a loopback address; `port` is its own behind that."""
     need("docker-registry")
     cert, key = certificate(folder)

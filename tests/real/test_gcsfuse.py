@@ -5,13 +5,16 @@ gateway's address, and to read by the JSON API, of which the gateway is a copy, 
 API: which permissions are asked for does not depend on it.
 """
 
+# pyright: reportPrivateUsage=false
+
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.cloud import storage
@@ -109,7 +112,7 @@ class Machine:
 
 
 @contextmanager
-def serving(grants: list[Grant], declared: Permissions, folder: Path) -> Iterator[Gateway]:
+def serving(grants: list[Grant], declared: Permissions, folder: Path) -> Generator[Gateway]:
     """The gateway, with the files in the bucket; `grants` are asked for at every call."""
     server = StorageServer(folder / "objects")
     server.start()
@@ -117,12 +120,14 @@ def serving(grants: list[Grant], declared: Permissions, folder: Path) -> Iterato
     policy._grants = lambda: grants
     now = datetime(2026, 11, 23, tzinfo=UTC)
     gateway = Gateway(0, PROJECT)
-    api = storage_api.CloudStorage(server.upstream, policy, lambda: now, lambda *_: None)
+    api = storage_api.CloudStorage(
+        server.upstream, policy, lambda: now, lambda attributes, metadata: None
+    )
     gateway.serve(storage_api.PATH, api.respond, anonymous=True)
     gateway.start()
     try:
         server.create_bucket(BUCKET)
-        operator = storage.Client(
+        operator: Any = storage.Client(
             PROJECT,
             Credentials(gateway.token(OPERATOR)),
             client_options={"api_endpoint": gateway.url},
@@ -158,14 +163,18 @@ def entrypoint() -> str:
     return str(ROOT / "trainer_image/entrypoint.sh")
 
 
-def test_the_entry_point_shows_the_trainer_what_it_may_read_and_lets_it_write_nothing(machine):
+def test_the_entry_point_shows_the_trainer_what_it_may_read_and_lets_it_write_nothing(
+    machine: Machine,
+) -> None:
     said = machine.run(entrypoint())
     for name, text in FILES.items():
         assert f"==> ./{name} <==\n{text}" in said
     assert said.count("Read-only file system") == 2
 
 
-def test_a_mount_of_the_whole_bucket_is_of_no_use_to_who_may_read_prefixes_only(machine):
+def test_a_mount_of_the_whole_bucket_is_of_no_use_to_who_may_read_prefixes_only(
+    machine: Machine,
+) -> None:
     """gcsfuse looks `base` up as an object, and fails for anything but a 404."""
     flags = ("--implicit-dirs", "--enable-hns=false", "-o", "ro")
     said = machine.run("gcsfuse", *flags, BUCKET, str(machine.mount))
@@ -176,8 +185,8 @@ def test_a_mount_of_the_whole_bucket_is_of_no_use_to_who_may_read_prefixes_only(
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("permission", [LISTS, READS])
 def test_without_any_one_of_its_grants_the_trainer_reads_nothing(
-    machine, declared, grants, permission, name
-):
+    machine: Machine, declared: Permissions, grants: list[Grant], permission: str, name: str
+) -> None:
     trainer, resource = declared.members["trainer"], MODELS if permission == LISTS else ""
     resource = resource or f"{MODELS}/objects/{name}"
     needed = [g for g in grants if declared.opens(g, trainer, permission, resource)]

@@ -93,7 +93,9 @@ def check(environment: Path, paths: list[str]) -> str:
     return done.stdout.strip()
 
 
-def test_with_the_images_library_path_tensorflow_sees_the_gpu(environment, paths):
+def test_with_the_images_library_path_tensorflow_sees_the_gpu(
+    environment: Path, paths: list[str]
+) -> None:
     assert check(environment, paths) == "passed"
 
 
@@ -101,14 +103,14 @@ def test_with_the_images_library_path_tensorflow_sees_the_gpu(environment, paths
     ("left_out", "library"), [(0, "the driver's libcuda.so.1"), (1, "libcusolver.so.11")]
 )
 def test_without_either_folder_it_sees_none_and_the_error_names_the_library(
-    environment, paths, left_out, library
-):
+    environment: Path, paths: list[str], left_out: int, library: str
+) -> None:
     said = check(environment, [part for n, part in enumerate(paths) if n != left_out])
     assert said.startswith("TensorFlow sees no GPU")
     assert f"{library} cannot be loaded" in said
 
 
-def test_the_trainers_programs_load_without_what_was_left_out(environment):
+def test_the_trainers_programs_load_without_what_was_left_out(environment: Path) -> None:
     names = sorted(file.stem for file in (ROOT / "trainer_image").glob("*.py"))
     modules = [f"trainer_image.{name}" for name in names if not name.startswith("__")]
     done = subprocess.run(

@@ -1,5 +1,7 @@
 """The registry's client against Docker's own registry."""
 
+# pyright: reportPrivateUsage=false
+
 import hashlib
 import json
 import os
@@ -7,14 +9,14 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-import google.auth
 import pytest
 import requests
 from google.auth.credentials import AnonymousCredentials
 
 from control_image.registry import Registry
+from tests.google_api import authenticate
 from tests.registry_contract import moves_tags, refuses
 
 pytestmark = pytest.mark.real
@@ -69,7 +71,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def registry(address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
     monkeypatch.setenv("REGISTRY_ENDPOINT_OVERRIDE", address)
-    monkeypatch.setattr(google.auth, "default", lambda **_: (AnonymousCredentials(), "p"))
+    authenticate(monkeypatch, AnonymousCredentials(), "p")
     made = Registry(NAME)
     yield made
     made._session.close()
@@ -85,7 +87,7 @@ def put_blob(url: str, data: bytes) -> str:
     return digest
 
 
-def put(url: str, tag: str, document: dict[str, object]) -> tuple[str, int]:
+def put(url: str, tag: str, document: Mapping[str, object]) -> tuple[str, int]:
     """A manifest under a tag, or under its digest where there is none."""
     data = json.dumps(document).encode()
     digest = f"sha256:{hashlib.sha256(data).hexdigest()}"

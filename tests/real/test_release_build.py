@@ -10,7 +10,7 @@ Source: https://cloud.google.com/build/docs/build-config-file-schema
 import base64
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -97,7 +97,7 @@ class CloudBuild:
 
 
 @contextmanager
-def workspace() -> Iterator[Path]:
+def workspace() -> Generator[Path]:
     """A folder with an empty `workspace`, which is root's."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
@@ -141,7 +141,7 @@ def cloud_build(
     for tag in (FIRST, SECOND):
         releases.publish(declared.models, tag, model)
     yield made
-    registry.permit = lambda *_: False
+    registry.permit = lambda token, permission, repository: False
 
 
 def _docker_steps(declared: Declared) -> list[dict[str, Any]]:

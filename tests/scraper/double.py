@@ -22,12 +22,14 @@ class X:
     handle: str = "keeper_of_light"
     user_id: str = "783214"
     reach: int = 3200
-    posts: dict[int, dict[str, Any]] = field(default_factory=dict)
-    faults: list[tuple[int, dict[str, str], bytes]] = field(default_factory=list)
+    posts: dict[int, dict[str, Any]] = field(default_factory=dict[int, dict[str, Any]])
+    faults: list[tuple[int, dict[str, str], bytes]] = field(
+        default_factory=list[tuple[int, dict[str, str], bytes]]
+    )
     empty_pages: int = 0
     lookups: int = 0
-    sold: list[str] = field(default_factory=list)
-    asked: list[dict[str, str]] = field(default_factory=list)
+    sold: list[str] = field(default_factory=list[str])
+    asked: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
     before_answer: Callable[[], None] = lambda: None
     url: str = ""
 

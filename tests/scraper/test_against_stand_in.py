@@ -32,7 +32,7 @@ Make = Callable[..., Collector]
 
 def test_a_timeline_is_collected_without_its_retweets(
     store: Store, stand_in: XServer, collector: Make, ledger: Ledger
-):
+) -> None:
     def texts(first: int, number: int) -> list[tuple[str, datetime]]:
         start = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=first)
         return [
@@ -54,7 +54,7 @@ def test_a_timeline_is_collected_without_its_retweets(
 @pytest.mark.parametrize("state", ["protected", "suspended"])
 def test_an_account_that_closed_is_an_error_and_keeps_what_was_collected(
     store: Store, stand_in: XServer, collector: Make, state: str
-):
+) -> None:
     stand_in.add_user("keeper", [("fog", NOW - timedelta(days=1))])
     timeline = Timeline(x.client(stand_in.bearer()))
     collector(handle="keeper", timeline=timeline).collect()
@@ -67,7 +67,7 @@ def test_an_account_that_closed_is_an_error_and_keeps_what_was_collected(
     collector(handle="keeper", timeline=timeline).collect()
 
 
-def test_a_handle_that_nobody_has_is_an_error(stand_in: XServer, collector: Make):
+def test_a_handle_that_nobody_has_is_an_error(stand_in: XServer, collector: Make) -> None:
     with pytest.raises(XError, match="no such account") as error:
         collector(handle="nobody", timeline=Timeline(x.client(stand_in.bearer()))).collect()
     assert error.value.kind == "not-found"

@@ -1,9 +1,12 @@
 """Collecting a timeline: everything once, nothing bought twice, the cursor last."""
 
+# pyright: reportPrivateUsage=false
+
 import json
 import re
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -25,7 +28,7 @@ def held(store: Store) -> list[int]:
 
 def test_everything_is_collected_and_the_cursor_is_the_newest(
     store: Store, double: X, collector: Make
-):
+) -> None:
     double.post(*range(1000, 1250))
     index = collector().collect()
     assert held(store) == list(range(1000, 1250))
@@ -33,7 +36,7 @@ def test_everything_is_collected_and_the_cursor_is_the_newest(
     assert double.sold == [str(number) for number in range(1249, 999, -1)]
 
 
-def test_a_second_run_buys_only_what_is_new(store: Store, double: X, collector: Make):
+def test_a_second_run_buys_only_what_is_new(store: Store, double: X, collector: Make) -> None:
     double.post(*range(1000, 1150))
     collector().collect()
     double.post(1150, 1151)
@@ -43,7 +46,7 @@ def test_a_second_run_buys_only_what_is_new(store: Store, double: X, collector: 
     assert len(double.sold) == 152
 
 
-def test_a_run_with_nothing_new_changes_nothing(store: Store, double: X, collector: Make):
+def test_a_run_with_nothing_new_changes_nothing(store: Store, double: X, collector: Make) -> None:
     double.post(*range(1000, 1010))
     collector().collect()
     before = {name: store.read(name) for name in store.names("tweets/keeper/segments/")}
@@ -54,19 +57,19 @@ def test_a_run_with_nothing_new_changes_nothing(store: Store, double: X, collect
     assert len(double.sold) == 10
 
 
-def test_the_user_is_looked_up_once(double: X, collector: Make):
+def test_the_user_is_looked_up_once(double: X, collector: Make) -> None:
     collector().collect()
     double.post(1000)
     collector().collect()
     assert double.lookups == 1
 
 
-def test_an_empty_timeline_leaves_no_segment(store: Store, double: X, collector: Make):
+def test_an_empty_timeline_leaves_no_segment(store: Store, double: X, collector: Make) -> None:
     assert collector().collect().newest_id is None
     assert store.names("tweets/keeper/segments/") == []
 
 
-def test_ids_are_compared_as_numbers(store: Store, double: X, collector: Make):
+def test_ids_are_compared_as_numbers(store: Store, double: X, collector: Make) -> None:
     double.post(*range(900, 1050))
     assert collector().collect().newest_id == "1049"
     double.post(99_999)
@@ -77,7 +80,7 @@ def test_ids_are_compared_as_numbers(store: Store, double: X, collector: Make):
 
 def test_an_empty_page_is_not_the_end_where_x_says_that_there_is_more(
     store: Store, double: X, collector: Make
-):
+) -> None:
     double.post(*range(1000, 1003))
     double.empty_pages = 3
     collector().collect()
@@ -87,21 +90,21 @@ def test_an_empty_page_is_not_the_end_where_x_says_that_there_is_more(
 
 def test_a_back_fill_ends_where_the_reach_of_a_timeline_ends(
     store: Store, double: X, collector: Make
-):
+) -> None:
     double.post(*range(1000, 4300))
     collector().collect()
     assert held(store) == list(range(1100, 4300))
     assert len(double.sold) == 3200
 
 
-def test_posts_that_would_not_be_kept_are_not_bought(double: X, collector: Make):
+def test_posts_that_would_not_be_kept_are_not_bought(double: X, collector: Make) -> None:
     collector().collect()
     assert double.asked == [
         {"exclude": "retweets", "max_results": "100", "tweet.fields": "created_at,note_tweet"}
     ]
 
 
-def test_a_long_post_is_kept_whole(store: Store, double: X, collector: Make):
+def test_a_long_post_is_kept_whole(store: Store, double: X, collector: Make) -> None:
     double.post(1000)
     double.posts[1000] |= {"text": "It begins…", "note_tweet": {"text": "It begins and goes on."}}
     collector().collect()
@@ -110,7 +113,7 @@ def test_a_long_post_is_kept_whole(store: Store, double: X, collector: Make):
 
 def test_a_changed_handle_is_an_error_that_says_what_to_do(
     store: Store, double: X, collector: Make
-):
+) -> None:
     collector().collect()
     with pytest.raises(UserError, match=r"@keeper_of_light.*now @other.*account of its own"):
         collector(handle="other").collect()
@@ -119,7 +122,7 @@ def test_a_changed_handle_is_an_error_that_says_what_to_do(
 
 def test_a_page_that_another_run_stored_first_is_used(
     store: Store, double: X, collector: Make, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     double.post(1000, 1001)
     rival = collector()
     double.before_answer = lambda: (
@@ -133,7 +136,9 @@ def test_a_page_that_another_run_stored_first_is_used(
     assert held(store) == [1000, 1001]
 
 
-def test_a_cursor_that_another_run_moved_is_an_error(store: Store, double: X, collector: Make):
+def test_a_cursor_that_another_run_moved_is_an_error(
+    store: Store, double: X, collector: Make
+) -> None:
     double.post(1000, 1001)
     collector().collect()
     double.post(1002)
@@ -153,7 +158,7 @@ def test_a_cursor_that_another_run_moved_is_an_error(store: Store, double: X, co
 # What it costs
 
 
-def test_the_ledger_says_exactly_what_x_sold(double: X, collector: Make, ledger: Ledger):
+def test_the_ledger_says_exactly_what_x_sold(double: X, collector: Make, ledger: Ledger) -> None:
     double.post(*range(1000, 1130))
     collector().collect()
     spent = ledger.spent()
@@ -162,7 +167,7 @@ def test_the_ledger_says_exactly_what_x_sold(double: X, collector: Make, ledger:
 
 def test_reading_stops_at_the_limit_and_goes_on_when_it_is_raised(
     store: Store, double: X, collector: Make
-):
+) -> None:
     double.post(*range(1000, 1300))
     poor = Ledger(store, layout.reads("keeper"), Decimal("0.84"), lambda: NOW)
     with pytest.raises(LimitReached, match="raise the limit"):
@@ -176,7 +181,7 @@ def test_reading_stops_at_the_limit_and_goes_on_when_it_is_raised(
 
 def test_nothing_is_asked_of_x_once_the_months_money_is_spent(
     store: Store, double: X, collector: Make
-):
+) -> None:
     with pytest.raises(LimitReached):
         collector(ledger=Ledger(store, "reads", Decimal(0), lambda: NOW)).collect()
     assert (double.lookups, double.asked) == (0, [])
@@ -184,7 +189,7 @@ def test_nothing_is_asked_of_x_once_the_months_money_is_spent(
 
 # What X may answer instead
 
-REFUSALS = {
+REFUSALS: dict[str, tuple[int, Any, str]] = {
     "credentials": (401, {"title": "Unauthorized", "detail": "Unauthorized"}, "credentials"),
     "no credits": (402, {"title": "CreditsDepleted", "detail": "no credits"}, "credits"),
     "forbidden": (403, {"title": "Forbidden", "detail": "You are not permitted"}, "forbidden"),
@@ -210,7 +215,7 @@ REFUSALS = {
 @pytest.mark.parametrize("case", REFUSALS)
 def test_a_refusal_in_mid_back_fill_loses_nothing_and_the_next_run_carries_on(
     store: Store, double: X, collector: Make, ledger: Ledger, case: str
-):
+) -> None:
     status, body, kind = REFUSALS[case]
     double.post(*range(1000, 1250))
     answers = iter([None, None, (status, body), None])
@@ -239,7 +244,7 @@ def test_a_refusal_in_mid_back_fill_loses_nothing_and_the_next_run_carries_on(
 @pytest.mark.parametrize("case", REFUSALS)
 def test_a_refusal_of_the_look_up_leaves_nothing_behind(
     store: Store, double: X, collector: Make, case: str
-):
+) -> None:
     status, body, _ = REFUSALS[case]
     double.fail(status, body)
     with pytest.raises(XError):
@@ -248,7 +253,7 @@ def test_a_refusal_of_the_look_up_leaves_nothing_behind(
     collector().collect()
 
 
-def test_a_post_that_was_not_asked_for_is_nonsense(double: X, collector: Make):
+def test_a_post_that_was_not_asked_for_is_nonsense(double: X, collector: Make) -> None:
     double.post(1000)
     collector().collect()
     double.fail(200, {"data": [double.posts[1000]], "meta": {}})
@@ -256,7 +261,7 @@ def test_a_post_that_was_not_asked_for_is_nonsense(double: X, collector: Make):
         collector().collect()
 
 
-def test_empty_pages_without_end_are_nonsense(double: X, collector: Make):
+def test_empty_pages_without_end_are_nonsense(double: X, collector: Make) -> None:
     double.empty_pages = 10**6
     with pytest.raises(XError, match="empty pages"):
         collector().collect()
@@ -264,7 +269,7 @@ def test_empty_pages_without_end_are_nonsense(double: X, collector: Make):
 
 def test_a_timeline_that_x_refuses_is_not_taken_for_an_empty_one(
     store: Store, double: X, collector: Make
-):
+) -> None:
     double.post(1000)
     collector().collect()
     double.fail(200, {"errors": [{"detail": "User has been suspended: [783214]."}]})
@@ -274,7 +279,7 @@ def test_a_timeline_that_x_refuses_is_not_taken_for_an_empty_one(
     assert held(store) == [1000]
 
 
-def test_the_index_keeps_unknown_keys(store: Store, double: X, collector: Make):
+def test_the_index_keeps_unknown_keys(store: Store, double: X, collector: Make) -> None:
     index = {"version": 2, "user_id": "783214", "handle": "keeper_of_light", "language": "en"}
     store.write(layout.index("keeper"), json.dumps(index).encode(), generation=0)
     double.post(1000)
@@ -283,7 +288,7 @@ def test_the_index_keeps_unknown_keys(store: Store, double: X, collector: Make):
     assert json.loads(read(store, layout.index("keeper"))) == index | written
 
 
-def test_a_damaged_index_is_an_error_of_one_line(store: Store, double: X, collector: Make):
+def test_a_damaged_index_is_an_error_of_one_line(store: Store, double: X, collector: Make) -> None:
     store.write(layout.index("keeper"), b"{}", generation=0)
     with pytest.raises(UserError, match=r"index\.json: user_id: .*; restore"):
         collector().collect()

@@ -94,7 +94,7 @@ def calls_of_a_whole_run(store: Store, double: X) -> int:
 @pytest.mark.parametrize("collected_before", [0, 30], ids=["first run", "later run"])
 def test_killed_at_any_call_the_next_run_completes_and_nothing_kept_is_bought_again(
     bucket_factory: Callable[[], Any], double: X, collected_before: int, after: bool
-):
+) -> None:
     def start() -> Store:
         store = Store(bucket_factory())
         double.posts.clear()
@@ -128,7 +128,7 @@ def test_killed_at_any_call_the_next_run_completes_and_nothing_kept_is_bought_ag
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_killed_again_and_again_each_post_is_kept_once(store: Store, double: X, seed: int):
+def test_killed_again_and_again_each_post_is_kept_once(store: Store, double: X, seed: int) -> None:
     double.post(*range(1000, 1000 + POSTS))
     dice = random.Random(seed)
     lost: list[str] = []
@@ -184,7 +184,7 @@ def finish(environment: dict[str, str]) -> tuple[int, str]:
 
 def test_the_program_killed_while_x_answers_carries_on(
     store: Store, double: X, surroundings: dict[str, str]
-):
+) -> None:
     double.post(*range(1000, 1000 + POSTS))
     process = start(surroundings)
 
@@ -229,7 +229,7 @@ def test_the_program_killed_while_x_answers_carries_on(
 )
 def test_a_mistake_is_one_line_and_no_traceback(
     surroundings: dict[str, str], change: dict[str, str], line: str
-):
+) -> None:
     code, output = finish(surroundings | change)
     assert code == 1
     assert len(output.splitlines()) == 1, output
@@ -241,13 +241,15 @@ def test_a_mistake_is_one_line_and_no_traceback(
 
 def test_a_spent_limit_is_an_event_that_names_the_stacks_bucket(
     surroundings: dict[str, str], store: Store
-):
+) -> None:
     _, output = finish(surroundings | {"READS_USD_PER_MONTH": "0"})
     logged = json.loads(output)
     assert (logged["event"], logged["bucket"]) == (events.SPEND_LIMIT, store.bucket_name)
 
 
-def test_only_a_success_is_noted_for_the_watcher(surroundings: dict[str, str], store: Store):
+def test_only_a_success_is_noted_for_the_watcher(
+    surroundings: dict[str, str], store: Store
+) -> None:
     finish(surroundings | {"READS_USD_PER_MONTH": "0"})
     assert store.read(layout.collected("keeper")) is None
     for minute in (0, 1):
@@ -260,13 +262,13 @@ def test_only_a_success_is_noted_for_the_watcher(surroundings: dict[str, str], s
 
 def test_storage_killed_in_mid_run_is_one_line_and_the_next_run_carries_on(
     tmp_path: Path, double: X
-):
+) -> None:
     double.post(*range(1000, 1000 + POSTS))
     server = StorageServer(tmp_path / "gcs")
     server.start()
     try:
         server.create_bucket("data")
-        client = storage.Client(
+        client: Any = storage.Client(
             project="test",
             credentials=AnonymousCredentials(),
             client_options={"api_endpoint": server.upstream},

@@ -1,7 +1,8 @@
 """The predefined roles that a person needs to run `pulumi up`, by the types of the resources."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+
+from pydantic import JsonValue
 
 from tests.stacks.granted import IDENTITY
 from tests.stacks.recorder import Recorder
@@ -83,12 +84,12 @@ def acts_as(declared: Recorder) -> dict[str, list[str]]:
     return {name: sorted(found[name]) for name in sorted(found)}
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _texts(value: JsonValue) -> Iterator[str]:
     if isinstance(value, dict):
-        for inner in value.values():  # pyright: ignore[reportUnknownVariableType]
+        for inner in value.values():
             yield from _texts(inner)
     elif isinstance(value, list):
-        for inner in value:  # pyright: ignore[reportUnknownVariableType]
+        for inner in value:
             yield from _texts(inner)
     elif isinstance(value, str):
         yield value

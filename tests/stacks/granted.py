@@ -17,7 +17,7 @@ STACK, PROJECT, REGION = "prod", "my-project", "europe-west4"
 
 def everything() -> dict[str, Any]:
     """The configuration of a stack with every feature on."""
-    account = {
+    account: dict[str, Any] = {
         "source": "timeline",
         "consent": "a made-up account",
         "x_terms_acknowledged": True,

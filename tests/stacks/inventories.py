@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import yaml
+from pydantic import JsonValue
 
 from tests.stacks.environments import ENVIRONMENTS, environment, stack_of
 from tests.stacks.recorder import ROOT, Declared, declare
@@ -36,12 +37,12 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+def _represent_text(dumper: Any, text: str) -> yaml.Node:
     style = "|" if "\n" in text else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
-def _represent_tagged(dumper: yaml.SafeDumper, tagged: _Tagged) -> yaml.Node:
+def _represent_tagged(dumper: Any, tagged: _Tagged) -> yaml.Node:
     node = dumper.represent_data(tagged.value)
     node.tag = f"!{tagged.tag}"
     return node
@@ -51,7 +52,7 @@ _Dumper.add_representer(str, _represent_text)
 _Dumper.add_representer(_Tagged, _represent_tagged)
 
 
-def _readable(value: Any) -> Any:
+def _readable(value: JsonValue) -> Any:
     """A value with whole numbers as such, and with documents and scripts in place of their text."""
     match value:
         case dict():

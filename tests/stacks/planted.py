@@ -9,7 +9,7 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -361,7 +361,7 @@ class _Edited(importlib.abc.MetaPathFinder, importlib.machinery.SourceFileLoader
 
 
 @contextmanager
-def edited(mistake: InProgram) -> Iterator[None]:
+def edited(mistake: InProgram) -> Generator[None]:
     """Put a mistake into one of the program's modules for as long as the context lasts."""
     finder, package = _Edited(mistake), sys.modules["stacks"]
     kept = {

@@ -29,7 +29,7 @@ UNIQUE_ID = "1" * 21
 PROJECT_NUMBER = 123456789012
 STORAGE_AGENT = "service-1@gs-project-accounts.iam.gserviceaccount.com"
 # The outputs that providers compute. All other outputs that the program uses are also inputs.
-_COMPUTED = {
+_COMPUTED: dict[str, Callable[[Mapping[str, Any], str], Mapping[str, Any]]] = {
     "gcp:serviceaccount/account:Account": lambda i, p: {
         "email": f"{i['accountId']}@{p}.iam.gserviceaccount.com",
         "name": f"projects/{p}/serviceAccounts/{i['accountId']}@{p}.iam.gserviceaccount.com",
@@ -56,7 +56,8 @@ _COMPUTED = {
 
 def computed(token: str, inputs: Mapping[str, Any], project: str) -> Mapping[str, Any]:
     """The outputs that the provider computes for a resource of this type."""
-    return _COMPUTED.get(token, lambda i, p: {})(inputs, project)
+    outputs = _COMPUTED.get(token)
+    return outputs(inputs, project) if outputs else {}
 
 
 @dataclass(frozen=True)
@@ -93,23 +94,24 @@ class Recorder(mocks.Mocks):
     """Records every resource. Two of the same type and name are an error, as in the engine."""
 
     project: str
-    resources: list[Declared] = field(default_factory=list)
-    calls: list[str] = field(default_factory=list)
-    outputs: dict[str, Any] = field(default_factory=dict)
+    resources: list[Declared] = field(default_factory=list[Declared])
+    calls: list[str] = field(default_factory=list[str])
+    outputs: dict[str, Any] = field(default_factory=dict[str, Any])
     _lock: Any = field(default_factory=threading.Lock)
     # The index of each resource in `resources`.
-    _at: dict[tuple[str, str], int] = field(default_factory=dict)
-    _urns: dict[str, tuple[str, str]] = field(default_factory=dict)
+    _at: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    _urns: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        inputs: dict[str, Any] = args.inputs  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - pulumi says only "dict"
         with self._lock:  # Pulumi registers from several threads
             if (args.typ, args.name) in self._at:
                 raise AssertionError(f"declared twice: {args.typ} {args.name}")
             self._at[args.typ, args.name] = len(self.resources)
-            self.resources.append(Declared(args.typ, args.name, args.inputs, _provider(args)))
+            self.resources.append(Declared(args.typ, args.name, inputs, _provider(args)))
         return f"{args.name}-id", {
-            **args.inputs,
-            **computed(args.typ, args.inputs, self.project),
+            **inputs,
+            **computed(args.typ, inputs, self.project),
         }
 
     def registered(self, request: Any, urn: str) -> None:
@@ -173,7 +175,7 @@ class _Monitor(mocks.MockMonitor):
         self._recorder = recorder
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802
-        response = super().RegisterResource(request)
+        response = super().RegisterResource(request)  # pyright: ignore[reportUnknownMemberType] - pulumi does not type it
         if request.type != "pulumi:pulumi:Stack":
             self._recorder.registered(request, response.urn)
         return response
@@ -181,7 +183,7 @@ class _Monitor(mocks.MockMonitor):
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802
         if "pulumi:pulumi:Stack::" in request.urn:
             self._recorder.outputs.update(MessageToDict(request.outputs))
-        return super().RegisterResourceOutputs(request)
+        return super().RegisterResourceOutputs(request)  # pyright: ignore[reportUnknownMemberType] - as above
 
 
 def _provider(args: mocks.MockResourceArgs) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
+from pydantic import JsonValue
 
 from local.engine.schema import resource_type
 from local.engine.wire import MARKER
@@ -77,7 +78,7 @@ _EVENTS = ("JSON_API_V1", ["OBJECT_FINALIZE"])
 _WITH_GPU = re.compile(r"(g2|a2|a3)-")
 
 
-def plain(value: Any) -> Any:
+def plain(value: JsonValue) -> Any:
     """Inputs without the marks that Pulumi puts on secrets."""
     match value:
         case dict() if MARKER in value and "value" in value:
@@ -90,7 +91,7 @@ def plain(value: Any) -> Any:
             return value
 
 
-def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def _leaves(value: JsonValue, path: str = "") -> Iterator[tuple[str, Any]]:
     """The path and value of everything in nested inputs, containers included."""
     yield path, value
     if isinstance(value, dict):
@@ -126,7 +127,7 @@ def types(declared: Recorder) -> Iterator[str]:
             yield f"{resource.name}: {path}: {reason}"
 
 
-def _numbers(value: Any) -> Any:
+def _numbers(value: JsonValue) -> Any:
     """Whole numbers as int: Pulumi sends all numbers as floats."""
     match value:
         case float() if value.is_integer():

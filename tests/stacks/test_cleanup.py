@@ -25,7 +25,7 @@ class Version:
     package: str
     digest: str
     uploaded: int
-    tags: set[str] = field(default_factory=set)
+    tags: set[str] = field(default_factory=set[str])
 
 
 class Registry:

@@ -5,9 +5,9 @@ Hypothesis makes up the values, the same ones in each run.
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
@@ -73,7 +73,11 @@ def places(value: Any, path: Path_ = ()) -> Iterator[Path_]:
     """The path of every value in nested values."""
     if path:
         yield path
-    items = enumerate(value) if isinstance(value, list) else getattr(value, "items", tuple)()
+    items: Iterable[tuple[Any, Any]] = (
+        enumerate(cast("list[object]", value))
+        if isinstance(value, list)
+        else getattr(value, "items", tuple)()
+    )
     for key, inner in items:
         yield from places(inner, (*path, key))
 
@@ -157,11 +161,12 @@ def test_any_text_of_the_engine_at_any_key(examples: int) -> None:
     often(check, examples)
 
 
-def plain(value: Any) -> bool:
+def plain(value: object) -> bool:
     """Whether JSON can hold the value."""
     if isinstance(value, dict):
-        return all(isinstance(key, str) and plain(item) for key, item in value.items())
-    return all(map(plain, value)) if isinstance(value, list) else True
+        fields = cast("dict[object, object]", value)
+        return all(isinstance(key, str) and plain(item) for key, item in fields.items())
+    return all(map(plain, cast("list[object]", value))) if isinstance(value, list) else True
 
 
 @pytest.mark.parametrize("examples", EXAMPLES)

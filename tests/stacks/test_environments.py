@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+from pydantic import JsonValue
+
 from tests.stacks.recorder import stack_values
 
 # Keys in which dev and prod may differ, with the reason; `…` means all keys below.
@@ -25,7 +27,7 @@ MAY_DIFFER = {
 }
 
 
-def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(value: JsonValue, path: str = "") -> Iterator[tuple[str, Any]]:
     """Every value that is not a map, by its dotted path."""
     if isinstance(value, dict) and value:
         for key, inner in value.items():

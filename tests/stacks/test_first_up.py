@@ -37,7 +37,7 @@ def needs(resource: Declared) -> set[str]:
     called = re.match(
         r"https://([a-z]+)\.googleapis\.com/", resource.inputs.get("httpTarget", {}).get("uri", "")
     )
-    needed = {own, called and called[1]} - {None}
+    needed = {api for api in (own, called and called[1]) if api}
     is_service = resource.type == apis.SERVICE
     return needed - ({resource.inputs["service"].partition(".")[0]} if is_service else set())
 

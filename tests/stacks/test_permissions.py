@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -86,7 +87,7 @@ def test_a_base_model_is_never_replaced(granted: Permissions) -> None:
 
 
 POSTER = f"{ANNA}-post"
-READERS = {
+READERS: dict[str, set[str]] = {
     "tweets": {"scraper", "trainer", "retrain"},
     "cursor": {"scraper", "trainer", "retrain"},
     "slot": {POSTER, "trainer", "watcher", "retrain"},
@@ -106,7 +107,7 @@ READERS = {
     "any other object of models": set(),
     "a prefix without its slash": set(),
 }
-WRITERS = {
+WRITERS: dict[str, set[str]] = {
     "tweets": {"scraper"},
     "cursor": {"scraper"},
     "slot": {POSTER},
@@ -225,7 +226,7 @@ def test_a_call_needs_every_grant_and_every_prefix_of_it(granted: Permissions) -
 
 def test_no_smaller_role_would_do(granted: Permissions) -> None:
     roles = {**ROLES, **granted.custom_roles}
-    too_large = []
+    too_large: list[str] = []
     for grant in granted.grants:
         without = granted.policy(but=grant)
         needed = {
@@ -272,7 +273,7 @@ def test_the_reference_names_the_policy_that_may_forbid_a_key() -> None:
         assert policy in permissions
 
 
-def test_the_deployers_roles_exist(shared_data) -> None:
+def test_the_deployers_roles_exist(shared_data: Path) -> None:
     published = json.loads((shared_data / "gcp" / "roles.json").read_text())["names"]
     for role in (*(role for role, _ in deployer.ROLES), deployer.ACTS_AS, deployer.FILTERS_LOGS):
         assert role.removeprefix("roles/") in published

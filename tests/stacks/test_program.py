@@ -10,6 +10,7 @@ import pulumi
 import pytest
 import yaml
 from pulumi.runtime.mocks import MockResourceArgs
+from pydantic import JsonValue
 
 from control_image.rollout import KEEP_ALIVE
 from local.services.cloudbuild import filters
@@ -50,7 +51,7 @@ def posts(job: Declared) -> bool:
     return container(job).get("args") == ["post"]
 
 
-def walk(value: Any) -> list[Any]:
+def walk(value: JsonValue) -> list[Any]:
     """Every value in nested inputs."""
     if isinstance(value, dict):
         return [x for inner in value.values() for x in walk(inner)]

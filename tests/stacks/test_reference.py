@@ -1,8 +1,8 @@
 """The reference and the schema of the stack file agree with its models."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jsonschema
 import pytest
@@ -31,7 +31,7 @@ BEYOND_A_SCHEMA = {
 
 
 def refused(values: dict[str, Any]) -> bool:
-    checker = jsonschema.Draft7Validator(reference.schema())
+    checker: Any = jsonschema.Draft7Validator(reference.schema())
     return not checker.is_valid({"config": values})
 
 
@@ -90,10 +90,10 @@ def models(value: object) -> Iterator[BaseModel]:
         for field in type(value).model_fields:
             yield from models(getattr(value, field))
     elif isinstance(value, tuple):
-        for item in value:
+        for item in cast("tuple[object, ...]", value):
             yield from models(item)
-    elif hasattr(value, "values"):
-        for item in value.values():  # pyright: ignore[reportAttributeAccessIssue]
+    elif isinstance(value, Mapping):
+        for item in cast("Mapping[object, object]", value).values():
             yield from models(item)
 
 

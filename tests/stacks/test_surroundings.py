@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import ThreadingUnixStreamServer
+from typing import Any
 
 import pytest
 
@@ -100,7 +101,8 @@ def test_images_by_digest_need_no_daemon(bare: Path) -> None:
 
 @pytest.mark.usefixtures("daemon")
 def test_missing_credentials_are_one_line_of_error_and_in_a_preview_a_warning(bare: Path) -> None:
-    for settings in ({}, {"auths": {"docker.io": {}}}, {"credsStore": "desktop"}):
+    without: list[dict[str, Any]] = [{}, {"auths": {"docker.io": {}}}, {"credsStore": "desktop"}]
+    for settings in without:
         login(bare, **settings)
         with pytest.raises(UserError) as error:
             surroundings.check(stack("dev"), {}, preview=False)

@@ -38,7 +38,7 @@ def downloads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return done
 
 
-def test_what_the_machine_fetched_ahead_comes_before_the_mounted_bucket(tmp_path: Path):
+def test_what_the_machine_fetched_ahead_comes_before_the_mounted_bucket(tmp_path: Path) -> None:
     ahead, mount = tmp_path / "ahead", tmp_path / "mount"
     assert base_model.find("tiny", ahead, mount) is None
     mounted = put(mount / "base/tiny")
@@ -47,14 +47,14 @@ def test_what_the_machine_fetched_ahead_comes_before_the_mounted_bucket(tmp_path
     assert base_model.find("tiny", ahead, mount) == fetched
 
 
-def test_a_model_that_is_still_being_uploaded_is_not_taken_for_one(tmp_path: Path):
+def test_a_model_that_is_still_being_uploaded_is_not_taken_for_one(tmp_path: Path) -> None:
     put(tmp_path / "mount/base/124M", "vocab.bpe")
     assert base_model.find("124M", tmp_path / "ahead", tmp_path / "mount") is None
 
 
 def test_the_first_run_brings_the_model_into_the_bucket_and_the_next_takes_it_from_there(
     store: Store, tmp_path: Path, downloads: list[str]
-):
+) -> None:
     for machine in ("one", "two"):
         folder = tmp_path / machine / "124M"
         assert base_model.bring(store, "124M", folder, machine, now) == folder
@@ -64,7 +64,7 @@ def test_the_first_run_brings_the_model_into_the_bucket_and_the_next_takes_it_fr
 
 def test_machines_that_start_at_once_wait_for_the_one_that_downloads(
     store: Store, tmp_path: Path, downloads: list[str]
-):
+) -> None:
     first = lease.Lease(store, "base-124M", "first", now)
     slept: list[float] = []
 
@@ -81,7 +81,7 @@ def test_machines_that_start_at_once_wait_for_the_one_that_downloads(
 
 def test_a_machine_that_died_while_it_downloaded_delays_others_until_its_lease_ends(
     store: Store, tmp_path: Path, downloads: list[str]
-):
+) -> None:
     lease.Lease(store, "base-124M", "dead", now)
     time = [NOW]
 
@@ -95,7 +95,7 @@ def test_a_machine_that_died_while_it_downloaded_delays_others_until_its_lease_e
 
 def test_an_own_model_that_is_not_in_the_bucket_is_named(
     store: Store, tmp_path: Path, downloads: list[str]
-):
+) -> None:
     with pytest.raises(UserError, match="base model 'mine': OpenAI publishes 124M"):
         base_model.bring(store, "mine", tmp_path / "mine", "run", now)
     assert downloads == []

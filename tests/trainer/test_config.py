@@ -17,7 +17,7 @@ ENVIRONMENT = {
 }
 
 
-def test_the_environment_is_read():
+def test_the_environment_is_read() -> None:
     config = Config.read(ENVIRONMENT)
     assert (config.models_mount, config.settings.steps) == (Path("/mnt/models"), 7)
     assert not config.require_gpu
@@ -35,6 +35,6 @@ def test_the_environment_is_read():
         ({"SETTINGS": '{"steps": 0}'}, "SETTINGS is .*: steps: Input should be greater"),
     ],
 )
-def test_a_wrong_variable_is_named(change: dict[str, str], message: str):
+def test_a_wrong_variable_is_named(change: dict[str, str], message: str) -> None:
     with pytest.raises(UserError, match=f"^environment variable {message}"):
         Config.read(ENVIRONMENT | change)

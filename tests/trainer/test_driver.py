@@ -1,5 +1,7 @@
 """What the trainer logs if TensorFlow sees no GPU."""
 
+from pathlib import Path
+
 import pytest
 
 from pipeline.errors import UserError
@@ -35,8 +37,8 @@ CUDA_ERROR_NO_DEVICE: no CUDA-capable device is detected
     ],
 )
 def test_the_error_names_what_tensorflow_found_missing(
-    log, named, not_named, tmp_path, monkeypatch
-):
+    log: str, named: list[str], not_named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LD_LIBRARY_PATH", "/x")
     (tmp_path / "nvidia0").touch()
     found = driver.missing(log, tmp_path)
@@ -48,6 +50,6 @@ def test_the_error_names_what_tensorflow_found_missing(
     assert f"{tmp_path}/nvidia0 is missing" in driver.missing(log, tmp_path)
 
 
-def test_tensorflow_without_cuda_is_told_from_a_machine_without_a_gpu():
+def test_tensorflow_without_cuda_is_told_from_a_machine_without_a_gpu() -> None:
     with pytest.raises(UserError, match="built without CUDA"):
         driver.require_gpu()

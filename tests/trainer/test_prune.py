@@ -1,5 +1,7 @@
 """No release that looks complete lacks a file, in whatever order programs run."""
 
+# pyright: reportPrivateUsage=false
+
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,7 +13,7 @@ from bots import releases
 from pipeline import layout, release
 from pipeline.errors import Unavailable, UserError
 from pipeline.release import Manifest
-from pipeline.store import PreconditionFailed, Store
+from pipeline.store import Object, PreconditionFailed, Store
 from stacks import config
 from tests.trainer.conftest import REAL, World
 from tests.trainer.steps import Actor, Bucket, Steps, interleavings
@@ -108,7 +110,9 @@ def check_now_and_later(bucket: Bucket) -> None:
 # Which releases are pruned
 
 
-def test_releases_in_use_and_the_newest_keep_their_weights_and_all_others_lose_them(store: Store):
+def test_releases_in_use_and_the_newest_keep_their_weights_and_all_others_lose_them(
+    store: Store,
+) -> None:
     for tag in (OLD, BEFORE, LIVE, NEW):
         publish(store, tag)
     move(store, OLD)
@@ -120,7 +124,7 @@ def test_releases_in_use_and_the_newest_keep_their_weights_and_all_others_lose_t
     assert files(store, LIVE) == {"dataset.json", "manifest.json"}
 
 
-def test_the_newest_are_counted_among_those_that_passed(store: Store):
+def test_the_newest_are_counted_among_those_that_passed(store: Store) -> None:
     for tag in (OLD, BEFORE):
         publish(store, tag)
     for tag in (LIVE, NEW):
@@ -132,13 +136,13 @@ def test_the_newest_are_counted_among_those_that_passed(store: Store):
     assert is_whole(store, BEFORE)
 
 
-def test_before_the_first_release_goes_live_the_newest_stay(store: Store):
+def test_before_the_first_release_goes_live_the_newest_stay(store: Store) -> None:
     publish(store, OLD)
     run_prune(store, NOW)
     assert pruned(store) == []
 
 
-def test_nothing_is_deleted_until_a_while_after_the_mark():
+def test_nothing_is_deleted_until_a_while_after_the_mark() -> None:
     bucket = a_bucket()
     for now in (NOW, LATER - timedelta(seconds=1)):
         run_prune(Steps(bucket), now)
@@ -148,12 +152,12 @@ def test_nothing_is_deleted_until_a_while_after_the_mark():
     assert not is_whole(Steps(bucket), OLD)
 
 
-def test_no_machine_runs_for_longer_than_the_time_from_mark_to_deletion():
+def test_no_machine_runs_for_longer_than_the_time_from_mark_to_deletion() -> None:
     with pytest.raises(ValueError, match="hours"):
         config.Training(zones=("europe-west4-a",), hours=REST // timedelta(hours=1) + 1)
 
 
-def test_a_mark_changes_nothing_else_in_the_manifest():
+def test_a_mark_changes_nothing_else_in_the_manifest() -> None:
     bucket = a_bucket()
     store = Steps(bucket)
     name = layout.manifest("keeper", OLD)
@@ -166,13 +170,13 @@ def test_a_mark_changes_nothing_else_in_the_manifest():
     assert release.read_manifest(store, "keeper", OLD).pruned == NOW
 
 
-def test_a_manifest_that_is_older_than_pruning_is_read():
+def test_a_manifest_that_is_older_than_pruning_is_read() -> None:
     document = json.loads(a_manifest(OLD).model_dump_json())
     del document["pruned"]
     assert Manifest.model_validate(document).pruned is None
 
 
-def test_pruning_again_changes_nothing():
+def test_pruning_again_changes_nothing() -> None:
     bucket = a_bucket()
     run_prune(Steps(bucket), NOW)
     run_prune(Steps(bucket), LATER)
@@ -185,7 +189,7 @@ def test_pruning_again_changes_nothing():
     }
 
 
-def test_manifests_of_emptied_releases_are_not_read_again():
+def test_manifests_of_emptied_releases_are_not_read_again() -> None:
     """Their number grows without bound, and a training machine's time is expensive."""
     bucket = a_bucket()
     run_prune(Steps(bucket), NOW)
@@ -193,7 +197,7 @@ def test_manifests_of_emptied_releases_are_not_read_again():
     read: list[str] = []
 
     class Watched(Steps):
-        def read(self, name: str):
+        def read(self, name: str) -> Object | None:
             read.append(name)
             return super().read(name)
 
@@ -202,7 +206,9 @@ def test_manifests_of_emptied_releases_are_not_read_again():
     assert layout.manifest("keeper", OLD) not in read
 
 
-def test_an_incomplete_upload_is_deleted_once_nothing_can_still_be_uploading_it(store: Store):
+def test_an_incomplete_upload_is_deleted_once_nothing_can_still_be_uploading_it(
+    store: Store,
+) -> None:
     half = release.tag(NOW, "0123456789")
     publish(store, LIVE)
     store.write(layout.release("keeper", half) + FILES[0], b"half", generation=0)
@@ -218,7 +224,7 @@ def test_an_incomplete_upload_is_deleted_once_nothing_can_still_be_uploading_it(
 
 def test_storage_that_fails_is_a_warning_and_does_not_fail_the_training(
     capsys: pytest.CaptureFixture[str],
-):
+) -> None:
     class Broken(Steps):
         def names(self, prefix: str) -> list[str]:
             raise Unavailable(f"bucket models: cannot list {prefix}")
@@ -232,7 +238,7 @@ def test_storage_that_fails_is_a_warning_and_does_not_fail_the_training(
 
 def test_a_release_whose_manifest_cannot_be_read_is_left_alone(
     capsys: pytest.CaptureFixture[str],
-):
+) -> None:
     bucket = a_bucket()
     store = Steps(bucket)
     name = layout.manifest("keeper", BEFORE)
@@ -248,7 +254,7 @@ def test_a_release_whose_manifest_cannot_be_read_is_left_alone(
     )
 
 
-def test_a_program_that_lost_the_lease_marks_nothing(capsys: pytest.CaptureFixture[str]):
+def test_a_program_that_lost_the_lease_marks_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     bucket = a_bucket()
     store = Steps(bucket)
     times = [NOW]
@@ -264,7 +270,7 @@ def test_a_program_that_lost_the_lease_marks_nothing(capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize("act", ["promote", "rollback"])
-def test_pruning_beside_an_operator_leaves_the_live_release_whole(act: str):
+def test_pruning_beside_an_operator_leaves_the_live_release_whole(act: str) -> None:
     ends: set[str] = set()
     for bucket, (pruner, operator), order in played(pruning(NOW), acting(act)):
         check_now_and_later(bucket)
@@ -273,7 +279,7 @@ def test_pruning_beside_an_operator_leaves_the_live_release_whole(act: str):
     assert ends == ({"moved", "refused"} if act == "promote" else {"moved"})
 
 
-def test_an_operator_who_is_slower_than_the_deletion_is_refused_or_succeeds():
+def test_an_operator_who_is_slower_than_the_deletion_is_refused_or_succeeds() -> None:
     """The promotion read the manifest before the mark; it may move after the deletion."""
 
     def slow(bucket: Bucket) -> Actor:
@@ -293,7 +299,7 @@ def test_an_operator_who_is_slower_than_the_deletion_is_refused_or_succeeds():
     assert ends == {"moved", "refused"}
 
 
-def test_a_first_promotion_that_is_undone_leaves_no_pointer():
+def test_a_first_promotion_that_is_undone_leaves_no_pointer() -> None:
     def start() -> Bucket:
         bucket = Bucket()
         for tag in (OLD, LIVE):
@@ -310,13 +316,13 @@ def test_a_first_promotion_that_is_undone_leaves_no_pointer():
     assert undone
 
 
-def test_a_promotion_that_is_undone_leaves_what_another_chose_meanwhile():
+def test_a_promotion_that_is_undone_leaves_what_another_chose_meanwhile() -> None:
     """A second operator promotes BEFORE between the first one's move and its check."""
     bucket = a_bucket()
     run_prune(Steps(bucket), NOW)
 
     class Slow(Steps):
-        def read(self, name: str):
+        def read(self, name: str) -> Object | None:
             if name == layout.manifest("keeper", OLD):
                 move(Steps(bucket), BEFORE)
             return super().read(name)
@@ -329,7 +335,7 @@ def test_a_promotion_that_is_undone_leaves_what_another_chose_meanwhile():
 
 
 @pytest.mark.parametrize("dies_at", range(1, 7))
-def test_an_operator_who_dies_at_any_call_leaves_a_complete_live_release(dies_at: int):
+def test_an_operator_who_dies_at_any_call_leaves_a_complete_live_release(dies_at: int) -> None:
     """If it dies after its move, the pointer names a marked release, whose mark is taken back."""
     for bucket, _, _ in played(pruning(NOW), acting("promote", dies_at)):
         check_now_and_later(bucket)
@@ -341,7 +347,7 @@ def test_an_operator_who_dies_at_any_call_leaves_a_complete_live_release(dies_at
 @pytest.mark.parametrize("act", ["promote", "rollback"])
 def test_a_training_that_goes_live_and_prunes_beside_an_operator_leaves_it_whole(
     act: str, tmp_path: Path
-):
+) -> None:
     def training(bucket: Bucket) -> Actor:
         manifest = release.read_manifest(Steps(bucket), "keeper", NEW)
         seen = release.read_live(Steps(bucket), "keeper")
@@ -379,7 +385,7 @@ def reading(bucket: Bucket) -> Actor:
     return Actor(program)
 
 
-def test_a_reader_of_the_live_release_gets_all_of_it_whatever_goes_live_meanwhile():
+def test_a_reader_of_the_live_release_gets_all_of_it_whatever_goes_live_meanwhile() -> None:
     """The pointer moves twice, so the release that is being read is unused; then it is pruned."""
     of_live = tuple(layout.release("keeper", LIVE) + file for file in (*FILES, "manifest.json"))
 
@@ -405,7 +411,7 @@ def test_a_reader_of_the_live_release_gets_all_of_it_whatever_goes_live_meanwhil
 # Dying at any call
 
 
-def test_pruning_that_dies_at_any_call_leaves_a_true_state_and_the_next_completes_it():
+def test_pruning_that_dies_at_any_call_leaves_a_true_state_and_the_next_completes_it() -> None:
     for begun in (NOW, LATER):
         deaths = 0
         while True:
@@ -429,7 +435,7 @@ def test_pruning_that_dies_at_any_call_leaves_a_true_state_and_the_next_complete
 
 def test_the_mark_of_a_release_that_lacks_files_is_never_taken_back(
     capsys: pytest.CaptureFixture[str],
-):
+) -> None:
     """Such a release is live only if an operator was slower than the deletion, and died."""
     bucket = a_bucket()
     store = Steps(bucket)
@@ -448,7 +454,7 @@ def test_the_mark_of_a_release_that_lacks_files_is_never_taken_back(
 # The whole programs
 
 
-def test_a_pruned_release_is_neither_promoted_nor_rolled_back_to():
+def test_a_pruned_release_is_neither_promoted_nor_rolled_back_to() -> None:
     bucket = a_bucket()
     store = Steps(bucket)
     for tag in (OLD, BEFORE):
@@ -463,7 +469,7 @@ def test_a_pruned_release_is_neither_promoted_nor_rolled_back_to():
 
 def test_a_training_prunes_the_account_even_when_it_has_nothing_to_train(
     keeper_live: World, without_tensorflow: dict[str, str]
-):
+) -> None:
     models = keeper_live.models
     first = keeper_live.live("keeper")
     assert first
@@ -481,7 +487,7 @@ def test_a_training_prunes_the_account_even_when_it_has_nothing_to_train(
 
 
 @pytest.mark.parametrize("double", [False, True])
-def test_the_bucket_of_these_tests_behaves_like_a_real_server(double: bool, store: Store):
+def test_the_bucket_of_these_tests_behaves_like_a_real_server(double: bool, store: Store) -> None:
     tested = Steps(Bucket()) if double else store
     said: list[object] = []
 

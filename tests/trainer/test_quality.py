@@ -77,14 +77,14 @@ def untrained(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> lis
     return [s.text for s in draw(folder, DRAWN)]
 
 
-def test_both_accounts_are_live(trained: Trained):
+def test_both_accounts_are_live(trained: Trained) -> None:
     assert trained.finished.status == 0, trained.finished.errors
     for voice in VOICES:
         assert trained.finished[voice].outcome == "live"
         assert trained.world.live(voice) == trained.finished[voice].release
 
 
-def test_the_classifier_tells_unseen_tweets_apart(classifier: Classifier):
+def test_the_classifier_tells_unseen_tweets_apart(classifier: Classifier) -> None:
     for voice in VOICES:
         assert classifier.accuracy(grammar.tweets(voice, 800)[600:], voice) >= 0.98
 
@@ -92,18 +92,20 @@ def test_the_classifier_tells_unseen_tweets_apart(classifier: Classifier):
 @pytest.mark.parametrize("voice", VOICES)
 def test_an_account_writes_in_its_own_voice(
     voice: str, written: dict[str, list[str]], classifier: Classifier
-):
+) -> None:
     assert classifier.accuracy(written[voice], voice) >= NEEDED
 
 
 @pytest.mark.parametrize("voice", VOICES)
 def test_an_account_writes_words_of_the_corpora(
     voice: str, written: dict[str, list[str]], classifier: Classifier
-):
+) -> None:
     assert classifier.known_words(written[voice]) >= NEEDED
 
 
-def test_an_untrained_model_writes_in_no_voice(untrained: list[str], classifier: Classifier):
+def test_an_untrained_model_writes_in_no_voice(
+    untrained: list[str], classifier: Classifier
+) -> None:
     assert any(classifier.accuracy(untrained, voice) < NEEDED for voice in VOICES)
     assert classifier.known_words(untrained) < NEEDED
 
@@ -111,7 +113,7 @@ def test_an_untrained_model_writes_in_no_voice(untrained: list[str], classifier:
 @pytest.mark.parametrize("voice", VOICES)
 def test_an_account_repeats_tweets_not_much_more_often_than_its_author(
     voice: str, trained: Trained
-):
+) -> None:
     folder = folder_of(trained, voice)
     training = NoveltyIndex.load(folder / novelty.FILE)
     samples = [s.text for s in draw(folder, 200)]
@@ -121,12 +123,12 @@ def test_an_account_repeats_tweets_not_much_more_often_than_its_author(
 
 
 @pytest.mark.parametrize("voice", VOICES)
-def test_what_is_written_could_be_posted(voice: str, trained: Trained):
+def test_what_is_written_could_be_posted(voice: str, trained: Trained) -> None:
     assert valid(draw(folder_of(trained, voice), 100)) >= NEEDED
 
 
 @pytest.mark.parametrize("voice", VOICES)
-def test_training_lowers_the_held_out_loss_clearly(voice: str, trained: Trained):
+def test_training_lowers_the_held_out_loss_clearly(voice: str, trained: Trained) -> None:
     (manifest,) = trained.world.releases(voice)
     losses = dict(manifest.loss.held_out_curve)
     assert manifest.loss.held_out_int8 < losses[0] / 2

@@ -16,7 +16,7 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("voice", VOICES)
-def test_tweets_are_distinct_and_fit_to_post(voice: str):
+def test_tweets_are_distinct_and_fit_to_post(voice: str) -> None:
     tweets = grammar.tweets(voice)
     assert len(set(tweets)) == 600
     assert all(map(valid, tweets))
@@ -24,12 +24,12 @@ def test_tweets_are_distinct_and_fit_to_post(voice: str):
 
 
 @pytest.mark.parametrize("voice", VOICES)
-def test_tweets_are_the_same_each_time_and_more_of_them_begin_alike(voice: str):
+def test_tweets_are_the_same_each_time_and_more_of_them_begin_alike(voice: str) -> None:
     assert grammar.tweets(voice, 50) == grammar.tweets(voice, 60)[:50]
     assert grammar.tweets(voice, 50, seed=8) != grammar.tweets(voice, 50)
 
 
-def test_a_timeline_ends_before_its_end_in_order():
+def test_a_timeline_ends_before_its_end_in_order() -> None:
     dated = grammar.timeline("keeper", NOON, 100)
     times = [at for _, at in dated]
     assert times == sorted(times)
@@ -37,12 +37,12 @@ def test_a_timeline_ends_before_its_end_in_order():
     assert [text for text, _ in dated] == grammar.tweets("keeper", 100)
 
 
-def test_the_base_corpus_holds_no_tweet_of_the_voices():
+def test_the_base_corpus_holds_no_tweet_of_the_voices() -> None:
     theirs = {text for voice in VOICES for text in grammar.tweets(voice, 2000)}
     assert theirs.isdisjoint(grammar.base_corpus())
 
 
-def test_the_archive_is_read_as_the_tweets_that_it_was_made_of(tmp_path: Path):
+def test_the_archive_is_read_as_the_tweets_that_it_was_made_of(tmp_path: Path) -> None:
     dated = grammar.timeline("baker", NOON, 200)
     long = " ".join(grammar.tweets("keeper", 8))
     assert len(long) > 280
@@ -57,7 +57,7 @@ def test_the_archive_is_read_as_the_tweets_that_it_was_made_of(tmp_path: Path):
     )
 
 
-def test_the_archive_has_what_makes_real_ones_hard(tmp_path: Path):
+def test_the_archive_has_what_makes_real_ones_hard(tmp_path: Path) -> None:
     archive.write(tmp_path / "a.zip", "grumpybaker", grammar.timeline("baker", NOON, 200))
     with zipfile.ZipFile(tmp_path / "a.zip") as opened:
         assert {"data/tweets.js", "data/tweets-part1.js", "data/direct-messages.js"} <= {
@@ -73,7 +73,7 @@ def test_the_archive_has_what_makes_real_ones_hard(tmp_path: Path):
     assert any("edit" in tweet.get("edit_info", {}) for tweet in tweets)
 
 
-def test_the_base_model_is_built_once(base_model: Path):
+def test_the_base_model_is_built_once(base_model: Path) -> None:
     before = base_model.stat().st_mtime_ns
 
     def built_again(done: int, steps: int) -> None:
@@ -83,7 +83,7 @@ def test_the_base_model_is_built_once(base_model: Path):
     assert base_model.stat().st_mtime_ns == before
 
 
-def test_the_base_model_spells_most_words_of_the_voices_as_one_token(base_model: Path):
+def test_the_base_model_spells_most_words_of_the_voices_as_one_token(base_model: Path) -> None:
     vocabulary = Vocabulary(base_model)
     texts = [text for voice in VOICES for text in grammar.tweets(voice)]
     words = sum(len(text.split()) for text in texts)

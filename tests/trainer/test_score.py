@@ -32,7 +32,9 @@ def session(base_model: Path) -> Iterator[Any]:
         yield session
 
 
-def curve(session: Any, base_model: Path, checkpoints: dict[int, Path], texts: list[str]):
+def curve(
+    session: Any, base_model: Path, checkpoints: dict[int, Path], texts: list[str]
+) -> list[tuple[int, float]]:
     vocabulary = Vocabulary(base_model)
     ids = [vocabulary.between_ends(text) for text in texts]
     return held_out_curve(session, base_model / "hparams.json", checkpoints, ids)
@@ -40,7 +42,7 @@ def curve(session: Any, base_model: Path, checkpoints: dict[int, Path], texts: l
 
 def test_a_checkpoint_scores_as_its_converted_model_does(
     session: Any, base_model: Path, tmp_path: Path
-):
+) -> None:
     convert(read_weights(base_model), base_model, tmp_path / "model", "float32")
     model = Model(tmp_path / "model")
     served = model.nats(TEXTS) / model.scored_tokens(TEXTS)
@@ -51,7 +53,7 @@ def test_a_checkpoint_scores_as_its_converted_model_does(
 
 def test_scoring_prints_its_progress(
     session: Any, base_model: Path, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     checkpoints = {0: base_model / "model.ckpt", 30: base_model / "model.ckpt"}
     curve(session, base_model, checkpoints, TEXTS[:2])
     assert capsys.readouterr().out == "scored 1 of 2\nscored 2 of 2\n"
@@ -59,7 +61,7 @@ def test_scoring_prints_its_progress(
 
 def test_a_held_out_loss_that_is_not_a_number_is_a_failure(
     session: Any, base_model: Path, tmp_path: Path
-):
+) -> None:
     tf: Any = import_module("tensorflow")
     saver = tf.compat.v1.train.Saver(tf.compat.v1.trainable_variables())
     saver.restore(session, str(base_model / "model.ckpt"))
@@ -74,22 +76,27 @@ def test_a_held_out_loss_that_is_not_a_number_is_a_failure(
 
 def test_only_the_best_step_is_converted(
     base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     checkpoints = {step: tmp_path / f"model-{step}" for step in (30, 60, 90)}
     for step, checkpoint in checkpoints.items():
         for suffix in ("index", "data-00000-of-00001"):
             checkpoint.with_suffix(f".{suffix}").write_text(str(step))
     read, converted = list[Path](), list[str]()
 
-    def scored(_session: Any, _shape: Path, steps: dict[int, Path], _texts: Any):
+    def scored(
+        _session: Any, _shape: Path, steps: dict[int, Path], _texts: Any
+    ) -> list[tuple[int, float]]:
         assert [*steps] == [0, 30, 60, 90]
         return [(0, 1.0), (30, 3.0), (60, 2.0), (90, 2.5)]
+
+    def note(*how: Any) -> None:
+        converted.append(how[-1])
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "release").mkdir()
     monkeypatch.setattr(finetune, "held_out_curve", scored)
     monkeypatch.setattr(finetune, "read_weights", read.append)
-    monkeypatch.setattr(finetune, "convert", lambda *how: converted.append(how[-1]))
+    monkeypatch.setattr(finetune, "convert", note)
     result = finetune.keep_best(None, checkpoints, base_model, ["lamp"])
     assert (result.step, result.held_out_float) == (60, 2.0)
     assert read == [checkpoints[60]]

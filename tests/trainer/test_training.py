@@ -30,7 +30,7 @@ TWEETS = grammar.tweets("keeper", 60)
 
 def test_an_account_with_too_few_tweets_is_refused_at_once(
     world: World, without_tensorflow: dict[str, str]
-):
+) -> None:
     world.declare("keeper")
     world.collect("keeper", TWEETS[:19])
     finished = world.train("first", FAST, without_tensorflow)
@@ -41,14 +41,14 @@ def test_an_account_with_too_few_tweets_is_refused_at_once(
 
 def test_an_account_without_new_tweets_is_skipped_at_once(
     keeper_live: World, without_tensorflow: dict[str, str]
-):
+) -> None:
     keeper_live.collect("keeper", grammar.tweets("keeper", 619)[600:], first_id=9000)
     finished = keeper_live.train("second", REAL, without_tensorflow)
     assert finished["keeper"].outcome == "skipped"
     assert "19 new tweets" in finished["keeper"].reason
 
 
-def test_a_finished_run_trains_nothing(world: World, without_tensorflow: dict[str, str]):
+def test_a_finished_run_trains_nothing(world: World, without_tensorflow: dict[str, str]) -> None:
     world.declare("keeper")
     world.train("first", FAST, without_tensorflow)
     world.collect("keeper", TWEETS)
@@ -60,7 +60,7 @@ def test_a_finished_run_trains_nothing(world: World, without_tensorflow: dict[st
 
 def test_workers_share_out_the_accounts_and_the_last_ends_the_lease(
     world: World, without_tensorflow: dict[str, str]
-):
+) -> None:
     world.declare("a", "b", "c")
     first = world.train("run-1of2", FAST, without_tensorflow)
     assert [*first.accounts] == ["a", "c"]
@@ -74,7 +74,7 @@ def test_workers_share_out_the_accounts_and_the_last_ends_the_lease(
 
 def test_a_run_beside_another_trains_nothing_says_so_and_is_finished(
     world: World, without_tensorflow: dict[str, str]
-):
+) -> None:
     world.declare("keeper")
     world.collect("keeper", TWEETS)
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
@@ -96,7 +96,7 @@ def test_a_run_beside_another_trains_nothing_says_so_and_is_finished(
 
 def test_a_run_that_was_made_for_some_accounts_trains_those_alone_on_all_its_machines(
     world: World, without_tensorflow: dict[str, str]
-):
+) -> None:
     world.declare("a", "b", "c", "d")
     chosen = RunAccounts(accounts=["d", "b", "gone"], deadline=datetime(2026, 11, 24, tzinfo=UTC))
     write_accounts(world.models, "some", chosen)
@@ -107,7 +107,7 @@ def test_a_run_that_was_made_for_some_accounts_trains_those_alone_on_all_its_mac
 
 def test_one_accounts_failure_never_stops_the_others(
     keeper_live: World, without_tensorflow: dict[str, str]
-):
+) -> None:
     world = keeper_live
     world.declare("broken", "few", "taken")
     world.data.write("tweets/broken/segments/1.jsonl", b"no tweet\n", generation=0)
@@ -130,7 +130,7 @@ def test_one_accounts_failure_never_stops_the_others(
 
 def test_a_run_interrupted_after_a_release_continues_with_it(
     trained: Trained, world: World, without_tensorflow: dict[str, str]
-):
+) -> None:
     """The machine was gone between the manifest and the live pointer."""
     world.declare("keeper")
     world.collect("keeper", grammar.tweets("keeper"))
@@ -142,7 +142,7 @@ def test_a_run_interrupted_after_a_release_continues_with_it(
 
 def test_a_base_model_that_does_not_exist_is_named(
     world: World, without_tensorflow: dict[str, str]
-):
+) -> None:
     world.declare("keeper")
     world.collect("keeper", TWEETS)
     finished = world.train("first", FAST | {"base_model": "huge"}, without_tensorflow)
@@ -151,7 +151,7 @@ def test_a_base_model_that_does_not_exist_is_named(
     assert "base/huge/" in finished["keeper"].reason
 
 
-def test_a_mistake_in_the_environment_is_one_line(world: World):
+def test_a_mistake_in_the_environment_is_one_line(world: World) -> None:
     finished = world.train("first", FAST | {"steps": 0})
     assert (finished.status, finished.errors, finished.result) == (1, "", None)
     assert "environment variable SETTINGS is" in finished.lines[0]["message"]
@@ -160,7 +160,7 @@ def test_a_mistake_in_the_environment_is_one_line(world: World):
 # The results of a training
 
 
-def test_a_release_is_complete(trained: Trained):
+def test_a_release_is_complete(trained: Trained) -> None:
     for voice in VOICES:
         (manifest,) = trained.world.releases(voice)
         prefix = layout.release(voice, manifest.tag)
@@ -178,7 +178,7 @@ def test_a_release_is_complete(trained: Trained):
         assert manifest.tag.endswith(manifest.dataset.digest[:8])
 
 
-def test_held_out_tweets_are_never_trained_on(trained: Trained):
+def test_held_out_tweets_are_never_trained_on(trained: Trained) -> None:
     (manifest,) = trained.world.releases("keeper")
     found = trained.world.models.read(layout.release("keeper", manifest.tag) + "dataset.json")
     assert found
@@ -188,7 +188,7 @@ def test_held_out_tweets_are_never_trained_on(trained: Trained):
     assert len(dataset["train"]) + len(dataset["held_out"]) == manifest.dataset.tweets == 600
 
 
-def test_progress_can_be_followed(trained: Trained):
+def test_progress_can_be_followed(trained: Trained) -> None:
     lines = [line for line in trained.finished.lines if line["message"] == "training"]
     for voice in VOICES:
         mine = [line for line in lines if line["account"] == voice]
@@ -197,7 +197,7 @@ def test_progress_can_be_followed(trained: Trained):
         assert all(line["loss"] > 0 for line in mine)
 
 
-def test_no_tweet_is_logged(trained: Trained):
+def test_no_tweet_is_logged(trained: Trained) -> None:
     log = json.dumps(trained.finished.lines)
     assert not any(text in log for voice in VOICES for text in grammar.tweets(voice))
 
@@ -205,7 +205,7 @@ def test_no_tweet_is_logged(trained: Trained):
 # A later run
 
 
-def test_a_later_run_starts_from_the_live_release(keeper_live: World):
+def test_a_later_run_starts_from_the_live_release(keeper_live: World) -> None:
     keeper_live.collect("keeper", grammar.tweets("keeper", 660)[600:], first_id=9000)
     before = keeper_live.live("keeper")
     settings = REAL | {"steps": 10, "save_every": 5}
@@ -222,7 +222,7 @@ def test_a_later_run_starts_from_the_live_release(keeper_live: World):
     assert (pointer[0].release, pointer[0].previous) == (manifest.tag, before)
 
 
-def test_a_worse_model_is_kept_but_not_live(keeper_live: World):
+def test_a_worse_model_is_kept_but_not_live(keeper_live: World) -> None:
     shutil.copytree(keeper_live.base, keeper_live.mount / layout.base_model("other"))
     before = keeper_live.live("keeper")
     finished = keeper_live.train("second", FAST | {"base_model": "other"})
@@ -235,7 +235,9 @@ def test_a_worse_model_is_kept_but_not_live(keeper_live: World):
     assert manifest.warm_start is None
 
 
-def test_a_run_that_lost_the_race_for_the_pointer_passes_but_is_not_live(keeper_live: World):
+def test_a_run_that_lost_the_race_for_the_pointer_passes_but_is_not_live(
+    keeper_live: World,
+) -> None:
     """The operator rolls back during the training, so the gate compared with another release."""
     models = keeper_live.models
     seen = release.read_live(models, "keeper")
@@ -282,12 +284,12 @@ def failure(world: World, settings: dict[str, Any] = FAST, more: Mapping[str, st
     return finished["keeper"].reason
 
 
-def test_a_missing_gpu_is_a_failure_if_one_is_declared(one_account: World):
+def test_a_missing_gpu_is_a_failure_if_one_is_declared(one_account: World) -> None:
     reason = failure(one_account, more={"REQUIRE_GPU": "1", "CUDA_VISIBLE_DEVICES": "-1"})
     assert reason.startswith("TensorFlow sees no GPU")
 
 
-def test_a_damaged_base_model_is_named(one_account: World):
+def test_a_damaged_base_model_is_named(one_account: World) -> None:
     weights = one_account.mount / "base/tiny/model.ckpt.data-00000-of-00001"
     data = bytearray(weights.read_bytes())
     data[len(data) // 2] ^= 1
@@ -295,13 +297,13 @@ def test_a_damaged_base_model_is_named(one_account: World):
     assert "base/tiny is damaged" in failure(one_account)
 
 
-def test_a_base_model_that_arrived_in_part_is_named(one_account: World):
+def test_a_base_model_that_arrived_in_part_is_named(one_account: World) -> None:
     weights = one_account.mount / "base/tiny/model.ckpt.data-00000-of-00001"
     os.truncate(weights, weights.stat().st_size // 2)
     assert "base/tiny is damaged" in failure(one_account)
 
 
-def test_a_download_that_fails_is_one_line(one_account: World):
+def test_a_download_that_fails_is_one_line(one_account: World) -> None:
     nobody_listens = "http://127.0.0.1:9"
     reason = failure(one_account, FAST | {"base_model": "124M"}, {"HTTPS_PROXY": nobody_listens})
     assert "/124M/checkpoint cannot be downloaded: no response" in reason
@@ -322,7 +324,7 @@ with tf.Session() as session:
 """
 
 
-def test_a_loss_that_is_not_a_number_is_a_failure(one_account: World):
+def test_a_loss_that_is_not_a_number_is_a_failure(one_account: World) -> None:
     folder = one_account.mount / layout.base_model("tiny")
     subprocess.run([sys.executable, "-c", POISON, folder], check=True, capture_output=True)
     assert "training loss became nan at step 1: lower learning_rate" in failure(one_account)
@@ -339,7 +341,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(tmp_path / "disk")], check=True)
 
 
-def test_a_full_disk_is_named_and_nothing_is_released(one_account: World, small_disk: Path):
+def test_a_full_disk_is_named_and_nothing_is_released(one_account: World, small_disk: Path) -> None:
     reason = failure(one_account, FAST | {"steps": 8}, {"TMPDIR": str(small_disk)})
     assert reason.startswith("the trainer's disk is full")
 
@@ -347,7 +349,7 @@ def test_a_full_disk_is_named_and_nothing_is_released(one_account: World, small_
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_interrupted_run_leaves_nothing_and_can_be_run_again(
     one_account: World, tmp_path: Path, number: signal.Signals
-):
+) -> None:
     world = one_account
     with world.start("first", REAL | {"min_tweets": 20}, {"TMPDIR": str(tmp_path)}) as process:
         wait_for(process, "training")

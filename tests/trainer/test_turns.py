@@ -119,7 +119,7 @@ def judging(trained: Trained, world: World, tmp_path: Path) -> Iterator[Begin]:
         yield begin
 
 
-def test_one_account_is_judged_while_the_next_trains(judging: Begin):
+def test_one_account_is_judged_while_the_next_trains(judging: Begin) -> None:
     run = judging()
     assert {run.judged, run.training} == {*grammar.VOICES}
     run.go_on(run.judged)
@@ -127,7 +127,7 @@ def test_one_account_is_judged_while_the_next_trains(judging: Begin):
     assert [found.outcome for found in run.end().accounts.values()] == ["live"] * 2
 
 
-def test_never_more_than_two_accounts_are_under_way_and_one_trains(judging: Begin):
+def test_never_more_than_two_accounts_are_under_way_and_one_trains(judging: Begin) -> None:
     run = judging("later")
     commands = " ".join(processes_of(run.scratch).values())
     assert commands.count("trainer_image.turn") == 2
@@ -139,7 +139,7 @@ def test_never_more_than_two_accounts_are_under_way_and_one_trains(judging: Begi
     assert [found.outcome for found in run.end().accounts.values()] == ["live"] * 3
 
 
-def test_an_account_whose_process_dies_fails_alone(judging: Begin):
+def test_an_account_whose_process_dies_fails_alone(judging: Begin) -> None:
     run = judging()
     os.kill(run.turn_of(run.judged), signal.SIGKILL)
     run.go_on(run.training)
@@ -149,7 +149,7 @@ def test_an_account_whose_process_dies_fails_alone(judging: Begin):
     assert accounts[run.training].outcome == "live"
 
 
-def test_an_interrupted_run_ends_the_judged_and_the_trained_at_once(judging: Begin):
+def test_an_interrupted_run_ends_the_judged_and_the_trained_at_once(judging: Begin) -> None:
     run = judging()
     run.process.send_signal(signal.SIGTERM)
     _, errors = run.process.communicate(timeout=30)
@@ -162,7 +162,7 @@ def test_an_interrupted_run_ends_the_judged_and_the_trained_at_once(judging: Beg
     Lease(run.world.models, run.training, "third", lambda: datetime.now(UTC) + timedelta(seconds=1))
 
 
-def test_a_turn_ends_with_the_program_that_gave_it(judging: Begin):
+def test_a_turn_ends_with_the_program_that_gave_it(judging: Begin) -> None:
     run = judging()
     run.process.kill()
     run.go_on(run.judged)
@@ -170,7 +170,7 @@ def test_a_turn_ends_with_the_program_that_gave_it(judging: Begin):
     assert processes_of(run.scratch) == {}
 
 
-def test_a_process_that_waits_for_the_gpu_gets_it_when_its_holder_ends(tmp_path: Path):
+def test_a_process_that_waits_for_the_gpu_gets_it_when_its_holder_ends(tmp_path: Path) -> None:
     holder, waited = ExitStack(), list[str]()
     holder.enter_context(gpu.alone(tmp_path, meanwhile=lambda: pytest.fail("nobody has it")))
 

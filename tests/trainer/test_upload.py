@@ -1,5 +1,7 @@
 """Storage fails while a release is uploaded."""
 
+# pyright: reportPrivateUsage=false
+
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +35,7 @@ def server(tmp_path: Path) -> Iterator[StorageServer]:
 
 @pytest.fixture
 def models(server: StorageServer) -> Store:
-    client = storage.Client(
+    client: Any = storage.Client(
         project="test",
         credentials=AnonymousCredentials(),
         client_options={"api_endpoint": server.upstream},
@@ -43,7 +45,7 @@ def models(server: StorageServer) -> Store:
 
 def test_storage_killed_in_mid_upload_leaves_no_release_and_the_next_try_completes_it(
     server: StorageServer, models: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     config = Config.read(
         {
             "DATA_BUCKET": "d",
@@ -78,7 +80,7 @@ def test_storage_killed_in_mid_upload_leaves_no_release_and_the_next_try_complet
 
 def test_a_resumed_run_does_not_move_a_pointer_that_was_moved_meanwhile(
     models: Store, tmp_path: Path
-):
+) -> None:
     """Nor a pointer that did not exist when its release was compared."""
     config = Config.read(
         {

@@ -41,7 +41,9 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> ContainerRuntime:
 def run(runtime: ContainerRuntime, tmp_path: Path) -> Run:
     """Runs a build; returns its status and its log."""
 
-    def run(build: dict[str, Any], substitutions: Mapping[str, str] | None = None, **options):
+    def run(
+        build: dict[str, Any], substitutions: Mapping[str, str] | None = None, **options: Any
+    ) -> tuple[int, str]:
         with (tmp_path / "log").open("w+b") as log:
             status = runtime.steps(build, substitutions or {}, log=log, **options)
             log.seek(0)
@@ -50,7 +52,7 @@ def run(runtime: ContainerRuntime, tmp_path: Path) -> Run:
     return run
 
 
-def shell(script: str, **fields) -> dict[str, Any]:
+def shell(script: str, **fields: Any) -> dict[str, Any]:
     return {"name": "ubuntu", "entrypoint": "bash", "args": ["-c", script], **fields}
 
 
@@ -70,17 +72,19 @@ def arguments(text: str) -> str:
         ("$_OWN", "own"),
     ],
 )
-def test_substitutions_are_made_by_cloud_builds_rules(text, made):
+def test_substitutions_are_made_by_cloud_builds_rules(text: str, made: str) -> None:
     assert arguments(text) == made
 
 
 @pytest.mark.parametrize("text", ["$_MISSING", "${_MISSING}", "$HOME", "${x}", "${_A%x}"])
-def test_a_name_that_is_not_given_is_an_error_that_tells_how_to_write_the_shells_own(text):
+def test_a_name_that_is_not_given_is_an_error_that_tells_how_to_write_the_shells_own(
+    text: str,
+) -> None:
     with pytest.raises(UserError, match=r"not a valid built-in substitution.*write \$\$"):
         arguments(text)
 
 
-def test_a_script_is_not_substituted_and_sees_the_environment(run):
+def test_a_script_is_not_substituted_and_sees_the_environment(run: Run) -> None:
     script = 'echo "<$A>" "<$_A>"\nfalse\necho not here'
     status, log = run(
         {"steps": [{"name": "ubuntu", "script": script, "envs": ["A=$_A"]}]}, {"_A": "x"}
@@ -91,7 +95,7 @@ def test_a_script_is_not_substituted_and_sees_the_environment(run):
 
 
 @pytest.mark.parametrize("where", ["step", "options"])
-def test_mapped_substitutions_reach_a_script_as_environment(run, where):
+def test_mapped_substitutions_reach_a_script_as_environment(run: Run, where: str) -> None:
     step: dict[str, Any] = {"name": "ubuntu", "script": '#!/bin/bash\necho "<$_A>"'}
     options: dict[str, Any] = {}
     (step if where == "step" else options)["automapSubstitutions"] = True
@@ -110,7 +114,9 @@ def test_mapped_substitutions_reach_a_script_as_environment(run, where):
         ({"name": "gcr.io/other/builder", "args": ["y"]}, "manifest for gcr.io/other/builder"),
     ],
 )
-def test_a_step_that_cannot_run_is_an_error_that_names_the_reason(run, step, message):
+def test_a_step_that_cannot_run_is_an_error_that_names_the_reason(
+    run: Run, step: dict[str, Any], message: str
+) -> None:
     with pytest.raises(UserError, match=message):
         run({"steps": [step]})
 
@@ -118,7 +124,7 @@ def test_a_step_that_cannot_run_is_an_error_that_names_the_reason(run, step, mes
 # Steps
 
 
-def test_steps_share_the_workspace_and_only_their_own_environment(run):
+def test_steps_share_the_workspace_and_only_their_own_environment(run: Run) -> None:
     first = shell("echo $$A > file; echo home=$$HOME", env=["A=1"], dir="sub")
     second = shell("cat sub/file; echo [$$A]; pwd; touch /etc/left-behind")
     third = shell("ls /etc")
@@ -129,12 +135,12 @@ def test_steps_share_the_workspace_and_only_their_own_environment(run):
     assert "left-behind" not in log
 
 
-def test_two_builds_share_no_workspace(run):
+def test_two_builds_share_no_workspace(run: Run) -> None:
     run({"steps": [shell("touch left-behind")]})
     assert "left-behind" not in run({"steps": [shell("ls")]})[1]
 
 
-def test_a_failed_step_ends_the_build_unless_failure_is_allowed(run):
+def test_a_failed_step_ends_the_build_unless_failure_is_allowed(run: Run) -> None:
     last = shell("echo reached")
     status, log = run({"steps": [shell("exit 3"), last]})
     assert status == 3
@@ -146,7 +152,7 @@ def test_a_failed_step_ends_the_build_unless_failure_is_allowed(run):
 
 
 @pytest.mark.parametrize("where", ["step", "build"])
-def test_a_step_that_takes_too_long_is_ended_and_fails(run, where):
+def test_a_step_that_takes_too_long_is_ended_and_fails(run: Run, where: str) -> None:
     step: dict[str, Any] = shell("sleep 50 & trap 'exit 0' TERM; wait")
     build: dict[str, Any] = {"steps": [step]}
     (step if where == "step" else build)["timeout"] = "0.5s"
@@ -155,7 +161,7 @@ def test_a_step_that_takes_too_long_is_ended_and_fails(run, where):
     assert "timed out" in log
 
 
-def test_parallel_steps_run_one_after_another_with_a_note(run):
+def test_parallel_steps_run_one_after_another_with_a_note(run: Run) -> None:
     assert "one after another" in run({"steps": [shell("true", waitFor=["-"])]})[1]
 
 
@@ -187,7 +193,7 @@ RELEASE: dict[str, Any] = {
 }
 
 
-def test_a_release_is_built_tried_and_pushed(runtime, run):
+def test_a_release_is_built_tried_and_pushed(runtime: ContainerRuntime, run: Run) -> None:
     app = f"{REGISTRY}/app"
     given = {
         "_ACCOUNT": "keeper",
@@ -205,7 +211,7 @@ def test_a_release_is_built_tried_and_pushed(runtime, run):
     assert f"r1|{REGISTRY}/keeper@{pushed}" in log
 
 
-def test_a_container_without_a_network_reaches_nothing(run):
+def test_a_container_without_a_network_reaches_nothing(run: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = server.getsockname()
         python = f"import socket; socket.create_connection({address}, 2)"
@@ -218,7 +224,7 @@ def test_a_container_without_a_network_reaches_nothing(run):
     assert "CLOCK" not in run({"steps": [shell(script)]}, network={"CLOCK": "x"})[1]
 
 
-def test_a_volume_can_lie_anywhere_in_the_system(run):
+def test_a_volume_can_lie_anywhere_in_the_system(run: Run) -> None:
     command = (
         "echo kept > file; docker run --rm --read-only --volume $$PWD:/usr/local/share/new/volume"
         f" --entrypoint sh {REGISTRY}/app:dev -c 'cat /usr/local/share/new/volume/file;"
@@ -232,22 +238,24 @@ def test_a_volume_can_lie_anywhere_in_the_system(run):
 
 @pytest.mark.parametrize("path", ["/workspace/x", "/builder/home/x"])
 def test_a_step_that_is_not_root_writes_neither_to_the_workspace_nor_to_the_home(
-    runtime, run, unprivileged, path
-):
+    runtime: ContainerRuntime, run: Run, unprivileged: str, path: str
+) -> None:
     step = {"name": unprivileged, "entrypoint": "touch", "args": [path]}
     status, log = run({"steps": [step]})
     assert status == 1
     assert "Read-only file system" in log
 
 
-def test_every_step_writes_to_a_workspace_that_a_step_has_opened(run, unprivileged):
+def test_every_step_writes_to_a_workspace_that_a_step_has_opened(
+    run: Run, unprivileged: str
+) -> None:
     opened = {"name": DOCKER, "script": "chmod 0777 /workspace"}
     step = {"name": unprivileged, "entrypoint": "touch", "args": ["/workspace/x"]}
     assert run({"steps": [opened, step]})[0] == 0
 
 
 @pytest.fixture
-def unprivileged(runtime, tmp_path):
+def unprivileged(runtime: ContainerRuntime, tmp_path: Path) -> str:
     """An image whose USER is not root."""
     name = f"{REGISTRY}/unprivileged:1"
     (tmp_path / "Dockerfile").write_text("FROM python:3.11-slim\nUSER 65532:65532\n")
@@ -256,7 +264,9 @@ def unprivileged(runtime, tmp_path):
     return name
 
 
-def test_images_are_pushed_at_the_end_only_if_all_steps_went_well(runtime, run):
+def test_images_are_pushed_at_the_end_only_if_all_steps_went_well(
+    runtime: ContainerRuntime, run: Run
+) -> None:
     make = f"echo FROM scratch > Dockerfile; docker build -t {REGISTRY}/x:$_END ."
     build = {"steps": [shell(make), shell("$_END")], "images": [f"{REGISTRY}/x:$_END"]}
     assert run(build, {"_END": "false"})[0] == 1
@@ -273,13 +283,15 @@ def test_images_are_pushed_at_the_end_only_if_all_steps_went_well(runtime, run):
         ("docker compose up", 1, "invalid choice"),
     ],
 )
-def test_a_failed_command_has_dockers_status(run, command, status, message):
+def test_a_failed_command_has_dockers_status(
+    run: Run, command: str, status: int, message: str
+) -> None:
     ended, log = run({"steps": [{"name": "ubuntu", "script": command}]})
     assert ended == status
     assert message in log
 
 
-def test_a_template_shows_fields_and_refuses_what_it_does_not_know():
+def test_a_template_shows_fields_and_refuses_what_it_does_not_know() -> None:
     image = {"Id": "x", "Config": {"Labels": {"a": "b"}}, "RepoTags": ["t"]}
     text = '{{.Id}} {{index .Config.Labels "a"}} {{index .RepoTags 0}} {{json .RepoTags}}'
     assert template(text, image) == 'x b t ["t"]'

@@ -1,8 +1,11 @@
 """Images: what a build context shows, what a Dockerfile makes, and what the registry knows."""
 
+# pyright: reportPrivateUsage=false
+
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,7 +56,7 @@ def contents(runtime: ContainerRuntime, digest: str) -> set[str]:
     return {str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir()}
 
 
-def build(runtime: ContainerRuntime, repo: Path, text: str, **options) -> str:
+def build(runtime: ContainerRuntime, repo: Path, text: str, **options: Any) -> str:
     return runtime.build(repo, dockerfile(repo, text), f"{REPOSITORY}/test:1", **options)
 
 
@@ -61,7 +64,9 @@ def build(runtime: ContainerRuntime, repo: Path, text: str, **options) -> str:
 
 
 @pytest.mark.parametrize("change", ["docs/page.md", "pipeline/notes.md", "app/__pycache__/x.pyc"])
-def test_what_the_allow_list_leaves_out_does_not_change_the_digest(runtime, repo, change):
+def test_what_the_allow_list_leaves_out_does_not_change_the_digest(
+    runtime: ContainerRuntime, repo: Path, change: str
+) -> None:
     before = runtime.context_digest(repo, repo / "app/Dockerfile")
     (repo / change).write_text("changed")
     (repo / "new.txt").write_text("new")
@@ -69,13 +74,17 @@ def test_what_the_allow_list_leaves_out_does_not_change_the_digest(runtime, repo
 
 
 @pytest.mark.parametrize("change", ["app/__main__.py", "pipeline/clock.py", "app/Dockerfile"])
-def test_what_the_allow_list_admits_changes_the_digest(runtime, repo, change):
+def test_what_the_allow_list_admits_changes_the_digest(
+    runtime: ContainerRuntime, repo: Path, change: str
+) -> None:
     before = runtime.context_digest(repo, repo / "app/Dockerfile")
     (repo / change).write_text("changed")
     assert runtime.context_digest(repo, repo / "app/Dockerfile") != before
 
 
-def test_a_changed_mode_changes_the_digest_and_a_changed_time_does_not(runtime, repo):
+def test_a_changed_mode_changes_the_digest_and_a_changed_time_does_not(
+    runtime: ContainerRuntime, repo: Path
+) -> None:
     before = runtime.context_digest(repo, repo / "app/Dockerfile")
     (repo / "app/__main__.py").touch()
     assert runtime.context_digest(repo, repo / "app/Dockerfile") == before
@@ -83,15 +92,17 @@ def test_a_changed_mode_changes_the_digest_and_a_changed_time_does_not(runtime, 
     assert runtime.context_digest(repo, repo / "app/Dockerfile") != before
 
 
-def test_a_dockerfiles_own_ignore_file_replaces_the_contexts(runtime, repo):
+def test_a_dockerfiles_own_ignore_file_replaces_the_contexts(
+    runtime: ContainerRuntime, repo: Path
+) -> None:
     before = runtime.context_digest(repo, repo / "app/Dockerfile")
     (repo / ".dockerignore").write_text("app/__main__.py\n")
     assert runtime.context_digest(repo, repo / "app/Dockerfile") == before
 
 
 def test_a_link_counts_by_where_it_points_wherever_the_checkout_lies(
-    runtime, repo, tmp_path, monkeypatch
-):
+    runtime: ContainerRuntime, repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     digests: list[str] = []
     for target in ("data/words.txt", "data/words.txt", "__main__.py"):
         checkout = write(tmp_path / f"checkout-{len(digests)}", FILES)
@@ -113,20 +124,29 @@ def test_a_link_counts_by_where_it_points_wherever_the_checkout_lies(
         ("**/b", {"a/two.md", "c"}),
         ("a/?wo.md\n[cd]", {"a/b/one.py"}),
         ("*/*.md\n*.py", {"a/b/one.py", "c"}),
-        ("!a\n*", set()),
+        ("!a\n*", set[str]()),
     ],
 )
-def test_an_ignore_file_is_read_as_docker_reads_it(tmp_path, rules, admitted):
+def test_an_ignore_file_is_read_as_docker_reads_it(
+    tmp_path: Path, rules: str, admitted: set[str]
+) -> None:
     write(tmp_path, {"a/b/one.py": "", "a/two.md": "", "c": ""})
     ignore = tmp_path.parent / "Dockerfile.dockerignore"
     ignore.write_text(rules)
     assert set(build_context.admitted(tmp_path, tmp_path.parent / "Dockerfile")) == admitted
 
 
-def test_a_folder_in_which_nothing_can_be_admitted_is_not_read(repo, monkeypatch):
+def test_a_folder_in_which_nothing_can_be_admitted_is_not_read(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read: list[str] = []
     scandir = os.scandir
-    monkeypatch.setattr(os, "scandir", lambda path: read.append(Path(path).name) or scandir(path))
+
+    def noted(path: str | Path) -> Any:
+        read.append(Path(path).name)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", noted)
     build_context.admitted(repo, repo / "app/Dockerfile")
     assert {"app", "data", "pipeline"} < set(read)
     assert "docs" not in read
@@ -135,7 +155,9 @@ def test_a_folder_in_which_nothing_can_be_admitted_is_not_read(repo, monkeypatch
 # Building
 
 
-def test_an_image_holds_what_the_dockerfile_copies_and_nothing_else(runtime, repo):
+def test_an_image_holds_what_the_dockerfile_copies_and_nothing_else(
+    runtime: ContainerRuntime, repo: Path
+) -> None:
     digest = runtime.build(repo, repo / "app/Dockerfile", f"{REPOSITORY}/app:1")
     assert contents(runtime, digest) == {
         "srv/app/__main__.py",
@@ -146,7 +168,9 @@ def test_an_image_holds_what_the_dockerfile_copies_and_nothing_else(runtime, rep
     }
 
 
-def test_the_same_files_give_the_same_digest_and_others_another(runtime, repo):
+def test_the_same_files_give_the_same_digest_and_others_another(
+    runtime: ContainerRuntime, repo: Path
+) -> None:
     first = runtime.build(repo, repo / "app/Dockerfile", f"{REPOSITORY}/app:1")
     (repo / "docs/page.md").write_text("changed")
     assert runtime.build(repo, repo / "app/Dockerfile", f"{REPOSITORY}/app:2") == first
@@ -154,7 +178,9 @@ def test_the_same_files_give_the_same_digest_and_others_another(runtime, repo):
     assert runtime.build(repo, repo / "app/Dockerfile", f"{REPOSITORY}/app:3") != first
 
 
-def test_a_copy_of_what_is_left_out_fails_and_names_the_line(runtime, repo):
+def test_a_copy_of_what_is_left_out_fails_and_names_the_line(
+    runtime: ContainerRuntime, repo: Path
+) -> None:
     (repo / "Dockerfile.dockerignore").write_text(ALLOWED)
     with pytest.raises(UserError, match=r"Dockerfile:2: COPY: 'docs' is not in the build context"):
         build(runtime, repo, "FROM python:3.11-slim\nCOPY docs /docs\n")
@@ -174,11 +200,15 @@ def test_a_copy_of_what_is_left_out_fails_and_names_the_line(runtime, repo):
         ("COPY docs /a\nCOPY app/data/words.txt /a", {"a/page.md", "a/words.txt"}),
     ],
 )
-def test_copy_places_files_as_docker_does(runtime, repo, copy, made):
+def test_copy_places_files_as_docker_does(
+    runtime: ContainerRuntime, repo: Path, copy: str, made: set[str]
+) -> None:
     assert contents(runtime, build(runtime, repo, f"FROM scratch\n{copy}\n")) == made
 
 
-def test_configuration_is_kept_and_arguments_are_filled_in(runtime, repo):
+def test_configuration_is_kept_and_arguments_are_filled_in(
+    runtime: ContainerRuntime, repo: Path
+) -> None:
     text = """\
 # a comment
 ARG BASE=python:3.11-slim
@@ -206,7 +236,9 @@ CMD ["post"]
     assert (config["Entrypoint"], config["Cmd"]) == (["python", "-m", "app"], ["post"])
 
 
-def test_a_later_stage_takes_files_from_an_earlier_one(runtime, repo):
+def test_a_later_stage_takes_files_from_an_earlier_one(
+    runtime: ContainerRuntime, repo: Path
+) -> None:
     text = """\
 FROM python:3.11-slim AS first
 COPY docs /docs
@@ -219,7 +251,9 @@ COPY --from=1 /notes.md /notes.md
     assert contents(runtime, build(runtime, repo, text)) == {"page.md", "notes.md"}
 
 
-def test_what_a_run_would_have_made_is_stood_in_for_or_left_out_with_a_note(runtime, repo, capsys):
+def test_what_a_run_would_have_made_is_stood_in_for_or_left_out_with_a_note(
+    runtime: ContainerRuntime, repo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     text = """\
 FROM golang:1.26 AS tools
 RUN go build -o /out/gcsfuse example.com/gcsfuse
@@ -250,13 +284,17 @@ COPY --from=tools /out/other /usr/local/bin/
         ("ARG A\n", "no FROM"),
     ],
 )
-def test_a_mistake_in_a_dockerfile_is_one_line_that_names_it(runtime, repo, text, message):
+def test_a_mistake_in_a_dockerfile_is_one_line_that_names_it(
+    runtime: ContainerRuntime, repo: Path, text: str, message: str
+) -> None:
     with pytest.raises(UserError, match=message) as raised:
         build(runtime, repo, text)
     assert "\n" not in str(raised.value)
 
 
-def test_building_over_a_base_does_not_change_the_base(runtime, repo):
+def test_building_over_a_base_does_not_change_the_base(
+    runtime: ContainerRuntime, repo: Path
+) -> None:
     base = build(runtime, repo, "FROM scratch\nCOPY docs/page.md /page\n")
     runtime.push(f"{REPOSITORY}/test:1")
     (repo / "docs/page.md").write_text("changed")
@@ -268,7 +306,7 @@ def test_building_over_a_base_does_not_change_the_base(runtime, repo):
 # The registry
 
 
-def test_only_what_was_pushed_is_in_the_registry(runtime, repo):
+def test_only_what_was_pushed_is_in_the_registry(runtime: ContainerRuntime, repo: Path) -> None:
     app = f"{REPOSITORY}/app"
     digest = runtime.build(repo, repo / "app/Dockerfile", f"{app}:1")
     assert runtime.resolve(f"{app}:1") is None
@@ -276,7 +314,9 @@ def test_only_what_was_pushed_is_in_the_registry(runtime, repo):
     assert runtime.resolve(f"{app}:1") == runtime.resolve(f"{app}@{digest}") == digest
 
 
-def test_a_tag_moves_and_can_be_taken_away_while_the_digest_stays(runtime, repo):
+def test_a_tag_moves_and_can_be_taken_away_while_the_digest_stays(
+    runtime: ContainerRuntime, repo: Path
+) -> None:
     app, bot = f"{REPOSITORY}/app", f"{REPOSITORY}/keeper"
     first = runtime.build(repo, repo / "app/Dockerfile", f"{app}:1")
     runtime.push(f"{app}:1")
@@ -291,7 +331,9 @@ def test_a_tag_moves_and_can_be_taken_away_while_the_digest_stays(runtime, repo)
     assert runtime.resolve(f"{bot}@{first}") == first
 
 
-def test_what_is_dropped_is_gone_whole_and_nothing_else_is(runtime, repo):
+def test_what_is_dropped_is_gone_whole_and_nothing_else_is(
+    runtime: ContainerRuntime, repo: Path
+) -> None:
     kept, dropped = f"{REPOSITORY}-2/app", f"{REPOSITORY}/app"
     for name in (kept, dropped):
         runtime.build(repo, repo / "app/Dockerfile", f"{name}:1")
@@ -301,18 +343,22 @@ def test_what_is_dropped_is_gone_whole_and_nothing_else_is(runtime, repo):
     assert runtime.resolve(f"{kept}:1") == runtime.resolve(f"{kept}@{digest}") == digest
 
 
-def test_an_index_is_not_made_of_an_image_that_is_not_there(runtime):
+def test_an_index_is_not_made_of_an_image_that_is_not_there(runtime: ContainerRuntime) -> None:
     with pytest.raises(UserError, match="not found in the registry"):
         runtime.index(f"{REPOSITORY}/keeper:live", f"{REPOSITORY}/app:none")
 
 
-def test_the_registry_lasts_longer_than_the_machine(runtime, repo, tmp_path):
+def test_the_registry_lasts_longer_than_the_machine(
+    runtime: ContainerRuntime, repo: Path, tmp_path: Path
+) -> None:
     digest = runtime.build(repo, repo / "app/Dockerfile", f"{REPOSITORY}/app:1")
     runtime.push(f"{REPOSITORY}/app:1")
     assert ContainerRuntime(tmp_path / "machine").resolve(f"{REPOSITORY}/app:1") == digest
 
 
-def test_no_tag_is_lost_when_many_are_made_at_once(runtime, repo, tmp_path):
+def test_no_tag_is_lost_when_many_are_made_at_once(
+    runtime: ContainerRuntime, repo: Path, tmp_path: Path
+) -> None:
     runtime.build(repo, repo / "app/Dockerfile", f"{REPOSITORY}/app:0")
     runtime.push(f"{REPOSITORY}/app:0")
 
@@ -329,7 +375,9 @@ def test_no_tag_is_lost_when_many_are_made_at_once(runtime, repo, tmp_path):
     assert len(runtime.tags(f"{REPOSITORY}/app")) == 41
 
 
-def test_the_same_image_built_several_times_at_once_is_one_image(runtime, repo):
+def test_the_same_image_built_several_times_at_once_is_one_image(
+    runtime: ContainerRuntime, repo: Path
+) -> None:
     digests: list[str] = []
 
     def make(number: int) -> None:
@@ -346,6 +394,6 @@ def test_the_same_image_built_several_times_at_once_is_one_image(runtime, repo):
 
 
 @pytest.mark.parametrize("name", ["UPPER/x:1", "a b", "x@md5:0", ""])
-def test_a_name_that_no_registry_takes_is_refused(runtime, name):
+def test_a_name_that_no_registry_takes_is_refused(runtime: ContainerRuntime, name: str) -> None:
     with pytest.raises(UserError, match="invalid reference format"):
         runtime.resolve(name)

@@ -1,5 +1,7 @@
 """Running an image: what its program sees, which signals reach it, and what outlives it."""
 
+# pyright: reportPrivateUsage=false
+
 import json
 import os
 import signal
@@ -8,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +45,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> ContainerRuntime:
 def run(runtime: ContainerRuntime, tmp_path: Path) -> Callable[..., tuple[int, str]]:
     """Runs the image to its end; returns its status and what it printed."""
 
-    def run(**options) -> tuple[int, str]:
+    def run(**options: Any) -> tuple[int, str]:
         with (tmp_path / "log").open("w+b") as log:
             status = runtime.run(IMAGE, log=log, **options).wait(30)
             log.seek(0)
@@ -90,7 +93,9 @@ def arguments(folder: Path) -> list[str]:
         return []
 
 
-def test_a_program_gets_the_declared_environment_the_network_and_nothing_else(run, monkeypatch):
+def test_a_program_gets_the_declared_environment_the_network_and_nothing_else(
+    run: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SECRET_OF_THE_OPERATOR", "x")
     env, network = {"ACCOUNT": "keeper"}, {"CLOCK": "2026-11-23T00:00:00Z"}
     _, output = run(args=["post"], env=env, network=network)
@@ -103,7 +108,9 @@ def test_a_program_gets_the_declared_environment_the_network_and_nothing_else(ru
     assert (seen["arguments"], seen["directory"]) == (["post"], "/srv")
 
 
-def test_a_program_sees_its_image_and_libraries_and_not_the_repository(run, tmp_path):
+def test_a_program_sees_its_image_and_libraries_and_not_the_repository(
+    run: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
     look = [str(REPOSITORY), str(tmp_path), "/srv/app", "/opt/machine", "/home", "/etc/hosts"]
     _, output = run(env={"LOOK": json.dumps(look)})
     seen = json.loads(output)
@@ -112,7 +119,7 @@ def test_a_program_sees_its_image_and_libraries_and_not_the_repository(run, tmp_
     assert not any(path.startswith(str(REPOSITORY)) for path in seen["path"])
 
 
-def test_what_a_program_writes_is_gone_at_its_end(run):
+def test_what_a_program_writes_is_gone_at_its_end(run: Callable[..., tuple[int, str]]) -> None:
     script = "touch /srv/x /usr/local/x /tmp/x /x; ls /srv /usr/local /tmp /"
     if os.geteuid() != 0:
         script = "touch /srv/x /tmp/x /x; ls /srv /tmp /"
@@ -133,11 +140,15 @@ def test_what_a_program_writes_is_gone_at_its_end(run):
         (["/etc/passwd"], 126),
     ],
 )
-def test_the_status_is_the_programs_own(run, command, status):
+def test_the_status_is_the_programs_own(
+    run: Callable[..., tuple[int, str]], command: list[str], status: int
+) -> None:
     assert run(entrypoint=command)[0] == status
 
 
-def test_a_program_that_is_killed_by_a_signal_ends_with_128_and_its_number(runtime, tmp_path):
+def test_a_program_that_is_killed_by_a_signal_ends_with_128_and_its_number(
+    runtime: ContainerRuntime, tmp_path: Path
+) -> None:
     with (tmp_path / "log").open("wb") as log:
         process = runtime.run(IMAGE, entrypoint=["sleep", "61.25"], log=log)
         wait_for(lambda: bool(processes("61.25", program="sleep")))
@@ -159,7 +170,9 @@ time.sleep(60)
 
 
 @pytest.mark.parametrize("to_group", [True, False])
-def test_sigterm_reaches_the_program_once(runtime, tmp_path, to_group):
+def test_sigterm_reaches_the_program_once(
+    runtime: ContainerRuntime, tmp_path: Path, to_group: bool
+) -> None:
     log = tmp_path / "log"
     with log.open("wb") as output:
         process = runtime.run(IMAGE, entrypoint=["python", "-c", HANDLER], log=output)
@@ -174,7 +187,9 @@ def test_sigterm_reaches_the_program_once(runtime, tmp_path, to_group):
 
 
 @pytest.mark.parametrize("how", ["kill", "end"])
-def test_nothing_that_a_program_started_outlives_it(runtime, tmp_path, how):
+def test_nothing_that_a_program_started_outlives_it(
+    runtime: ContainerRuntime, tmp_path: Path, how: str
+) -> None:
     mark = f"62.{len(how)}"
     script = f"setsid sleep {mark} & sleep {mark} & echo started; " + ("wait" * (how == "kill"))
     log = tmp_path / "log"
@@ -187,7 +202,9 @@ def test_nothing_that_a_program_started_outlives_it(runtime, tmp_path, how):
     wait_for(lambda: not processes(mark))
 
 
-def test_a_program_ends_with_the_process_that_started_it(runtime, tmp_path):
+def test_a_program_ends_with_the_process_that_started_it(
+    runtime: ContainerRuntime, tmp_path: Path
+) -> None:
     program = f"""
 import sys
 from pathlib import Path
@@ -203,19 +220,25 @@ sys.stdin.read()
     wait_for(lambda: not processes("63.75"))
 
 
-def test_a_container_may_not_mount_and_sees_only_its_own_processes(run):
+def test_a_container_may_not_mount_and_sees_only_its_own_processes(
+    run: Callable[..., tuple[int, str]],
+) -> None:
     status, output = run(entrypoint=["sh", "-c", "ls -d /proc/[0-9]*; mount -t tmpfs x /tmp"])
     assert status != 0
     assert output.split()[0] == "/proc/1"
     assert output.count("/proc/") <= 3
 
 
-def test_an_image_that_is_not_in_the_registry_does_not_run(runtime, tmp_path):
+def test_an_image_that_is_not_in_the_registry_does_not_run(
+    runtime: ContainerRuntime, tmp_path: Path
+) -> None:
     with pytest.raises(UserError, match="is not in the registry: build and push it first"):
         runtime.run(IMAGE.replace(":1", ":2"), log=sys.stdout.buffer)
 
 
-def test_where_the_kernel_refuses_namespaces_one_line_says_how_to_allow_them(tmp_path):
+def test_where_the_kernel_refuses_namespaces_one_line_says_how_to_allow_them(
+    tmp_path: Path,
+) -> None:
     """In a user namespace, which may be told that it has no mount namespaces left to make."""
     program = f"""
 import sys
@@ -254,7 +277,9 @@ except UserError as error:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="as a user, every test here shows it")
 @pytest.mark.parametrize("before", ["true", "mount -t tmpfs x /proc/tty"])
-def test_who_may_not_mount_runs_containers_even_where_parts_of_proc_are_hidden(tmp_path, before):
+def test_who_may_not_mount_runs_containers_even_where_parts_of_proc_are_hidden(
+    tmp_path: Path, before: str
+) -> None:
     program = f"""
 import sys
 from pathlib import Path

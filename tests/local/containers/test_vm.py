@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.cloud import storage
@@ -138,7 +139,9 @@ docker run --rm --name trainer --volume /var/lib/nvidia/lib64:/usr/local/nvidia/
 """
 
 
-def test_a_vm_trains_in_a_container_and_powers_off(runtime, boot, disk, metadata):
+def test_a_vm_trains_in_a_container_and_powers_off(
+    runtime: ContainerRuntime, boot: Boot, disk: Path, metadata: str
+) -> None:
     network = {"GCE_METADATA_HOST": metadata, "CLOCK": "2026-11-23T00:00:00Z"}
     status, log = boot(TRAIN, network)
     assert (status, runtime.powered_off(disk)) == (0, True), log
@@ -151,26 +154,34 @@ def test_a_vm_trains_in_a_container_and_powers_off(runtime, boot, disk, metadata
     assert "docker: note: --device /dev/nvidia0" in log
 
 
-def test_a_vm_whose_script_fails_is_still_powered_off_by_its_unit(runtime, boot, disk):
+def test_a_vm_whose_script_fails_is_still_powered_off_by_its_unit(
+    runtime: ContainerRuntime, boot: Boot, disk: Path
+) -> None:
     status, log = boot("false")
     assert (status, runtime.powered_off(disk)) == (0, True)
     assert "trainer.service: ExecStart=" in log
 
 
-def test_a_vm_that_nothing_powers_off_is_not_powered_off(runtime, boot, disk):
+def test_a_vm_that_nothing_powers_off_is_not_powered_off(
+    runtime: ContainerRuntime, boot: Boot, disk: Path
+) -> None:
     status, log = boot("true", ExecStopPost="")
     assert (status, runtime.powered_off(disk)) == (1, False)
     assert "nothing has powered it off" in log
 
 
-def test_powering_off_ends_what_runs_at_once(runtime, boot, disk):
+def test_powering_off_ends_what_runs_at_once(
+    runtime: ContainerRuntime, boot: Boot, disk: Path
+) -> None:
     status, log = boot("sleep infinity & poweroff; sleep infinity; echo not here")
     assert (status, runtime.powered_off(disk)) == (0, True)
     assert "not here" not in log
 
 
 @pytest.mark.parametrize("how", ["shutdown -h now", "systemctl poweroff"])
-def test_there_are_several_ways_to_power_off(runtime, boot, disk, how):
+def test_there_are_several_ways_to_power_off(
+    runtime: ContainerRuntime, boot: Boot, disk: Path, how: str
+) -> None:
     boot(how, ExecStopPost="")
     assert runtime.powered_off(disk)
 
@@ -179,12 +190,16 @@ def test_there_are_several_ways_to_power_off(runtime, boot, disk, how):
     ("script", "unit"),
     [("true", {"SuccessAction": "poweroff"}), ("false", {"FailureAction": "poweroff-force"})],
 )
-def test_a_unit_can_power_off_by_its_result(runtime, boot, disk, script, unit):
+def test_a_unit_can_power_off_by_its_result(
+    runtime: ContainerRuntime, boot: Boot, disk: Path, script: str, unit: dict[str, str]
+) -> None:
     boot(script, **{"ExecStopPost": "", **unit})
     assert runtime.powered_off(disk)
 
 
-def test_a_unit_that_takes_too_long_is_asked_to_end(runtime, boot, disk):
+def test_a_unit_that_takes_too_long_is_asked_to_end(
+    runtime: ContainerRuntime, boot: Boot, disk: Path
+) -> None:
     script = "trap 'echo asked; exit' TERM; sleep infinity & wait; echo not here"
     _, log = boot(script, TimeoutStartSec="1")
     assert "asked" in log
@@ -192,14 +207,16 @@ def test_a_unit_that_takes_too_long_is_asked_to_end(runtime, boot, disk):
     assert runtime.powered_off(disk)
 
 
-def test_a_unit_that_ignores_sigterm_is_killed_with_all_that_it_started(runtime, boot, disk):
+def test_a_unit_that_ignores_sigterm_is_killed_with_all_that_it_started(
+    runtime: ContainerRuntime, boot: Boot, disk: Path
+) -> None:
     script = "trap '' TERM; (sleep infinity; echo not here); echo not here"
     _, log = boot(script, TimeoutStartSec="1", TimeoutStopSec="1")
     assert "not here" not in log
     assert runtime.powered_off(disk)
 
 
-def test_a_drop_in_adds_to_its_unit(runtime, disk, tmp_path):
+def test_a_drop_in_adds_to_its_unit(runtime: ContainerRuntime, disk: Path, tmp_path: Path) -> None:
     text = user_data("sleep infinity")
     config = json.loads(text.partition("\n")[2])
     path = "/etc/systemd/system/trainer.service.d/limit.conf"
@@ -209,7 +226,9 @@ def test_a_drop_in_adds_to_its_unit(runtime, disk, tmp_path):
     assert runtime.powered_off(disk)
 
 
-def test_only_var_lasts_from_one_boot_to_the_next(runtime, boot, disk):
+def test_only_var_lasts_from_one_boot_to_the_next(
+    runtime: ContainerRuntime, boot: Boot, disk: Path
+) -> None:
     boot("touch /var/kept /etc/lost /home/lost")
     _, log = boot("ls -d /var/kept /etc/lost /home/lost || true")
     assert "/var/kept\n" in log
@@ -217,13 +236,15 @@ def test_only_var_lasts_from_one_boot_to_the_next(runtime, boot, disk):
     assert "cannot access '/home/lost'" in log
 
 
-def test_a_boot_forgets_that_the_vm_was_powered_off(runtime, boot, disk):
+def test_a_boot_forgets_that_the_vm_was_powered_off(
+    runtime: ContainerRuntime, boot: Boot, disk: Path
+) -> None:
     boot("true")
     boot("true", ExecStopPost="")
     assert not runtime.powered_off(disk)
 
 
-def test_a_vm_is_as_strict_as_its_operating_system(boot):
+def test_a_vm_is_as_strict_as_its_operating_system(boot: Boot) -> None:
     """/ and /usr are read-only, /var is not executable."""
     script = """\
 echo '#!/bin/sh' > /var/program; chmod 755 /var/program
@@ -236,7 +257,7 @@ done
     assert "Permission denied" in log
 
 
-def test_a_private_image_is_not_pulled_without_a_credential_helper(boot):
+def test_a_private_image_is_not_pulled_without_a_credential_helper(boot: Boot) -> None:
     _, log = boot(f"docker run --rm {TRAINER}")
     assert "denied: Unauthenticated request" in log
     assert "run docker-credential-gcr configure-docker" in log
@@ -246,7 +267,7 @@ def test_a_private_image_is_not_pulled_without_a_credential_helper(boot):
     )
 
 
-def test_the_metadata_server_wants_its_header(boot, metadata):
+def test_the_metadata_server_wants_its_header(boot: Boot, metadata: str) -> None:
     url = "http://169.254.169.254/computeMetadata/v1/instance/id"
     script = f"curl -s {url} || echo status $?\ncurl -sH 'Metadata-Flavor: Google' {url}"
     _, log = boot(script, {"GCE_METADATA_HOST": metadata})
@@ -255,7 +276,9 @@ def test_the_metadata_server_wants_its_header(boot, metadata):
     assert log.count("/as/trainer/computeMetadata/v1/instance/id") == 1
 
 
-def test_plain_requests_work_on_a_host_without_curl(metadata, capfdbinary):
+def test_plain_requests_work_on_a_host_without_curl(
+    metadata: str, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
     url = f"http://{metadata}/x"
     assert curl.fetch(["-sSf", "-H", "Metadata-Flavor: Google", url]) == 0
     assert capfdbinary.readouterr().out == b"/as/trainer/x"
@@ -265,14 +288,18 @@ def test_plain_requests_work_on_a_host_without_curl(metadata, capfdbinary):
     assert b"curl: (7)" in capfdbinary.readouterr().err
 
 
-def test_a_scheduled_shutdown_can_be_cancelled(runtime, boot, disk):
+def test_a_scheduled_shutdown_can_be_cancelled(
+    runtime: ContainerRuntime, boot: Boot, disk: Path
+) -> None:
     script = "shutdown -P +60; shutdown -c; ls /run/shutdown.pid"
     status, log = boot(script, ExecStopPost="")
     assert (status, runtime.powered_off(disk)) == (1, False)
     assert "/run/shutdown.pid" in log
 
 
-def test_losing_power_ends_everything_and_is_no_power_off(runtime, disk, tmp_path):
+def test_losing_power_ends_everything_and_is_no_power_off(
+    runtime: ContainerRuntime, disk: Path, tmp_path: Path
+) -> None:
     length = f"66{os.getpid()}.5"  # no other process has this argument
     with (tmp_path / "log").open("wb") as output:
         script = f"touch /var/running; sleep {length}"
@@ -297,7 +324,7 @@ def processes_with(argument: str) -> list[Path]:
     return found
 
 
-def mounted(bucket: storage.Bucket, flags: str, options: str = "--implicit-dirs -o ro") -> str:
+def mounted(bucket: Any, flags: str, options: str = "--implicit-dirs -o ro") -> str:
     """Runs the trainer's image with a shell that mounts a bucket and reads from it."""
     script = (
         f"mkdir /models && gcsfuse {options} {bucket.name} /models"
@@ -308,9 +335,9 @@ def mounted(bucket: storage.Bucket, flags: str, options: str = "--implicit-dirs 
 
 
 def test_gcsfuse_shows_a_bucket_read_only_to_a_container_that_may_mount(
-    boot, bucket_factory, gcs_environment
-):
-    bucket: storage.Bucket = bucket_factory()
+    boot: Boot, bucket_factory: Callable[[], storage.Bucket], gcs_environment: dict[str, str]
+) -> None:
+    bucket: Any = bucket_factory()
     bucket.blob("base/tiny/hparams.json").upload_from_string("parameters")
     _, log = boot(mounted(bucket, "--privileged"), gcs_environment)
     assert "parameters" in log
@@ -335,7 +362,9 @@ def test_gcsfuse_shows_a_bucket_read_only_to_a_container_that_may_mount(
         ),
     ],
 )
-def test_user_data_that_cannot_run_is_an_error_that_names_the_reason(text, message):
+def test_user_data_that_cannot_run_is_an_error_that_names_the_reason(
+    text: str, message: str
+) -> None:
     with pytest.raises(UserError, match=message) as raised:
         parse(text)
     assert "\n" not in str(raised.value)
@@ -348,5 +377,5 @@ def test_user_data_that_cannot_run_is_an_error_that_names_the_reason(text, messa
         ({"ExecStart": "/no"}, "/no: No such"),
     ],
 )
-def test_a_unit_that_cannot_run_says_why(boot, unit, message):
+def test_a_unit_that_cannot_run_says_why(boot: Boot, unit: dict[str, str], message: str) -> None:
     assert message in boot("true", **unit)[1]

@@ -3,8 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/coverage run -m pytest
 
-# Each worker has its own object store and trains its own model, so more of them help little.
-# A file's tests stay together, and files start in the order of `tests/conftest.py`.
+# Each worker starts an object store and trains a model, so more than four workers help little.
+# The tests of a file run on one worker. tests/conftest.py orders the files.
 PARALLEL := -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 # Tests draw the same random values in each run; `make test TEST_SEED=2` draws others.
@@ -48,7 +48,7 @@ check: setup  ## style, types, imports, scripts, workflows
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/*.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.renovate renovate.json
 
-docs: setup  ## write the generated pages again: configuration, permissions, coverage, inventories
+docs: setup  ## regenerate pages: configuration, permissions, alerts, coverage, inventories
 	@$(BIN)/python -m stacks.reference
 	@$(BIN)/python -m tests.stacks.permissions
 	@$(BIN)/python -m tests.stacks.inventories
@@ -58,7 +58,7 @@ docs: setup  ## write the generated pages again: configuration, permissions, cov
 site: setup  ## build the documentation site in site/, and check its links
 	@$(BIN)/python tools/site.py
 
-bench: setup  ## measure the program beside its flat twin, and judging: an hour on an idle machine
+bench: setup  ## measure the program and its flat twins, and judging: an hour on an idle machine
 	@$(BIN)/python -m benchmarks.program
 	@$(BIN)/python -m benchmarks.pace
 	@$(BIN)/python -m benchmarks.judging
@@ -66,14 +66,14 @@ bench: setup  ## measure the program beside its flat twin, and judging: an hour 
 bench-images: setup  ## measure size, start and memory of the images: minutes, as root, with Docker
 	@$(BIN)/python -m benchmarks.images
 
-mutants: setup  ## change the code in 300 places and see which changes the tests notice: 40 minutes
+mutants: setup  ## change the code in 300 places, and list the changes that no test notices: 40 minutes
 	@$(BIN)/python -m tools.mutants
 
 local: setup  ## start the local cloud
 	@$(BIN)/python -m local up
 
-# One lock file per image, and one for development; with hashes, without a registry's name.
-# Locked versions stay unless pyproject.toml excludes them; `make lock UPGRADE=--upgrade` raises all.
+# One lock file per image, and one for development. They have hashes, and no registry's name.
+# Locked versions stay if pyproject.toml allows them. `make lock UPGRADE=--upgrade` raises all.
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links $(UPGRADE)
 lock: setup  ## lock the dependency groups of pyproject.toml

@@ -1,4 +1,4 @@
-"""Declares one stack of tweet bots on Google Cloud, as its stack file asks."""
+"""Declares one stack of tweet bots on Google Cloud, as its stack file describes it."""
 
 import asyncio
 from typing import TYPE_CHECKING
@@ -42,13 +42,13 @@ async def main() -> pulumi.Inputs:
 
 
 async def declare(stack: Stack, project: Project) -> "tuple[Shared, Monitoring | None]":
-    """Declare one project's part of the stack, in the order in which one part needs another."""
+    """Declare one project's part of the stack. Each component follows those that it needs."""
     shared = Shared.declare(project)
     Watcher(shared)
     for name, bot in stack.accounts.items():
         Account(name, bot, shared)
-        # The SDK sends what is declared when the program yields. If the program yielded only at
-        # its end, the SDK's wait would grow with the square of the number of accounts.
+        # The SDK registers resources when the program yields. If the program yielded only at its
+        # end, that would take time quadratic in the number of accounts.
         await asyncio.sleep(0)
     # The modules below load parts of the SDK that take seconds, so they are imported when used.
     serving = training = None
@@ -61,8 +61,8 @@ async def declare(stack: Stack, project: Project) -> "tuple[Shared, Monitoring |
         from stacks.training import Training
 
         training = Training(stack.training, shared)
-    # One grant per bucket names all who may list it, so it follows all identities, and precedes
-    # the services and machines that list as soon as they start.
+    # One grant per bucket names all members who may list it. So it follows all identities, and
+    # precedes the services and machines that list as soon as they start.
     listing = shared.storage.grant_listing()
     for part in (serving, training):
         if part is not None:

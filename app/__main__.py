@@ -1,8 +1,8 @@
 """The app's commands: `post` posts for the current slot, `serve` is an HTTP API, `self-test` tests.
 
 PostSettings and ServeSettings describe the environment. `post` and `self-test` load the model from
-`model/` in the working folder. An image without that folder is the bare app, which logs so and
-posts nothing. `serve` loads its model from the models bucket.
+`model/` in the working folder. The app base, an image without that folder, logs that and posts
+nothing. `serve` loads its model from the models bucket.
 """
 
 import sys
@@ -32,7 +32,7 @@ MODEL = Path("model")
 
 
 class PostSettings(Environment):
-    """The variables of `post`: RELEASE is set by the image, CLOUD_RUN_EXECUTION by Run."""
+    """The variables of `post`. The image sets RELEASE, and Cloud Run sets CLOUD_RUN_EXECUTION."""
 
     account: str
     data_bucket: str
@@ -46,12 +46,12 @@ class PostSettings(Environment):
 
 
 class ServeSettings(Environment):
-    """The variables of `serve`: PORT is set by Run."""
+    """The variables of `serve`. Cloud Run sets PORT."""
 
     account: str
     models_bucket: str
     port: int = Field(default=8080, ge=0, le=65535)
-    # Run needs a program that listens on all addresses; the local cloud asks for one of its own.
+    # Cloud Run needs a program that listens on all addresses. The local cloud sets one address.
     address: str = Field(alias="LISTEN", default="")
 
 
@@ -70,7 +70,7 @@ def main() -> int:
 
 
 def post() -> int:
-    """Write and post one text for the schedule's latest tick, unless it has its post."""
+    """Write and post one text for the schedule's latest tick, unless that has its post already."""
     if not MODEL.is_dir():
         log("INFO", f"there is no model in {MODEL.resolve()} yet: nothing is posted")
         return 0
@@ -100,9 +100,9 @@ def report(slot: str, record: Slot, *, mine: bool, execution: str) -> int:
     message = {
         "claimed": f"execution {record.execution} has it until {record.expires:%H:%M:%S} UTC",
         "intended": f"execution {record.execution} has it until {record.expires:%H:%M:%S} UTC",
-        "refused": f"given back to the next execution: {record.reason}",
+        "refused": f"not posted, the next execution tries again: {record.reason}",
         "posted": f"posted{'' if mine else ' already'}: {record.text}",
-        "unknown": f"it is unknown whether X has the post; nothing tries again: {record.reason}",
+        "unknown": f"X may have the post; no execution tries again: {record.reason}",
         "nothing": f"nothing posted: {record.reason}",
     }[record.state]
     succeeded = record.state in ("posted", "nothing") or record.execution != execution
@@ -139,7 +139,7 @@ def self_test() -> int:
 
 
 def load_composer() -> Composer:
-    """A composer with the model in MODEL."""
+    """Load the model in MODEL, and its objections."""
     objections = Objections(NoveltyIndex.load(MODEL / novelty.FILE), unsafe_words())
     return Composer(Model(MODEL).candidates, objections)
 

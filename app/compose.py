@@ -1,4 +1,4 @@
-"""Chooses the text of a post among the texts that the model writes."""
+"""Chooses the text of a post from the texts that the model writes."""
 
 from collections import Counter
 from collections.abc import Callable, Collection
@@ -7,7 +7,7 @@ from statistics import median
 from pipeline.generation import Candidate
 from pipeline.objections import Objections, normalised
 
-_BATCHES = 3
+_MOST_BATCHES = 3
 
 
 class NothingFit(Exception):
@@ -34,19 +34,19 @@ class Composer:
         Args:
             candidates: Draws a batch of texts.
             objections: Checks each text.
-            unfinished: Whether a text that was cut may be taken.
+            unfinished: Whether a text that was cut off may be chosen.
         """
         self._candidates = candidates
         self._objections = objections
         self._unfinished = unfinished
 
     def compose(self, history: Collection[str]) -> str:
-        """A text that equals none of `history`; raises NothingFit after three batches."""
+        """Return a text that equals none of `history`; raises NothingFit after _MOST_BATCHES."""
         posted = {normalised(text) for text in history}
         reasons: Counter[str] = Counter()
-        for _ in range(_BATCHES):
+        for _ in range(_MOST_BATCHES):
             batch = self._candidates()
-            centre = median(candidate.likelihood for candidate in batch)
+            middle = median(candidate.likelihood for candidate in batch)
             fit: list[Candidate] = []
             for candidate in batch:
                 objection = self._objection(candidate, posted)
@@ -55,7 +55,7 @@ class Composer:
                 else:
                     reasons[objection] += 1
             if fit:
-                typical = min(fit, key=lambda candidate: abs(candidate.likelihood - centre))
+                typical = min(fit, key=lambda candidate: abs(candidate.likelihood - middle))
                 return typical.text.strip()
         counts = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
         raise NothingFit(f"none of {reasons.total()} texts may be posted: {counts}")

@@ -21,7 +21,7 @@ CHECK_EVERY = timedelta(seconds=10)
 
 @dataclass(frozen=True)
 class Release:
-    """A loaded release: its model, and the objections to its texts."""
+    """A loaded release: its model, and the checks of its texts."""
 
     tag: str
     model: Model
@@ -45,7 +45,7 @@ class Live:
         clock: Clock,
         load: "Callable[[Store, str, str], Release] | None" = None,
     ) -> None:
-        """Load nothing yet; `store` is the models bucket."""
+        """Set up without loading; `store` is the models bucket."""
         self._account = account
         self._store = store
         self._clock = clock
@@ -56,11 +56,11 @@ class Live:
 
     @property
     def tag(self) -> str | None:
-        """The tag of the loaded release."""
+        """The tag of the loaded release; None if none is loaded."""
         return self._loaded.tag if self._loaded else None
 
     def current(self) -> Release:
-        """The live release as of the last read of the pointer; raises NoRelease."""
+        """Return the live release as of the last read of the pointer; raises NoRelease."""
         now = self._clock()
         if self._checked is None or now - self._checked >= CHECK_EVERY:
             self._checked = now
@@ -86,7 +86,7 @@ class Live:
 def load_release(store: Store, account: str, tag: str) -> Release:
     """Load a release from the bucket into memory; raises PipelineError.
 
-    Its files are deleted once it is loaded, since Cloud Run keeps files in memory, too.
+    Cloud Run keeps files in memory, so they are deleted when the release is loaded.
     """
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)

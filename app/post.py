@@ -1,7 +1,10 @@
-"""Posts one text per slot: at most once always, and once unless X's response is lost for good.
+"""Posts one text per slot, at most once.
 
-The record of a slot is one object, and it changes by compare-and-set alone. Of two executions that
-write at the same time, one fails and stops.
+A slot may end without a post, because no text may be posted, or because X's response was lost and
+nobody can know whether X has the post.
+
+The record of a slot is one object, and it changes by compare-and-set only. If two executions write
+at the same time, one of them fails and stops.
 
     claimed ──► intended ──► posted    X has the post
        │           ├───────► unknown   X may have the post; nothing posts for this slot again
@@ -9,14 +12,14 @@ write at the same time, one fails and stops.
        ├───────────────────► refused   the month's limit is reached; the next one starts over
        └───────────────────► nothing   no text may be posted
 
-A claim expires later than the platform lets a task live. Another execution may take it over then
-and not before, with two exceptions. A `refused` slot was given back. A `claimed` slot of the same
-execution was left by an earlier attempt, which died before it had a text. From the intent on the
-text never changes, whichever execution continues: not after a refusal, and not when the text may
-have been sent.
+A claim expires after the platform has ended the task. Only then may another execution take the slot
+over, with two exceptions: a `refused` slot, which was given back, and a `claimed` slot of the same
+execution, which an earlier attempt left when it died before it had a text. The text never changes
+after the intent, whichever execution continues and whether or not the text was sent.
 
-X has no idempotency key. It does refuse a text that the account has just posted, but it does not
-promise to, and it does so less reliably the older the post is. So little depends on it:
+X has no idempotency key. It refuses a text that the account has just posted, but does not promise
+to, and does so less reliably the older the post is. So little depends on it:
+
 - If no usable response comes (a timeout, a 5xx, nonsense), the same text is sent twice more within
   half a minute. "Duplicate" then means that an earlier request arrived.
 - If none of these gets a response, the slot is `unknown`, which is final. If an execution died
@@ -24,7 +27,7 @@ promise to, and it does so less reliably the older the post is. So little depend
   again.
 - Any other refusal (keys, credits, rate, ban) says nothing about earlier requests. The slot is
   given back; if an earlier request is in doubt, the record says so.
-- "Duplicate" for a text that was never sent means that the account has it from elsewhere. Another
+- "Duplicate" for a text that was never sent means that the account got it from elsewhere. Another
   text could be the second post of the slot, so the slot counts as posted.
 
 Money is reserved before the intent and given back after a refusal. A crash in between leaves the
@@ -48,7 +51,7 @@ from pipeline.spend import POST_CREATE, Ledger, LimitReached
 from pipeline.store import PreconditionFailed, Store
 from pipeline.x import XError
 
-# A claim outlives its task by this much, since clocks differ and a kill takes time.
+# A claim outlives its task by this time, because clocks differ and ending a task takes time.
 _MARGIN = timedelta(minutes=2)
 # Seconds to wait before the first request, and before each repetition after a lost response.
 _WAITS = (0.0, 5.0, 20.0)
@@ -71,24 +74,23 @@ class Poster:
     nonce: str = field(default_factory=lambda: secrets.token_hex(8))
 
     def post(self, slot: str, release: str, compose: Callable[[Collection[str]], str]) -> Slot:
-        """Post for the slot if it is free, and return its record; see the module.
+        """Post for the slot if it is free, and return its record.
 
         `compose` takes the account's earlier texts and returns a new one, or raises NothingFit. If
         another execution has the slot or was faster, the returned record is that execution's.
         """
-        found = slots.read(self.store, self.account, slot)
-        record, generation = found or (None, 0)
+        record, generation = slots.read(self.store, self.account, slot) or (None, 0)
         if record is not None and not self._may_take(record):
             return record
         try:
-            turn = _Turn(self, slot, self._claim(record), generation)
-            if turn.record.state == "claimed":
-                turn.decide(release, compose)
-            if turn.record.state == "intended":
-                turn.send()
+            claimed = _ClaimedSlot(self, slot, self._claim(record), generation)
+            if claimed.record.state == "claimed":
+                claimed.decide(release, compose)
+            if claimed.record.state == "intended":
+                claimed.send()
         except PreconditionFailed:
             return self._winner(slot)
-        return turn.record
+        return claimed.record
 
     def _may_take(self, record: Slot) -> bool:
         if record.state in ("posted", "unknown", "nothing"):
@@ -99,35 +101,38 @@ class Poster:
             or record.expires <= self.clock()
         )
 
-    def _claim(self, found: Slot | None) -> Slot:
+    def _claim(self, record: Slot | None) -> Slot:
         now = self.clock()
         claim = Slot(
-            state="intended" if found is not None and found.state == "intended" else "claimed",
+            state="intended" if record is not None and record.state == "intended" else "claimed",
             execution=self.execution,
             nonce=self.nonce,
             at=now,
             expires=now + self.task_timeout + _MARGIN,
-            text=found and found.text,
-            release=found and found.release,
-            in_doubt=found is not None and (found.in_doubt or found.state == "intended"),
+            text=record and record.text,
+            release=record and record.release,
+            in_doubt=record is not None and (record.in_doubt or record.state == "intended"),
         )
-        if found is None:
+        if record is None:
             return claim
-        # Keys of a newer program stay.
-        return found.model_copy(update=claim.model_dump(exclude={"version"}))
+        # This keeps the keys of a newer program.
+        return record.model_copy(update=claim.model_dump(exclude={"version"}))
 
     def _winner(self, slot: str) -> Slot:
-        found = slots.read(self.store, self.account, slot)
-        if found is None:
+        current = slots.read(self.store, self.account, slot)
+        if current is None:
             raise UserError(
                 f"object {layout.slot(self.account, slot)} was deleted while execution"
                 f" {self.execution} had it; whether it posted is not known"
             )
-        return found.document
+        return current.document
 
 
-class _Turn:
-    """The record while this attempt has it; methods raise PreconditionFailed once it has not."""
+class _ClaimedSlot:
+    """A slot that this attempt has claimed.
+
+    Methods raise PreconditionFailed if another execution has taken it over.
+    """
 
     def __init__(self, poster: Poster, slot: str, claim: Slot, generation: int) -> None:
         self._poster = poster
@@ -137,7 +142,7 @@ class _Turn:
         self._move()
 
     def decide(self, release: str, compose: Callable[[Collection[str]], str]) -> None:
-        """Choose a text and reserve its price: intended, nothing, or refused by the limit."""
+        """Choose a text and reserve its price. The next state is intended, nothing or refused."""
         chosen: dict[str, str] = {}
         if self.record.text is None:
             try:
@@ -192,7 +197,7 @@ class _Turn:
             self._poster.ledger.give_back(POST_CREATE)
 
     def _move(self, **changes: Any) -> None:
-        """Write the record with these changes, in place of the one that this attempt wrote."""
+        """Replace the record that this attempt wrote by one with these changes."""
         poster = self._poster
         record = self.record.model_copy(update={**changes, "at": poster.clock()})
         self._generation = slots.write(

@@ -1,4 +1,4 @@
-"""Posts one text to X, and tells a request that never left from one whose response was lost."""
+"""Posts one text to X. Distinguishes a request that was never sent from a lost response."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,11 +11,11 @@ from pipeline.errors import Unavailable
 
 
 class Unreached(Unavailable):
-    """The request never left this machine, so X cannot have posted it."""
+    """The request was never sent, so X cannot have posted the text."""
 
 
 def sender(keys: x.Keys) -> Callable[[str], str]:
-    """A function that posts a text and returns the post's id; it raises XError and Unreached."""
+    """Return a function that posts a text and returns its id; it raises XError and Unreached."""
     client: Any = x.poster(keys)
 
     def send(text: str) -> str:
@@ -29,7 +29,7 @@ def sender(keys: x.Keys) -> Callable[[str], str]:
             return str(int(response["data"]["id"]))
         except (KeyError, TypeError, ValueError):
             raise x.XUnavailable(
-                "nonsense", "X's response to a post has no id; look at the account"
+                "nonsense", "X's response to a post has no id; check the account at X"
             ) from None
 
     return send

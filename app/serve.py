@@ -1,9 +1,11 @@
 """The tweet API of one account: `GET /` and `POST /` respond with `{"text": …}`.
 
 Parameters and response are those of gpt-2-cloud-run: prefix, length, temperature, top_k and top_p,
-in the query of a GET or the JSON of a POST. There are three differences. Each parameter has a
-range, and a value outside it or an unknown name is an error. Texts pass the filters of posts. The
-model is that of the live release in the models bucket.
+in the query of a GET or the JSON of a POST. There are three differences:
+
+- Each parameter has a range. A value outside it is an error, and so is an unknown name.
+- Texts pass the filters of posts.
+- The model is that of the live release in the models bucket.
 """
 
 import asyncio
@@ -33,21 +35,21 @@ from pipeline.errors import UserError
 from pipeline.generation import MAX_TOKENS, POSTS, Sampling
 from pipeline.log import log
 
-# A prefix leaves at least as many tokens for the text that continues it.
 MOST_PREFIX = MAX_TOKENS // 2
+"""The most tokens of a prefix. The text that follows it has room for as many."""
 MOST_BYTES = 16 * 1024
 """The largest body that a request may have."""
 
 _METHODS = {"/": ("GET", "POST"), "/health": ("GET",)}
-# The composer asks the model for so many texts at each try, and chooses one.
+# The composer draws this number of texts at a time, and chooses one.
 _TEXTS = 8
 _TIMEOUT = 5
-"""Seconds that a client may send nothing: Run leaves ten between SIGTERM and SIGKILL."""
+"""Seconds that a client may send nothing. Cloud Run sends SIGKILL ten seconds after SIGTERM."""
 _BACKLOG = 128
 
 
 class Parameters(BaseModel):
-    """The parameters of a request; a field's description is its range, which errors state."""
+    """The parameters of a request. A field's description is its range, as errors state it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -66,27 +68,29 @@ class Parameters(BaseModel):
     @field_validator("prefix")
     @classmethod
     def _is_unicode(cls, prefix: str) -> str:
-        prefix.encode()  # half a surrogate pair, which JSON can spell, is a ValueError
+        prefix.encode()  # raises ValueError for half a surrogate pair, which JSON can contain
         return prefix
 
     @model_validator(mode="before")
     @classmethod
-    def _no_truth_values(cls, given: dict[str, Any]) -> dict[str, Any]:
-        # Pydantic would accept true as 1.
-        return {k: [v] if isinstance(v, bool) else v for k, v in given.items()}
+    def _no_truth_values(cls, values: dict[str, Any]) -> dict[str, Any]:
+        # Pydantic would accept true as 1. It accepts no list.
+        return {k: [v] if isinstance(v, bool) else v for k, v in values.items()}
 
     @classmethod
-    def of(cls, given: dict[str, Any]) -> "Parameters":
-        """Checks parameters; HTTPException names the first wrong one, its value and the range."""
+    def of(cls, values: dict[str, Any]) -> "Parameters":
+        """Check parameters; HTTPException names the first wrong one, its value and its range."""
         try:
-            return cls.model_validate(given)
+            return cls.model_validate(values)
         except ValidationError as error:
             name = str(error.errors()[0]["loc"][0])
         field = cls.model_fields.get(name)
         if field is None:
             known = ", ".join(cls.model_fields)
-            raise HTTPException(400, f"{_shown(name)}: unknown parameter; there are {known}")
-        raise HTTPException(400, f"{name}: {_shown(given[name])} is not {field.description}")
+            raise HTTPException(
+                400, f"{_shown(name)}: unknown parameter; the parameters are {known}"
+            )
+        raise HTTPException(400, f"{name}: {_shown(values[name])} is not {field.description}")
 
     @property
     def sampling(self) -> Sampling:
@@ -102,32 +106,32 @@ class Parameters(BaseModel):
 
 
 def _shown(value: object) -> str:
-    """A value as an error shows it: JSON of at most one line."""
+    """A value as JSON, cut to 80 characters."""
     text = json.dumps(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def compose(live: Release, asked: Parameters) -> str:
-    """Writes a text; raises HTTPException if the release writes none that passes the filters.
+def compose(live: Release, parameters: Parameters) -> str:
+    """Write a text; raises HTTPException if no text of the release passes the filters.
 
-    A text that was cut passes if the request asked for less than a whole one.
+    A text that was cut off passes if the request limits the length.
     """
-    tokens = live.model.tokens(asked.prefix)
+    tokens = live.model.tokens(parameters.prefix)
     if tokens > MOST_PREFIX:
-        what = Parameters.model_fields["prefix"].description
+        limit = Parameters.model_fields["prefix"].description
         raise HTTPException(
-            400, f"prefix: {_shown(asked.prefix)} has {tokens} tokens and is not {what}"
+            400, f"prefix: {_shown(parameters.prefix)} has {tokens} tokens and is not {limit}"
         )
-    objection = live.objections.first(asked.prefix, ())
+    objection = live.objections.first(parameters.prefix, ())
     # A prefix that is copied from the corpus may still become a text of its own.
     if objection not in (None, "empty", "copy of the corpus"):
         raise HTTPException(
-            400, f"prefix: {_shown(asked.prefix)}: no text may begin with it ({objection})"
+            400, f"prefix: {_shown(parameters.prefix)}: no text may begin with it ({objection})"
         )
     composer = Composer(
-        partial(live.model.candidates, asked.sampling),
+        partial(live.model.candidates, parameters.sampling),
         live.objections,
-        unfinished=asked.length < MAX_TOKENS,
+        unfinished=parameters.length < MAX_TOKENS,
     )
     try:
         return composer.compose(())
@@ -140,7 +144,7 @@ class Server:
     """Serves the tweet API, and writes one text at a time."""
 
     def __init__(self, port: int, live: Live, address: str = "") -> None:
-        """Listen on a port of an address, empty for all, as Run wants it; raises UserError."""
+        """Listen on a port of an address, or of all addresses if it is empty; raises UserError."""
         self.live = live
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -148,7 +152,9 @@ class Server:
             self._socket.bind((address, port))
         except OSError as error:
             self._socket.close()
-            raise UserError(f"PORT {port} cannot be listened on: {error.strerror}") from None
+            raise UserError(
+                f"PORT is {port}, where nothing can listen ({error.strerror}); set another port"
+            ) from None
         self._socket.listen(_BACKLOG)
         self.port: int = self._socket.getsockname()[1]
         self._one_text = anyio.CapacityLimiter(1)
@@ -162,7 +168,7 @@ class Server:
                 backlog=_BACKLOG,
                 timeout_keep_alive=_TIMEOUT,
                 log_config=None,
-                log_level="critical",  # Run logs the requests, and `_app` logs what fails
+                log_level="critical",  # Cloud Run logs requests, and `_app` logs failures
                 proxy_headers=False,
                 server_header=False,
             )
@@ -185,33 +191,34 @@ class Server:
             response = _json(503, {"error": str(reason)})
         except ClientDisconnect:
             return
-        except Exception:  # noqa: BLE001 - whatever it is, the client and the log are told
+        except Exception:  # noqa: BLE001 - any failure becomes a response and a log entry
             log("ERROR", traceback.format_exc())
             response = _json(500, {"error": "internal error: see the log"})
         await response(scope, receive, send)
 
     async def _respond(self, request: Request) -> dict[str, Any]:
-        """The body of the response; raises HTTPException for every mistake in the request."""
+        """Return the body of the response; raises HTTPException for a mistake in the request."""
         body = await _body(request)
         path, method = request.scope["path"], request.method
         allowed = _METHODS.get(path)
         if allowed is None:
-            raise HTTPException(404, f"{_shown(path)}: there is / and /health")
+            raise HTTPException(404, f"{_shown(path)}: unknown path; the paths are / and /health")
         if method not in allowed:
             reason = f"{method} is not allowed here; {' and '.join(allowed)} are"
             raise HTTPException(405, reason, {"Allow": ", ".join(allowed)})
         if path == "/health":
             return {"status": "ok", "release": self.live.tag}
-        given = _from_query(request) if method == "GET" else _from_json(request, body)
-        asked = Parameters.of(given)
-        return {"text": await anyio.to_thread.run_sync(self._text, asked, limiter=self._one_text)}
+        values = _from_query(request) if method == "GET" else _from_json(request, body)
+        parameters = Parameters.of(values)
+        text = await anyio.to_thread.run_sync(self._text, parameters, limiter=self._one_text)
+        return {"text": text}
 
-    def _text(self, asked: Parameters) -> str:
-        return compose(self.live.current(), asked)
+    def _text(self, parameters: Parameters) -> str:
+        return compose(self.live.current(), parameters)
 
 
 class _Protocol(H11Protocol):
-    """uvicorn's connection, but it refuses in JSON and gives up a client that sends nothing."""
+    """uvicorn's connection. It refuses in JSON, and closes if the client sends nothing."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] - as uvicorn declares it
         super().connection_made(transport)
@@ -241,13 +248,13 @@ class _Protocol(H11Protocol):
 
 def _json(status: int, body: dict[str, Any], headers: Mapping[str, str] | None = None) -> Response:
     data = json.dumps(body, ensure_ascii=False).encode(errors="replace") + b"\n"
-    # Without it, Run's proxy might send the next request into a connection that is closing.
-    closes = {"Connection": "close"}
-    return Response(data, status, {**closes, **(headers or {})}, "application/json")
+    # Otherwise Cloud Run's proxy might send the next request on a connection that is closing.
+    close = {"Connection": "close"}
+    return Response(data, status, {**close, **(headers or {})}, "application/json")
 
 
 async def _body(request: Request) -> bytes:
-    """Reads the body. Drains one that is too large: else the client sees a reset, not the 413."""
+    """Read the body. Drain one that is too large: else the client sees a reset, not the 413."""
     if "Transfer-Encoding" in request.headers:
         raise HTTPException(411, "the body's length is missing: send a Content-Length")
     length = int(request.headers.get("Content-Length", "0"))
@@ -273,12 +280,12 @@ def _from_json(request: Request, body: bytes) -> dict[str, Any]:
     if kind != "application/json":
         raise HTTPException(415, f"Content-Type: {_shown(kind)} is not application/json")
     try:
-        given: Any = json.loads(body)
+        values: Any = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise HTTPException(400, f"the body is not JSON: {error}") from None
-    if not isinstance(given, dict):
+    if not isinstance(values, dict):
         raise HTTPException(400, 'the body is not a JSON object, such as {"prefix": "The sea"}')
-    return given  # pyright: ignore[reportUnknownVariableType]
+    return values  # pyright: ignore[reportUnknownVariableType]
 
 
 def _from_query(request: Request) -> dict[str, Any]:
@@ -286,24 +293,24 @@ def _from_query(request: Request) -> dict[str, Any]:
     try:
         pairs = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=100)
     except ValueError as error:
-        raise HTTPException(400, f"the query is not one: {error}") from None
-    given = dict(pairs)
-    if len(given) < len(pairs):
-        raise HTTPException(400, "a parameter is given twice")
-    return given
+        raise HTTPException(400, f"the query cannot be parsed: {error}") from None
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise HTTPException(400, "the query has a parameter twice; once is enough")
+    return values
 
 
 def run(server: Server) -> int:
     """Load the live release, serve until SIGTERM or SIGINT, finish what is under way, return 0."""
     interrupt.listen()
     try:
-        server.live.current()
-    except NoRelease as reason:
-        log("INFO", str(reason))
+        try:
+            server.live.current()
+        except NoRelease as reason:
+            log("INFO", str(reason))
+        log("INFO", f"listening on port {server.port}")
+        # uvicorn handles both signals while it serves, and raises them again afterwards.
+        server.run()
     except interrupt.Interrupted:
-        return 0
-    log("INFO", f"listening on port {server.port}")
-    # uvicorn handles both signals while it serves, and raises them again afterwards.
-    interrupt.ignore()
-    server.run()
+        pass
     return 0

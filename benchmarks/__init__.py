@@ -1,1 +1,1 @@
-"""What the program costs, measured side by side in one run."""
+"""Measures what the Pulumi program, the images and the judging of a model cost."""

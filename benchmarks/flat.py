@@ -1,14 +1,14 @@
-"""Writes the flat twin of the program: the very same resources, and nothing else.
+"""Writes the flat twin of the program, which registers the same resources and does nothing else.
 
-A twin is source text: SDK calls one after the other, a loop over the accounts of each project, no
-components, no configuration models, no checks. It is made from what the real program registers
-under mocks, so it never falls behind. Values that the program takes straight from a resource stay
-references; values that it derives from resources (a concatenation, JSON) are derived with one
-`apply` on the same resources, which gives what they came to.
+A twin is source text: SDK calls one after the other, and a loop over the accounts of each project.
+It has no components, configuration models or checks. It is generated from the resources that the
+real program registers under mocks, so it is never out of date. If an input is an output of a
+resource, the twin refers to that output. If the program computes an input from resources (a
+concatenation, JSON), the twin has one `apply` on the same resources, which returns the value.
 """
 
 # pyright: reportPrivateUsage=false
-# ruff: noqa: SLF001  The SDK keeps to itself what a program registered.
+# ruff: noqa: SLF001  The SDK has no public names for the resources of a program.
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ from tests.stacks.recorder import declare
 
 @dataclass(frozen=True)
 class Bot:
-    """What differs between the accounts of a benchmark."""
+    """The values that differ between the accounts of a benchmark."""
 
     name: str
     handle: str
@@ -35,7 +35,7 @@ class Bot:
 
 @dataclass(frozen=True)
 class Registered:
-    """One resource as the program made it; `number` counts them."""
+    """One resource that the program registered; `number` counts them."""
 
     number: int
     resource: pulumi.CustomResource
@@ -53,8 +53,7 @@ def twin(
         stack: The stack's name.
         values: The stack file's values.
         bots: Its accounts.
-        yields: Whether it lets the SDK send what is declared after each account, as the program
-            does, or runs straight through.
+        yields: Whether the twin yields to the SDK after each account, as the program does.
     """
     registered = _registered(stack, values)
     writer = _Writer(registered)
@@ -66,7 +65,7 @@ def twin(
         project = str(provider.inputs["project"])
         mine = [bot for bot in bots if bot.project == project]
         lines += [f"async def project_{provider.number}():", "    kept = {}"]
-        first: list[Registered] = []  # of the first account
+        first: list[Registered] = []  # those of the first account
         of_accounts: list[Registered] = []
         late: list[Registered] = []
         for one in registered:
@@ -80,7 +79,7 @@ def twin(
                 late.append(one)
             else:
                 lines.append(f"    {writer.statement(one)}")
-        # What comes after the accounts may be of all of them.
+        # Resources after the accounts may refer to the resources of all accounts.
         after = [f"    {writer.statement(one, kept=of_accounts)}" for one in late]
         if first:
             listed = [(bot.name, bot.handle) for bot in mine]
@@ -98,12 +97,12 @@ def twin(
 
 
 def _kept(one: Registered) -> str:
-    """Where the twin keeps an account's resource for what comes after all accounts."""
+    """The expression by which the twin keeps an account's resource for later resources."""
     return f"kept[{_text(f'{type(one.resource).__name__} {one.name}')}]"
 
 
 def _of_any_account(statement: str, bot: Bot) -> str:
-    """The statement with the account's name and handle as fields of its texts."""
+    """The statement with the account's name and handle replaced by the loop's variables."""
     parts = statement.split("\0")
     for n in range(1, len(parts), 2):
         if bot.name in parts[n] or bot.handle in parts[n]:
@@ -114,7 +113,7 @@ def _of_any_account(statement: str, bot: Bot) -> str:
 
 
 def _registered(stack: str, values: Mapping[str, Any]) -> list[Registered]:
-    found: list[Registered] = []
+    registered: list[Registered] = []
     original = pulumi.CustomResource.__init__
 
     def remember(
@@ -126,13 +125,14 @@ def _registered(stack: str, values: Mapping[str, Any]) -> list[Registered]:
         *rest: Any,
         **more: Any,
     ) -> None:
-        given = {k: v for k, v in _fields(props).items() if v is not None}
-        found.append(Registered(len(found), self, name, given, opts or pulumi.ResourceOptions()))
+        inputs = {k: v for k, v in _fields(props).items() if v is not None}
+        options = opts or pulumi.ResourceOptions()
+        registered.append(Registered(len(registered), self, name, inputs, options))
         original(self, t, name, props, opts, *rest, **more)
 
     with mock.patch.object(pulumi.CustomResource, "__init__", remember):
         declare(stack, values)
-    return found
+    return registered
 
 
 def _fields(props: Any) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def _fields(props: Any) -> dict[str, Any]:
 
 
 def _provider(one: Registered) -> pulumi.ProviderResource | None:
-    """The explicit provider, which a resource has from the component that it is in."""
+    """The explicit provider of a resource, which it inherits from its component."""
     parent = one.options.parent
     package = type(one.resource).__module__.partition(".")[0].removeprefix("pulumi_")
     if parent is None:
@@ -150,7 +150,7 @@ def _provider(one: Registered) -> pulumi.ProviderResource | None:
 
 
 class _Writer:
-    """Writes registered resources as source; texts stand between NULs until they are final."""
+    """Writes registered resources as source. Texts are between NULs, to be found."""
 
     def __init__(self, registered: Sequence[Registered]) -> None:
         self._kept: dict[int, str] = {}
@@ -166,11 +166,11 @@ class _Writer:
         return self._kept.get(number, f"r{number}")
 
     def statement(self, one: Registered, kept: Sequence[Registered] = ()) -> str:
-        """The call that registers a resource; those of `kept` are no variables any more."""
+        """The call that registers a resource. Resources in `kept` are no longer in variables."""
         self._kept = {other.number: _kept(other) for other in kept}
         inputs = dict(one.inputs)
         if isinstance(one.resource, gcp.Provider):
-            # The SDK hands it over as JSON in a text; a program writes it as it is.
+            # The SDK converts it to JSON. A program writes it as a dictionary.
             inputs["default_labels"] = json.loads(_data(inputs["default_labels"]).value)
         arguments = [f"{k}={self._value(v)}" for k, v in inputs.items()]
         call = ", ".join(
@@ -179,9 +179,9 @@ class _Writer:
         return f"r{one.number} = {_path(type(one.resource))}({call})"
 
     def _options(self, one: Registered) -> str:
-        given = one.options
+        options = one.options
         provider = _provider(one)
-        needs = sorted({n for r in _listed(given.depends_on) for n in self._all(r)})
+        needs = sorted({n for r in _listed(options.depends_on) for n in self._all(r)})
         parts: list[str] = []
         if provider is not None and type(one.resource).__module__.startswith("pulumi_gcp"):
             parts.append(f"provider={self._name(self._numbers[id(provider)])}")
@@ -190,12 +190,12 @@ class _Writer:
         parts += [
             f"{key}={value!r}"
             for key in ("ignore_changes", "retain_on_delete", "delete_before_replace")
-            if (value := getattr(given, key))
+            if (value := getattr(options, key))
         ]
         return ", ".join(parts)
 
     def _all(self, resource: pulumi.Resource) -> Iterator[int]:
-        """A resource's number; for a component those of all that is in it, as the engine has it."""
+        """A resource's number; for a component, the numbers of all its descendants."""
         if id(resource) in self._numbers:
             yield self._numbers[id(resource)]
         for child in resource._childResources:
@@ -207,19 +207,21 @@ class _Writer:
             if id(output) in self._known:
                 number, attribute = self._known[id(output)]
                 return f"{self._name(number)}.{attribute}"
-            done = _data(output)
-            behind = sorted(self._numbers[id(r)] for r in done.resources if id(r) in self._numbers)
-            value = self._value(done.value)
-            if not behind:
+            data = _data(output)
+            sources_of = sorted(
+                self._numbers[id(r)] for r in data.resources if id(r) in self._numbers
+            )
+            value = self._value(data.value)
+            if not sources_of:
                 return value
-            sources = ", ".join(f"{self._name(number)}.id" for number in behind)
-            # The value is an argument, or the last account's would be that of all.
+            sources = ", ".join(f"{self._name(number)}.id" for number in sources_of)
+            # A default argument, because a closure would have the last account's value.
             return f"pulumi.Output.all({sources}).apply(lambda _, value={value}: value)"
         cls: type = type(cast("object", value))
         if _types.is_input_type(cls):
             names = _types.input_type_py_to_pulumi_names(cls)
-            given = cast("dict[str, Any]", vars(value))
-            fields = {python: given.get(python) for python in names}
+            attributes = cast("dict[str, Any]", vars(value))
+            fields = {python: attributes.get(python) for python in names}
             inner = (f"{k}={self._value(v)}" for k, v in fields.items() if v is not None)
             return f"{_path(cls)}({', '.join(inner)})"
         if isinstance(value, Mapping):
@@ -232,7 +234,7 @@ class _Writer:
 
 
 def _data(output: Any) -> Any:
-    """The value of an output, and the resources behind it."""
+    """The value of an output, and the resources that it depends on."""
     return cast("asyncio.Future[Any]", vars(output)["_data"]).result()
 
 

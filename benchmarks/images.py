@@ -1,8 +1,8 @@
-"""What the images weigh, how fast they start, and what memory they take: `make bench-images`.
+"""Measures the size, the start and the memory of the images: `make bench-images`.
 
-Built by a real Docker as in `make test-real`. Cold starts drop the machine's page cache first, so
-the machine should have nothing else to do. Memory is the peak of a process that loads a model of
-GPT-2 124M's shape with random weights, against the limit that the stack declares.
+Real Docker builds the images, as in `make test-real`. A cold start begins with an empty page cache,
+so the machine should be idle. Memory is the peak of a process that loads a model of GPT-2 124M's
+shape with random weights. It is compared with the limit that the stack declares.
 """
 
 import re
@@ -24,10 +24,10 @@ from tests.real.docker import Docker
 from tests.stacks.recorder import ROOT, declare, stack_values
 
 STARTS = 7
-# The least that each program does: the line that it ends with where it has not been told enough.
+# Arguments with which each program ends at once, with an error about its arguments or environment.
 LEAST = {"app": ["post"], "control": [], "scraper": []}
 WARM_BUDGET = 0.9
-"""Seconds from `docker run` to the end of the least that a program does, with a warm page cache."""
+"""Seconds from `docker run` to the end of a program called as in LEAST, with a warm page cache."""
 _MB = 1_000_000
 _PEAK = """
 import atexit, resource, runpy, sys
@@ -54,7 +54,7 @@ def main() -> int:
     return 0 if fine else 1
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
@@ -70,22 +70,22 @@ def _built(daemon: Docker, program: str) -> str:
 def _print_context(program: str) -> None:
     files = build_context.admitted(ROOT, ROOT / declared_build(program)["dockerfile"])
     size = sum((ROOT / file).stat().st_size for file in files)
-    _say(f"\n{program}: context {len(files)} files, {size / 1000:.0f} kB")
+    _print(f"\n{program}: context {len(files)} files, {size / 1000:.0f} kB")
 
 
 def _print_layers(daemon: Docker, image: str) -> None:
-    told = daemon.run("history", "--human=false", "--format", "{{.Size}}\t{{.CreatedBy}}", image)
-    for line in reversed(told.splitlines()):
+    history = daemon.run("history", "--human=false", "--format", "{{.Size}}\t{{.CreatedBy}}", image)
+    for line in reversed(history.splitlines()):
         size, _, made_by = line.partition("\t")
         if int(size):
-            _say(f"  {int(size) / _MB:8.1f} MB  {made_by[:70] or 'the base'}")
+            _print(f"  {int(size) / _MB:8.1f} MB  {made_by[:70] or 'the base'}")
 
 
 def _print_starts(daemon: Docker, image: str, words: list[str]) -> bool:
     Path("/proc/sys/vm/drop_caches").write_text("3")
     cold = _start(daemon, image, words)
     warm = statistics.median(_start(daemon, image, words) for _ in range(STARTS))
-    _say(f"  start {cold:.2f} s cold, {warm:.2f} s warm (budget {WARM_BUDGET})")
+    _print(f"  start {cold:.2f} s cold, {warm:.2f} s warm (budget {WARM_BUDGET})")
     return warm <= WARM_BUDGET
 
 
@@ -107,11 +107,11 @@ def _print_memory(daemon: Docker) -> bool:
             *(f"--memory={limit.removesuffix('i').lower()}", "--cpus=1"),
         ]
         begun = time.monotonic()
-        status, said = daemon.container("app:built", "-c", _PEAK, options=options)
-    found = re.search(r"^peak (\d+)$", said, re.MULTILINE)
-    peak = f"{int(found[1]) / 1024:.0f} MiB" if found else "killed"
+        status, output = daemon.container("app:built", "-c", _PEAK, options=options)
+    match = re.search(r"^peak (\d+)$", output, re.MULTILINE)
+    peak = f"{int(match[1]) / 1024:.0f} MiB" if match else "killed"
     took = time.monotonic() - begun
-    _say(f"\nself-test at 124M's shape: peak {peak} of {limit}, {took:.1f} s, status {status}")
+    _print(f"\nself-test at 124M's shape: peak {peak} of {limit}, {took:.1f} s, status {status}")
     return status == 0
 
 

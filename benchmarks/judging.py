@@ -1,11 +1,11 @@
 """Measures what judging an account costs for a GPT-2 124M: `python -m benchmarks.judging`.
 
-It judges in two ways, one after the other in the same process: as the trainer did until December
-2026, which converted every checkpoint and scored it on the processor, and as the trainer does now.
-The model has random weights, except for one direction that makes it end its texts after some thirty
-tokens, as tweets do. The checkpoints are the same model under ten names, since costs do not depend
-on weights. Figures are seconds of this process on all processors. On a training machine the GPU
-computes the losses in TensorFlow, so these are shown in a row of their own.
+It judges the same model twice in one process: as the trainer did until December 2026, and as it
+does now. The old trainer converted every checkpoint and scored it on the processor. The model has
+random weights, except for one direction that makes it end its texts after some thirty tokens, as
+tweets do. The ten checkpoints are copies of it, because costs do not depend on weights. Figures are
+CPU seconds of this process. Losses in TensorFlow have a row of their own, because on a training
+machine the GPU computes them.
 """
 
 import json
@@ -38,7 +38,7 @@ _END_LOGIT = 2.3
 
 
 class Costs:
-    """Seconds on all processors, by activity, in order."""
+    """CPU seconds by activity, in order."""
 
     def __init__(self) -> None:
         self.of: dict[str, float] = {}
@@ -52,7 +52,7 @@ class Costs:
 
 
 def make(folder: Path) -> dict[int, Path]:
-    """Make a model in gpt-2-simple's layout, and its graph in TensorFlow; returns checkpoints."""
+    """Make a model in gpt-2-simple's layout, and its TensorFlow graph; returns its checkpoints."""
     tiny = base.cached(ROOT)
     ids: dict[str, int] = json.loads((tiny / "encoder.json").read_text())
     for number in range(len(ids), SHAPE["n_vocab"]):
@@ -89,7 +89,7 @@ def make(folder: Path) -> dict[int, Path]:
 
 
 def every_checkpoint(start: Path, checkpoints: dict[int, Path], texts: list[str]) -> Costs:
-    """Judge as before: convert each checkpoint to int8 and score it; the best in float32, too."""
+    """Judge as before: convert and score each checkpoint in int8, and the best also in float32."""
     costs = Costs()
     converted = start.parent / "converted"
 
@@ -135,7 +135,7 @@ def only_the_best(start: Path, checkpoints: dict[int, Path], texts: list[str]) -
 
 
 def until_all_have_ended(model: Model, count: int) -> list[Candidate]:
-    """Draw samples as before: in batches of fifty, each until its last text has ended."""
+    """Draw samples as before: in batches of fifty, until the last text of a batch has ended."""
     results = model._generator.generate_batch(  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         [[END]] * count,
         max_length=MAX_TOKENS,
@@ -167,7 +167,7 @@ def _judge(
 
 
 def main() -> None:
-    """Print a table of both ways."""
+    """Judge in both ways, and print a table."""
     texts = grammar.tweets("keeper", TWEETS)[::10]
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         start = Path(folder, "124M")

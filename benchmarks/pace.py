@@ -1,19 +1,20 @@
-"""How long Google lets a first `up` and a destroy take: `python -m benchmarks.pace [accounts]`.
+"""Computes how long Google takes for a first `up` and a destroy: `python -m benchmarks.pace`.
 
-A model, since no cloud is asked: the resources that the program really declares, in the order that
-they depend on each other, with as many at once as the engine works on, and the waits that the
-provider is known to make. It cannot show Google's own answers, quotas, or what fails.
+This is a model; nothing calls Google. It has the resources that the program declares, their
+dependencies, the number of resources on which the engine works at once, and the known waits of the
+provider. It does not have the time of Google's responses, quotas or failures.
 
-What the provider waits for, of hashicorp/terraform-provider-google-beta (read 2026-11-30):
+The waits are those of hashicorp/terraform-provider-google-beta (read 2026-11-30):
 
-- `tpgiamresource/iam.go`: a grant holds the lock of the policy that it is in, and after it is set
-  reads it three times, a second apart. `GetMutexKey` of each kind of grant: one lock a resource.
-- `resource_google_service_account.go`: sleeps 10 s when an account is made.
-- `tpgresource/common_operation.go` with `PollInterval` (10 s): an operation that is not done at
-  once is asked after again 10 s later. So is every Run job, service and repository.
+- `tpgiamresource/iam.go`: a grant locks its policy, changes it, and reads it three times, a second
+  apart. Each resource with a policy has one lock (`GetMutexKey` of each kind of grant).
+- `resource_google_service_account.go`: sleeps 10 s after it has created an account.
+- `tpgresource/common_operation.go` with `PollInterval` (10 s): polls an operation that is not done
+  at once after 10 s. Every Run job, service and repository is such an operation.
 
-The engine starts what is ready in the order of registration. A step that waits for a lock holds its
-place meanwhile. Deletions go in waves: what nothing depends on any more, all of it, then the next.
+The engine starts steps that are ready in the order of registration. A step that waits for a lock
+occupies one of the engine's places. Deletions go in waves: first all resources on which nothing
+depends, then all resources on which nothing depends any more, and so on.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from tests.stacks.recorder import Declared, declare
 # `pulumi up --parallel`: the engine's default on a machine with four cores.
 PLACES = 16
 ACCOUNTS = 80
-# Seconds of one call to Google; a guess, and no matter beside the waits.
+# Seconds of one call to Google. This is a guess; the waits are much longer.
 CALL = 0.2
 _GRANT = 3.0
 _NEW_ACCOUNT = 10.0
@@ -46,7 +47,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class Step:
-    """One resource to be made or deleted: seconds of work, and the lock it is done under."""
+    """One resource to create or delete: the seconds of work, and the lock that it needs."""
 
     key: Key
     seconds: float
@@ -56,16 +57,16 @@ class Step:
 
 @dataclass
 class Pace:
-    """How long it took, and what it could not be shorter than."""
+    """How long all steps took, and the lower limits of that time."""
 
     seconds: float = 0
     work: float = 0
-    # Seconds under each of them.
     locks: dict[str, float] = field(default_factory=dict[str, float])
+    """Seconds for which each lock was held."""
 
     @property
     def longest_lock(self) -> tuple[str, float]:
-        """The lock that most time is spent under, and how much."""
+        """The lock that was held for the longest time, and that time."""
         return max(self.locks.items(), key=lambda held: held[1])
 
     def __str__(self) -> str:
@@ -77,13 +78,13 @@ class Pace:
 
 
 def making(resource: Declared, project: str) -> Step:
-    """What it takes to make a resource."""
+    """The step that creates a resource."""
     wait = {_ACCOUNT: _NEW_ACCOUNT, **dict.fromkeys(_OPERATIONS, _OPERATION)}
     return _step(resource, project, wait.get(resource.type, 0))
 
 
 def deleting(resource: Declared, project: str) -> Step:
-    """What it takes to delete a resource; what is retained takes nothing."""
+    """The step that deletes a resource. A resource that is retained takes no time."""
     if resource.retain_on_delete or resource.type == "gcp:projects/service:Service":
         return Step(resource.key, 0, "", resource.needs)
     return _step(resource, project, _OPERATION if resource.type in _OPERATIONS else 0)
@@ -97,7 +98,7 @@ def _step(resource: Declared, project: str, wait: float) -> Step:
 
 
 def first_up(steps: Sequence[Step]) -> Pace:
-    """All of it made, each as soon as what it needs is there."""
+    """Create all resources, each as soon as those that it needs exist."""
     known = {step.key for step in steps}
     open_ = {step.key: len(step.needs & known) for step in steps}
     dependents: dict[Key, list[int]] = {}
@@ -116,7 +117,7 @@ def first_up(steps: Sequence[Step]) -> Pace:
 
 
 def destroy(steps: Sequence[Step]) -> Pace:
-    """All of it deleted, in waves of what nothing depends on."""
+    """Delete all resources, in waves of those on which nothing depends."""
     pace, left = Pace(), list(steps)
     while left:
         needed = frozenset[Key]().union(*(step.needs for step in left))
@@ -129,7 +130,7 @@ def destroy(steps: Sequence[Step]) -> Pace:
 def _run(
     steps: Sequence[Step], ready: list[int], done: Callable[[int], Iterator[int]], pace: Pace
 ) -> Pace:
-    """Work through the steps from `pace.seconds` on; `done` tells what one makes ready."""
+    """Run the steps, beginning at `pace.seconds`; `done` returns the steps that one makes ready."""
     free: dict[str, float] = {}
     running: list[tuple[float, int]] = []
     now = pace.seconds
@@ -152,7 +153,7 @@ def _run(
 
 
 def paces(accounts: int) -> tuple[Pace, Pace]:
-    """A first `up` and a destroy of a stack of so many accounts, in one project."""
+    """The paces of a first `up` and a destroy of a stack with this number of accounts."""
     stack = bots(accounts)
     declared = declare(STACK, values(stack))
     resources = declared.providers_resources
@@ -163,8 +164,8 @@ def paces(accounts: int) -> tuple[Pace, Pace]:
 
 
 def main() -> None:
-    """Print both."""
-    parser = argparse.ArgumentParser(description="What Google's pace makes of a stack.")
+    """Print the paces of a first `up` and a destroy."""
+    parser = argparse.ArgumentParser(description="How long Google takes for a stack.")
     parser.add_argument("accounts", nargs="?", type=int, default=ACCOUNTS, help="how many")
     accounts = parser.parse_args().accounts
     up, down = paces(accounts)

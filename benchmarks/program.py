@@ -1,9 +1,9 @@
-"""What the program costs beside its flat twins: `python -m benchmarks.program [accounts …]`.
+"""Compares the program with its flat twins: `python -m benchmarks.program [accounts …]`.
 
 The real engine runs the program and both twins in turn, with the same providers, on stacks of 1,
-10, 100 and 1,000 accounts (90 to a project). Times are the command's, in seconds; memory is the
-program's peak, in MiB. The engine's snapshots after each step are off: writing them to a file grows
-with the square of the resources, for all alike, and would hide the program.
+10, 100 and 1,000 accounts (90 to a project). Times are those of the command, in seconds. Memory is
+the program's peak, in MiB. The engine's snapshot after each step is off: the time for writing it is
+quadratic in the number of resources for every program, and would hide the differences.
 """
 
 import argparse
@@ -53,7 +53,7 @@ _IMAGE = "europe-west4-docker.pkg.dev/bench-images/bots/{}@sha256:" + "0" * 64
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one run of one phase: seconds, and MiB of the program at its peak."""
+    """The cost of one run of one phase: seconds, and the program's peak memory in MiB."""
 
     seconds: float
     mib: float
@@ -68,7 +68,7 @@ def bots(number: int) -> list[flat.Bot]:
 
 
 def values(stack: Sequence[flat.Bot]) -> dict[str, Any]:
-    """The stack file's values, accounts and all."""
+    """The stack file's values, including the accounts."""
     return {
         "gcp:project": stack[0].project,
         "gcp:region": "europe-west4",
@@ -89,7 +89,7 @@ def values(stack: Sequence[flat.Bot]) -> dict[str, Any]:
 
 
 def the_same(one: Recorder, other: Recorder) -> None:
-    """Refuse to compare programs that do not register the very same resources."""
+    """Exit with an error if two programs do not register the same resources."""
 
     def resources(recorder: Recorder) -> dict[tuple[str, str], Any]:
         return {(r.type, r.name): dict(r.inputs) for r in recorder.resources_of_programs}
@@ -103,14 +103,14 @@ def the_same(one: Recorder, other: Recorder) -> None:
 
 
 class Bench:
-    """One size of stack: a Pulumi project for each program, and the providers that serve both."""
+    """One size of stack: a Pulumi project for each program, and providers that all of them use."""
 
     def __init__(self, folder: Path, stack: Sequence[flat.Bot]) -> None:
         self._folder = folder
         self._stack = stack
         self._values = values(stack)
         self._recorded = declare(STACK, self._values)
-        self.registered = 1 + len(self._recorded.resources)  # the stack is one, to the engine
+        self.registered = 1 + len(self._recorded.resources)  # the engine counts the stack as one
         self.resources = len(self._recorded.resources_of_programs)
         tokens = {r.type for r in self._recorded.resources_of_programs}
         self._providers = Providers(
@@ -123,14 +123,14 @@ class Bench:
         self._providers.stop()
 
     def twin(self, *, yields: bool) -> Path:
-        """The flat program, which registers the very same resources."""
+        """Write a flat twin, and check that it registers the same resources."""
         twin = self._folder / f"twin-{yields}.py"
         twin.write_text(flat.twin(STACK, self._values, self._stack, yields=yields))
         the_same(self._recorded, declare(STACK, self._values, twin))
         return twin
 
     def project(self, name: str, program: Path = ROOT / "__main__.py") -> None:
-        """A Pulumi project; the accounts stand in a file, as those of so large a stack must."""
+        """Create a Pulumi project. The accounts are in a file, as a large stack needs it."""
         project = self._folder / name
         (project / "stacks").mkdir(parents=True)
         shutil.copy(ROOT / "Pulumi.yaml", project)
@@ -145,7 +145,7 @@ class Bench:
         self.run(name, "stack", "init", STACK)
 
     def round(self, name: str) -> dict[str, Cost]:
-        """All phases of one program, on a stack that is new."""
+        """Run all phases of one program on a new stack."""
         shutil.rmtree(self._folder / name / "home", ignore_errors=True)
         self.run(name, "stack", "init", STACK)
         return {phase: self._cost(name, arguments) for phase, arguments in _PHASES.items()}
@@ -159,19 +159,20 @@ class Bench:
         return Cost(seconds, **json.loads(measured.read_text()))
 
     def run(self, name: str, *arguments: str) -> str:
-        """Run the CLI in a project; what it prints."""
+        """Run the CLI in a project, and return what it prints."""
         project = self._folder / name
         stack = [] if arguments[0] == "stack" else ["--stack", STACK]
         command, environment = pulumi.command(
             [*arguments, *stack, "--non-interactive"], project / "home", self._providers.ports
         )
         environment |= {"PULUMI_EXPERIMENTAL": "1", "PULUMI_SKIP_CHECKPOINTS": "true"}
-        done = subprocess.run(
+        process = subprocess.run(
             command, cwd=project, env=environment, capture_output=True, text=True, check=False
         )
-        if done.returncode:
-            raise SystemExit(f"{' '.join(arguments)}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
-        return done.stdout
+        if process.returncode:
+            output = f"{process.stdout[-2000:]}{process.stderr[-2000:]}"
+            raise SystemExit(f"{' '.join(arguments)}: {output}")
+        return process.stdout
 
 
 def _rounds(accounts: int) -> int:
@@ -182,7 +183,7 @@ Runs = dict[str, list[dict[str, Cost]]]
 
 
 def measure(accounts: int, rounds: int) -> tuple[int, Runs]:
-    """The resources of a stack, and the costs of the three programs, in turn."""
+    """Return the number of resources of a stack, and the costs of the three programs."""
     names = ("program", "flat", "yielding")
     runs: Runs = {name: [] for name in names}
     with tempfile.TemporaryDirectory() as folder:
@@ -209,8 +210,8 @@ def rows(accounts: int, resources: int, runs: Runs) -> list[str]:
 
 
 def _cells(runs: Runs, phase: str) -> Iterator[str]:
-    for digits, what in ((1, _seconds), (0, _mib)):
-        costs = {name: [what(run[phase]) for run in runs[name]] for name in runs}
+    for digits, figure in ((1, _seconds), (0, _mib)):
+        costs = {name: [figure(run[phase]) for run in runs[name]] for name in runs}
         ours = costs.pop("program")
         yield f"{statistics.median(ours):.{digits}f}"
         for theirs in costs.values():
@@ -235,7 +236,7 @@ def exponent(points: Mapping[int, float]) -> float:
 
 
 def imports(rounds: int) -> tuple[list[float], list[float]]:
-    """Seconds to import the program's modules, and the SDK's modules that it needs, in turn."""
+    """Seconds for importing the program's modules, and for only the SDK's modules that it needs."""
     header = (ROOT / "__main__.py").read_text().partition("\nasync def main")[0]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
 
@@ -251,7 +252,7 @@ def imports(rounds: int) -> tuple[list[float], list[float]]:
     loaded = run(f"{header}\nimport sys\nprint(*(m for m in sys.modules if m[:7] == 'stacks.'))")
     files = (ROOT / f"{module.replace('.', '/')}.py" for module in loaded.split())
     texts = [file.read_text() for file in files if file.exists()]
-    # A module of the SDK loads when its first class is asked for.
+    # A module of the SDK is loaded at the first use of one of its classes.
     classes = sorted({c for text in texts for c in re.findall(r"\bgcp\.[a-z0-9]+\.[A-Z]\w+", text)})
     sdk = "import pulumi, pulumi_gcp as gcp, pulumi_docker, pulumi_docker_build\n"
     needed = "\n".join(classes)
@@ -267,14 +268,14 @@ def imports(rounds: int) -> tuple[list[float], list[float]]:
 
 def main() -> None:
     """Measure, and print Markdown."""
-    parser = argparse.ArgumentParser(description="What the program costs beside its flat twins.")
+    parser = argparse.ArgumentParser(description="Compares the program with its flat twins.")
     parser.add_argument("accounts", nargs="*", type=int, default=SIZES, help="sizes of the stacks")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     twins = "flat | ratio | yielding | ratio"
     print(f"| accounts | resources | | program s | {twins} | program MiB | {twins} |")
     print(f"| ---: | ---: | --- |{' ---: | ---: | --- | ---: | --- |' * 2}")
     seconds: dict[str, dict[int, float]] = {phase: {} for phase in _PHASES}
-    for accounts in asked.accounts:
+    for accounts in arguments.accounts:
         resources, runs = measure(accounts, _rounds(accounts))
         print("\n".join(rows(accounts, resources, runs)), flush=True)
         for phase in _PHASES:

@@ -1,7 +1,7 @@
-"""Providers that keep what they are given and do nothing, the same for both programs.
+"""Providers that only store the inputs of resources, for the program and for its twins.
 
-They stand in for Google's, whose answers take seconds each; they show what the program and the
-engine cost, and nothing of what Google costs.
+They take the place of Google's providers, which take seconds for each resource. So the benchmark
+shows the cost of the program and of the engine, without Google's.
 """
 
 from collections.abc import Collection
@@ -13,8 +13,8 @@ from local.resources import Resource, ResourceStore
 from tests.stacks.recorder import STORAGE_AGENT, computed
 
 
-class Kept(Handler):
-    """Any type of resource; existing already is no error."""
+class Stored(Handler):
+    """The handler of any type of resource. A resource that exists already is not an error."""
 
     additive: ClassVar = True
 
@@ -22,17 +22,17 @@ class Kept(Handler):
         self._token = token
 
     def computed(self, inputs: Json) -> Json:
-        """What the programs read of a resource beside its inputs."""
+        """The outputs of a resource that the programs read."""
         return dict(computed(self._token, inputs, str(inputs.get("project", ""))))
 
     def create(self, name: str, inputs: Json) -> tuple[str, Json]:
-        """Its id is a function of its name."""
+        """Return an id that follows from the name."""
         del inputs
         return f"{name}-id", {}
 
 
 class Memory(ResourceStore):
-    """Resources by type and id, kept in no file."""
+    """Resources by type and id, in memory."""
 
     def __init__(self) -> None:
         self._by_id: dict[tuple[str, str], Resource] = {}
@@ -42,17 +42,17 @@ class Memory(ResourceStore):
         return self._by_id.get((type, id))
 
     def put(self, resource: Resource) -> None:
-        """Keep it."""
+        """Store the resource."""
         self._by_id[resource.type, resource.id] = resource
 
 
 def handlers(tokens: Collection[str]) -> dict[str, Handler]:
-    """One for each type token."""
-    return {token: Kept(token) for token in tokens}
+    """A handler for each type token."""
+    return {token: Stored(token) for token in tokens}
 
 
 def invokes() -> dict[str, Invoke]:
-    """The one function that the program calls."""
+    """The functions that the program calls; there is one."""
 
     def agent(arguments: Json) -> dict[str, Any]:
         del arguments

@@ -17,7 +17,7 @@ from stacks import stack_file
 from stacks.config import Account
 
 _DESCRIPTION = """\
-See, feed and steer the bots of one stack.
+Show and operate the bots of one stack.
 
 The stack is named by --stack, after its file stacks/Pulumi.NAME.yaml; names of accounts are those
 in that file. You act with your own Google credentials (`gcloud auth application-default login`);
@@ -26,7 +26,7 @@ the local stack needs none, but the local cloud has to run (`python -m local up`
 
 _EXAMPLES = """\
 examples:
-  what there is, what happened and what comes next:
+  the state, the newest posts and the next ticks:
     bots status --stack local
     bots status --stack prod --json | jq .accounts.keeper.posts
 
@@ -41,7 +41,7 @@ examples:
   the model that training starts from; without this the first training run downloads it:
     bots base 124M --stack prod
 
-  which releases there are, and another one live; the image follows by itself in some minutes:
+  list releases and make another one live; the image follows by itself in some minutes:
     bots releases keeper --stack prod
     bots promote keeper 20261122T101500Z-0123abcd --stack prod
     bots rollback keeper --stack prod
@@ -50,10 +50,10 @@ examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status."""
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
-        file: Path = asked.config_file or Path("stacks") / f"Pulumi.{asked.stack}.yaml"
-        asked.run(Cloud(stack_file.read(file)), asked)
+        file: Path = options.config_file or Path("stacks") / f"Pulumi.{options.stack}.yaml"
+        options.run(Cloud(stack_file.read(file)), options)
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -75,32 +75,34 @@ def _parser() -> argparse.ArgumentParser:
     def command(
         name: str, run: Callable[[Cloud, argparse.Namespace], None], text: str
     ) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-        where = made.add_mutually_exclusive_group(required=True)
-        where.add_argument("--stack", metavar="NAME", help="the stack of stacks/Pulumi.NAME.yaml")
-        where.add_argument("--config-file", type=Path, metavar="FILE", help="another stack file")
-        made.set_defaults(run=run)
-        return made
+        subparser = commands.add_parser(
+            name, help=text, description=f"{text[0].upper()}{text[1:]}."
+        )
+        stack = subparser.add_mutually_exclusive_group(required=True)
+        stack.add_argument("--stack", metavar="NAME", help="the stack of stacks/Pulumi.NAME.yaml")
+        stack.add_argument("--config-file", type=Path, metavar="FILE", help="another stack file")
+        subparser.set_defaults(run=run)
+        return subparser
 
     status = command("status", _status, "show tweets, releases, posts, spending and next ticks")
-    status.add_argument("--json", action="store_true", help="for programs, and with more posts")
+    status.add_argument("--json", action="store_true", help="print JSON, with more posts")
 
-    imports = command("import", _import, "add the tweets of an archive that X made")
+    imports = command("import", _import, "import the tweets of an archive that X made")
     imports.add_argument("account", metavar="ACCOUNT")
     imports.add_argument("archive", metavar="ARCHIVE.zip", type=Path)
 
     keys = command(
-        "credentials", _credentials, "keep X's keys; they are read from stdin, or typed unseen"
+        "credentials", _credentials, "store X's keys, from standard input or typed without echo"
     )
     whose = keys.add_mutually_exclusive_group(required=True)
     whose.add_argument("account", metavar="ACCOUNT", nargs="?", help="the four keys of an account")
     whose.add_argument("--bearer", action="store_true", help="the token that reads all timelines")
 
-    brought = command("base", _base, "bring a model that OpenAI publishes into the models bucket")
-    brought.add_argument("model", metavar="MODEL", help="124M, 355M, 774M or 1558M")
+    copy = command("base", _base, "copy a model that OpenAI publishes into the models bucket")
+    copy.add_argument("model", metavar="MODEL", help="124M, 355M, 774M or 1558M")
 
-    listed = command("releases", _releases, "list an account's models, the newest first")
-    listed.add_argument("account", metavar="ACCOUNT")
+    listing = command("releases", _releases, "list an account's releases, the newest first")
+    listing.add_argument("account", metavar="ACCOUNT")
 
     promote = command("promote", _promote, "make a release the live one")
     promote.add_argument("account", metavar="ACCOUNT")
@@ -111,68 +113,71 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _status(cloud: Cloud, asked: argparse.Namespace) -> None:
-    found = gather(cloud)
-    if asked.json:
-        print(json.dumps(found, indent=2, ensure_ascii=False))
+def _status(cloud: Cloud, options: argparse.Namespace) -> None:
+    figures = gather(cloud)
+    if options.json:
+        print(json.dumps(figures, indent=2, ensure_ascii=False))
     else:
-        show.status(found)
+        show.status(figures)
 
 
-def _import(cloud: Cloud, asked: argparse.Namespace) -> None:
-    part, account = _account(cloud, asked.account)
-    done = import_archive(part.data, asked.account, account.handle, asked.archive)
-    print(f"{asked.archive.name}: {done.tweets} tweets (no retweets), {done.new} of them new")
+def _import(cloud: Cloud, options: argparse.Namespace) -> None:
+    part, account = _account(cloud, options.account)
+    imported = import_archive(part.data, options.account, account.handle, options.archive)
+    counts = f"{imported.tweets} tweets (no retweets), {imported.new} of them new"
+    print(f"{options.archive.name}: {counts}")
 
 
-def _credentials(cloud: Cloud, asked: argparse.Namespace) -> None:
-    if asked.bearer:
+def _credentials(cloud: Cloud, options: argparse.Namespace) -> None:
+    if options.bearer:
         # Each project has the secret: its scrapers read no other project's secrets.
         parts, secret = cloud.parts(), layout.bearer_secret(cloud.stack.name)
         value = credentials.bearer()
     else:
-        part, _ = _account(cloud, asked.account)
-        parts, secret = [part], layout.keys_secret(cloud.stack.name, asked.account)
+        part, _ = _account(cloud, options.account)
+        parts, secret = [part], layout.keys_secret(cloud.stack.name, options.account)
         value = credentials.keys()
     for part in parts:
         part.add_secret_version(secret, value)
     print(f"{secret} has a new version; programs take it from their next start on")
 
 
-def _base(cloud: Cloud, asked: argparse.Namespace) -> None:
+def _base(cloud: Cloud, options: argparse.Namespace) -> None:
     stores = [part.models for part in cloud.parts()]
-    buckets = base.bring(stores, asked.model)
+    buckets = base.copy(stores, options.model)
     for store in stores:
         state = "now" if store.bucket_name in buckets else "already"
-        print(f"gs://{store.bucket_name} has {asked.model} {state}")
+        print(f"gs://{store.bucket_name} has {options.model} {state}")
 
 
-def _releases(cloud: Cloud, asked: argparse.Namespace) -> None:
-    part, _ = _account(cloud, asked.account)
-    newest_first = reversed(release.tags(part.models, asked.account))
+def _releases(cloud: Cloud, options: argparse.Namespace) -> None:
+    part, _ = _account(cloud, options.account)
+    newest_first = reversed(release.tags(part.models, options.account))
     rows = releases.rows(
-        release.read_each(part.models, asked.account, newest_first),
-        releases.live_tag(part.models, asked.account),
+        release.read_each(part.models, options.account, newest_first),
+        releases.live_tag(part.models, options.account),
     )
     show.table(
-        f"releases of {asked.account}", ("tag", "made", "tweets", "loss", "gate", "state"), rows
+        f"releases of {options.account}",
+        ("tag", "created", "tweets", "loss", "gate", "state"),
+        rows,
     )
 
 
-def _promote(cloud: Cloud, asked: argparse.Namespace) -> None:
-    part, _ = _account(cloud, asked.account)
-    moved = releases.promote(part.models, asked.account, asked.tag, _who(), cloud.now())
-    print(f"{asked.tag} is {'now' if moved else 'already'} the live release of {asked.account}")
+def _promote(cloud: Cloud, options: argparse.Namespace) -> None:
+    part, _ = _account(cloud, options.account)
+    moved = releases.promote(part.models, options.account, options.tag, _who(), cloud.now())
+    print(f"{options.tag} is {'now' if moved else 'already'} the live release of {options.account}")
 
 
-def _rollback(cloud: Cloud, asked: argparse.Namespace) -> None:
-    part, _ = _account(cloud, asked.account)
-    tag = releases.rollback(part.models, asked.account, _who(), cloud.now())
-    print(f"{tag} is the live release of {asked.account} again")
+def _rollback(cloud: Cloud, options: argparse.Namespace) -> None:
+    part, _ = _account(cloud, options.account)
+    tag = releases.rollback(part.models, options.account, _who(), cloud.now())
+    print(f"{tag} is the live release of {options.account} again")
 
 
 def _account(cloud: Cloud, name: str) -> tuple[Cloud, Account]:
-    """An account, and the Cloud of its project."""
+    """An account's settings in the stack file, and the Cloud of its project."""
     account = cloud.stack.accounts.get(name)
     if account is None:
         known = ", ".join(cloud.stack.accounts) or "none"

@@ -1,4 +1,4 @@
-"""A stack's cloud as the operator reaches it: its buckets, its secrets and its time."""
+"""A stack's cloud, as the operator uses it: its buckets, its secrets and its time."""
 
 import os
 from datetime import datetime
@@ -19,7 +19,7 @@ class Cloud:
     """Google Cloud, or the local cloud if the stack file has its address."""
 
     def __init__(self, stack: Stack) -> None:
-        """Raise UserError if the stack's cloud is the local one and that does not run."""
+        """Connect to the stack's cloud; raises UserError if the local cloud does not run."""
         self.stack = stack
         self.local: dict[str, Any] | None = None
         """The local cloud's status; None at Google."""

@@ -20,5 +20,8 @@ def bearer() -> str:
     text = getpass("bearer token: ") if sys.stdin.isatty() else sys.stdin.read()
     token = required(text, "bearer token", "bots credentials --bearer")
     if len(token.split()) != 1:
-        raise UserError("a bearer token is one word, and this is not")
+        raise UserError(
+            "the bearer token has spaces or line breaks; give the token alone to"
+            " `bots credentials --bearer`"
+        )
     return token

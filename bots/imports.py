@@ -1,4 +1,4 @@
-"""Brings the archive that X gives a person into an account's corpus."""
+"""Imports the archive that X gives a person into an account's corpus."""
 
 import hashlib
 from contextlib import suppress
@@ -13,16 +13,17 @@ from pipeline.tweets import to_jsonl
 
 @dataclass(frozen=True)
 class Imported:
-    """How many tweets an archive has, and how many of them were not held before."""
+    """How many tweets an archive has, and how many of them are new."""
 
     tweets: int
     new: int
 
 
 def import_archive(store: Store, account: str, handle: str, file: Path) -> Imported:
-    """Keep the archive's tweets as one segment named after the archive; twice adds nothing.
+    """Store the archive's tweets as one segment, named after the archive's digest.
 
-    A segment is never written again, even if a newer program reads more out of the same archive.
+    Importing an archive again adds nothing. A segment is never written again, even if a newer
+    program reads more out of the same archive.
     """
     tweets = archive.read(file, handle)
     if not tweets:

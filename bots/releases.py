@@ -17,7 +17,7 @@ def live_tag(store: Store, account: str) -> str | None:
 
 
 def promote(store: Store, account: str, tag: str, by: str, at: datetime) -> bool:
-    """Make a release live; False if it is live already."""
+    """Make a release live; returns False if it is live already."""
     manifest = release.read_whole(store, account, tag)
     if manifest.gate == "refused":
         raise UserError(
@@ -51,16 +51,16 @@ def _move(store: Store, account: str, tag: str, by: str, generation: int, at: da
         release.move_live(store, account, tag, by, generation, at)
     except PreconditionFailed:
         raise UserError(
-            f"the live release of {account} was changed by somebody else meanwhile; look at"
+            f"the live release of {account} was changed by somebody else meanwhile; see"
             f" `bots releases {account}` and decide again"
         ) from None
 
 
 def rows(
-    found: Iterable[tuple[str, Manifest | Unreadable]], live: str | None
+    releases: Iterable[tuple[str, Manifest | Unreadable]], live: str | None
 ) -> Iterator[tuple[str, str, str, str, str, str]]:
-    """Tag, time, tweets, held-out loss, gate and state of each release."""
-    for tag, manifest in found:
+    """Yield tag, time, tweets, held-out loss, gate and state of each release."""
+    for tag, manifest in releases:
         state = "live" if tag == live else ""
         if isinstance(manifest, Unreadable):
             yield tag, "", "", "", f"unreadable: {manifest}", state

@@ -18,15 +18,15 @@ def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> 
     may break.
     """
     first, *others = columns
-    printed = Table(
+    grid = Table(
         Column(first, no_wrap=True),
         *(Column(other, overflow="fold") for other in others),
         title=title,
         title_justify="left",
     )
     for row in rows:
-        printed.add_row(*map(Text, row))
-    Console().print(printed)
+        grid.add_row(*map(Text, row))
+    Console().print(grid)
 
 
 def status(stack: Status) -> None:
@@ -55,7 +55,7 @@ def status(stack: Status) -> None:
         table("slots without a certain post", ("account", "slot", "state", "reason"), without_post)
     apis = [(name, account["api"]) for name, account in accounts.items() if account["api"]]
     if apis:
-        table("where texts can be asked for", ("account", "at"), apis)
+        table("HTTP APIs", ("account", "address"), apis)
     table("next ticks", ("job", "at"), ((tick["job"], tick["at"]) for tick in stack["next"]))
     if stack["resources"] is not None:
         Console().print(f"{stack['resources']} resources")

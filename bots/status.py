@@ -1,7 +1,7 @@
 """The figures of every account, and the stack's next ticks.
 
-However old an account is, gathering reads a bounded number of objects: counts come from names,
-ledgers and the timeline's index, and only the newest releases and slots are read themselves.
+The number of objects that are read does not grow with an account's age. Counts come from names,
+ledgers and the timeline's index. Only the newest releases and slots are read.
 """
 
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ class PostStatus(TypedDict):
 
 
 class OpenSlot(TypedDict):
-    """A slot that has no post, or of which it is unknown whether it has one."""
+    """A slot without a post, or a slot of which it is unknown whether it has one."""
 
     slot: str
     state: str
@@ -52,8 +52,8 @@ class AccountStatus(TypedDict):
     `tweets` and `newest_id` are those of `pipeline.corpus.Collected`. `releases` are the newest and
     the live one; `releases_total` counts all. `posts` and `without_post` are of the newest slots.
     `reads` and `posts_bought` count all that was ever paid for; the dollars are this month's. `api`
-    is where texts can be asked for: an address in the local cloud, the name of the Run service at
-    Google, and null if the account has no API.
+    is the account's HTTP API: an address in the local cloud, the name of the Run service at Google,
+    null if there is none.
     """
 
     tweets: int
@@ -148,10 +148,10 @@ def _api(stack: config.Stack, account: str) -> str:
 
 def _newest_records(cloud: Cloud, account: str) -> list[tuple[str, Slot]]:
     names = slots.names(cloud.data, account)[-NEWEST_SLOTS:]
-    # Fewer at once than the connections that the client keeps.
+    # The client keeps ten connections.
     with ThreadPoolExecutor(8) as pool:
-        found = pool.map(partial(slots.read, cloud.data, account), names)
-        return [(name, record[0]) for name, record in zip(names, found, strict=True) if record]
+        records = pool.map(partial(slots.read, cloud.data, account), names)
+        return [(name, stored[0]) for name, stored in zip(names, records, strict=True) if stored]
 
 
 def _next_ticks(stack: config.Stack, now: datetime) -> list[Tick]:

@@ -1,8 +1,9 @@
 """`python -m control_image VERB`: one of the programs that run the pipeline.
 
-`watch` looks at all accounts of a stack once. `fetch` and `live` are the first and the last step of
-the build that a changed pointer starts: `fetch` lays out the build context, and `live` points
-`:live` at the image. `retrain` trains the accounts that have news, on machines of its own.
+- `watch` checks all accounts of a stack once.
+- `fetch` and `live` are the first and the last step of the release build: `fetch` writes the build
+  context, and `live` points `:live` at the image.
+- `retrain` trains the accounts that have news, on machines that it creates.
 
 Environment: see WatchSettings, BuildSettings, and RetrainSettings in control_image.retrain.
 """
@@ -27,7 +28,7 @@ from pipeline.store import Store
 
 
 class WatchSettings(Environment):
-    """What the watcher's environment says."""
+    """The variables of `watch`."""
 
     data_bucket: str
     models_bucket: str
@@ -36,7 +37,7 @@ class WatchSettings(Environment):
 
 
 class BuildSettings(Environment):
-    """What the environment of a build's step says."""
+    """The variables of `fetch` and `live`."""
 
     pointer: str = Field(alias="OBJECT", description="the object that changed")
     models_bucket: str
@@ -59,7 +60,7 @@ def main() -> int:
 
 
 def watch() -> int:
-    """Look at all accounts once; 1 if something failed."""
+    """Check all accounts once; returns 1 if something failed."""
     settings = WatchSettings.read()
     watcher = Watcher(
         data=Store.open(settings.data_bucket),
@@ -68,11 +69,11 @@ def watch() -> int:
         topic=Rollout(settings.topic),
         clock=clock.now,
     )
-    return 1 if watcher.look() else 0
+    return 1 if watcher.run() else 0
 
 
 def fetch() -> int:
-    """Lay out the build context of the account's wanted image, if the account has a release."""
+    """Write the build context of the account's wanted image, if the account has a release."""
     settings = BuildSettings.read()
     account = bundle.account_of(settings.pointer)
     models = Store.open(settings.models_bucket)
@@ -81,7 +82,7 @@ def fetch() -> int:
         log("INFO", f"{account} has no release yet: nothing to build")
     else:
         image = bundle.fetch(models, settings.repository, pair, settings.workspace)
-        log("INFO", f"{image} is to be built of {pair.release} and {pair.base}")
+        log("INFO", f"the build makes {image} from {pair.release} and {pair.base}")
     return 0
 
 
@@ -97,7 +98,7 @@ def live() -> int:
 
 
 def retrain() -> int:
-    """Train the accounts that have news; 1 if something failed."""
+    """Train the accounts that have news; returns 1 if something failed."""
     # Compute Engine's client library takes a second and 150 MB, which no other verb needs.
     from control_image.compute import Compute
     from control_image.retrain import Retrain, RetrainSettings

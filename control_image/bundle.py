@@ -1,7 +1,7 @@
-"""The first step of the release build: lays out the build context of the wanted image.
+"""The first step of the release build: writes the build context of the wanted image.
 
-The pointers, and the name of the pointer that changed, come from outside. Each is checked as a
-whole before it is written into a Dockerfile or a name, so no part of it can become an instruction.
+The pointers and the name of the changed pointer are untrusted. Each is matched as a whole before it
+is written into a Dockerfile or a name, so no part of it can become an instruction.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _FILE_MODE, _FOLDER_MODE = 0o644, 0o755
 
 @dataclass(frozen=True)
 class Wanted:
-    """The pair that the two pointers of an account ask for: a release on an app base."""
+    """The pair that an account's two pointers name: a release and an app base."""
 
     account: str
     release: str
@@ -37,7 +37,7 @@ def account_of(pointer: str) -> str:
 
 
 def wanted(models: Store, account: str) -> Wanted | None:
-    """The pair that the pointers ask for now; None before the first release.
+    """The pair that the pointers name now; None before the first release.
 
     Raises:
         UserError: A pointer cannot be read.
@@ -52,7 +52,7 @@ def wanted(models: Store, account: str) -> Wanted | None:
 def fetch(models: Store, repository: str, pair: Wanted, workspace: Path) -> str:
     """Write the build context `bundle`, and `image`, a file with the image's name; return the name.
 
-    `image` is written last: if it is there, the bundle is whole.
+    `image` is written last. If it exists, the bundle is complete.
 
     Raises:
         UserError: The release is not what its manifest says.

@@ -1,4 +1,4 @@
-"""Machines on Compute Engine: inserts them from a template, watches, lists and deletes them."""
+"""Inserts machines on Compute Engine from a template, watches, lists and deletes them."""
 
 import re
 from collections.abc import Callable
@@ -15,6 +15,7 @@ from google.cloud import compute_v1  # pyright: ignore[reportMissingTypeStubs]
 from pipeline.clock import Clock
 from pipeline.environment import variable
 from pipeline.errors import PipelineError, UserError
+from pipeline.google import LOGIN
 
 Sleep = Callable[[float], None]
 """Takes seconds."""
@@ -48,10 +49,10 @@ class Machine:
 
 @dataclass(frozen=True)
 class Compute:
-    """Compute Engine in one project. A call that fails for a passing reason is repeated.
+    """Compute Engine in one project. A call that fails for a transient reason is repeated.
 
-    That is safe for inserts, too: no other run uses the name. So if the name is taken, the machine
-    is our own, and the response to its insert was lost.
+    That is safe for inserts as well. No other run uses the name, so if the name is taken, this run
+    has inserted the machine and the response was lost.
     """
 
     project: str
@@ -70,16 +71,14 @@ class Compute:
             instances = compute_v1.InstancesClient(client_options=options)
             operations = compute_v1.ZoneOperationsClient(client_options=options)
         except DefaultCredentialsError:
-            raise UserError(
-                "no Google credentials here; run `gcloud auth application-default login`"
-            ) from None
+            raise UserError(f"there are no Google credentials here; {LOGIN}") from None
         return cls(project, instances, operations, clock, sleep)
 
     def insert(self, machine: Machine, template: str, until: datetime) -> None:
         """Insert a machine from a template, and wait until it exists, but no longer than `until`.
 
         Raises:
-            Refused: It does not exist; the text is Google's.
+            Refused: It was not created; the text is Google's.
         """
         request = compute_v1.InsertInstanceRequest(
             project=self.project,
@@ -129,38 +128,38 @@ class Compute:
         """Wait until an operation is done, but no longer than `until`.
 
         Raises:
-            Refused: It failed, or is not done in time.
+            Refused: It failed, or was not done in time.
         """
         begun = self.clock()
         request = compute_v1.GetZoneOperationRequest(
             project=self.project, zone=zone, operation=operation
         )
         while True:
-            found = self._ask(self.operations.get, request)
-            if found.status == compute_v1.Operation.Status.DONE:
+            current = self._ask(self.operations.get, request)
+            if current.status == compute_v1.Operation.Status.DONE:
                 break
             if self.clock() > until:
                 raise Refused(f"operation {operation} did not end in time")
             self.sleep(pause(self.clock() - begun, longest=10))
-        if found.error.errors:
-            raise Refused(" ".join(f"{e.code} {e.message}".strip() for e in found.error.errors))
+        if current.error.errors:
+            raise Refused(" ".join(f"{e.code} {e.message}".strip() for e in current.error.errors))
 
-    def _pages(self, request: Any, **how: Any) -> list[Any]:
+    def _pages(self, request: Any, **options: Any) -> list[Any]:
         """All zones with their instances; the client fetches page after page."""
-        return list(self.instances.aggregated_list(request, **how))
+        return list(self.instances.aggregated_list(request, **options))
 
     def _ask(self, call: Callable[..., _T], request: Any) -> _T:
-        """Make a call; repeat it if it failed for a passing reason."""
+        """Make a call; repeat it if it failed for a transient reason."""
         for seconds in (*_PAUSES, None):
             try:
                 return call(request, retry=None, timeout=_TIMEOUT)
             except NotFound as error:
-                raise _Absent(_said(error)) from None
+                raise _Absent(_message(error)) from None
             except GoogleAPICallError as error:
                 if error.code == 409:
-                    raise _Taken(_said(error)) from None
+                    raise _Taken(_message(error)) from None
                 if seconds is None or not _transient(error):
-                    raise Refused(_said(error)) from None
+                    raise Refused(_message(error)) from None
             except (requests.RequestException, GoogleAuthError) as error:
                 if seconds is None:
                     kind = type(error).__name__
@@ -178,7 +177,7 @@ class _Taken(Refused):
 
 
 def pause(waited: timedelta, longest: float) -> float:
-    """Seconds until the next look: an eighth of the time waited so far, within limits."""
+    """Seconds until the next check: an eighth of the time waited so far, at least one."""
     return min(longest, max(1.0, waited.total_seconds() / 8))
 
 
@@ -186,7 +185,7 @@ def _transient(error: GoogleAPICallError) -> bool:
     return error.code == 429 or (error.code or 0) >= 500
 
 
-def _said(error: Any) -> str:
+def _message(error: Any) -> str:
     """Status, message and reasons of a refusal on one line, without the request's address."""
     message: str = error.message.partition(": ")[2] or error.message
     reasons = [str(e["reason"]) for e in error.errors if "reason" in e]

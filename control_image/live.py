@@ -10,11 +10,11 @@ LIVE = "live"
 
 
 def converge(wanted: Callable[[], Wanted | None], point: Callable[[Wanted], bool]) -> Wanted | None:
-    """Point `:live` at the image of the wanted pair, until that pair is still wanted afterwards.
+    """Point `:live` at the image of the wanted pair, and repeat until the pair has not changed.
 
-    Two builds may do this at once. The one that points last reads the pointers after that, and so
-    sees whether its pair is still wanted. `point` returns False if the pair has no image yet: then
-    the pointer's change has started another build, which points `:live` when it comes here.
+    Two builds may do this at once. The one that points last reads the pointers afterwards, so it
+    sees whether its pair is still wanted. `point` returns False if the pair has no image yet. Then
+    the change of the pointer has started another build, which will point `:live`.
     """
     pair = wanted()
     while pair is not None:

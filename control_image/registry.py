@@ -1,7 +1,7 @@
-"""The registry of a stack's images, by the HTTP API of `docker push` and `docker pull`.
+"""The registry of a stack's images, through the HTTP API that `docker push` and `docker pull` use.
 
-A tag is moved in one call, which puts the manifest of one tag under another. The writer role allows
-that call, and the tag never disappears meanwhile.
+One call moves a tag: it puts the manifest of one tag under another. The writer role allows that
+call, and the tag exists all the time.
 
 Sources: https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md says how manifests
 are read and put. Artifact Registry accepts an access token as a bearer token, without the token
@@ -60,17 +60,17 @@ class Registry:
         if response.status_code == 404:
             return None
         if not response.ok:
-            what = f"{self._url}/{image}:{tag} cannot be read"
-            raise google.refused(response, what, _reason(response))
+            problem = f"{self._url}/{image}:{tag} cannot be read"
+            raise google.refused(response, problem, _reason(response))
         return Manifest(response.content, response.headers.get("Content-Type", ""))
 
     def digest(self, image: str, tag: str) -> str | None:
         """The digest of the manifest of an image's tag; see `read`."""
-        found = self.read(image, tag)
-        return found and found.digest
+        manifest = self.read(image, tag)
+        return manifest and manifest.digest
 
     def put(self, image: str, tag: str, manifest: Manifest) -> None:
-        """Point a tag of an image at a manifest that the registry has of the same image.
+        """Point a tag of an image at a manifest of the same image.
 
         Raises:
             PipelineError: The tag is not moved.
@@ -78,8 +78,8 @@ class Registry:
         headers = {"Content-Type": manifest.media_type}
         response = self._ask("PUT", image, tag, headers=headers, data=manifest.data)
         if not response.ok:
-            what = f"{self._url}/{image}:{tag} cannot be moved"
-            raise google.refused(response, what, _reason(response))
+            problem = f"{self._url}/{image}:{tag} cannot be moved"
+            raise google.refused(response, problem, _reason(response))
 
     def _ask(self, method: str, image: str, tag: str, **request: Any) -> requests.Response:
         host, _, path = self._url.partition("/")

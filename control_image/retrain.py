@@ -1,10 +1,10 @@
-"""Scheduled training: trains the accounts that have news, on machines made for the run.
+"""Scheduled training: trains the accounts that have news, on machines created for the run.
 
-An execution first asks which accounts have enough news, and ends if none has. Otherwise it begins a
-run: it writes down which accounts are trained, takes the run lease, inserts machines in zones that
-have some, waits until they are off, and reads their results. It deletes the machines whatever
-happens. An execution that Cloud Run starts again continues its own run. If an execution is killed,
-the next one deletes the machines that it left.
+An execution first looks for accounts with enough news, and ends if there are none. Otherwise it
+begins a run: it records the accounts, takes the run lease, inserts machines in zones that have
+capacity, waits until they are off, and reads their results. It deletes the machines in any case. An
+execution that Cloud Run starts again continues its own run. If an execution is killed, the next one
+deletes the machines that it left.
 """
 
 import traceback
@@ -40,23 +40,23 @@ from pipeline.settings import Settings
 from pipeline.store import PreconditionFailed, Store
 from pipeline.worker import Worker
 
-# How long deleting machines may take. The lease outlasts the run by more than that.
+# The longest time that deleting machines may take. The lease outlasts the run by more than this.
 DELETING = timedelta(minutes=20)
 _LEASE_LONGER = timedelta(minutes=30)
-# The longest that a task may run. A run older than that belongs to another execution, whose name
-# happens to end alike.
+# The longest time that a task may run. An older run belongs to another execution whose name has the
+# same end.
 # Source: https://docs.cloud.google.com/run/docs/configuring/task-timeout
 _LONGEST_EXECUTION = timedelta(hours=168)
-# The number of deletions sent at once: Cloud Run kills a program 10 seconds after it says stop.
+# The number of deletions sent at once. Cloud Run sends SIGKILL 10 seconds after SIGTERM.
 # Source: https://cloud.google.com/run/docs/container-contract#lifecycle-jobs
 _AT_ONCE = 16
 
 
 class RetrainSettings(Environment):
-    """What the scheduled job's environment says.
+    """The variables of `retrain`.
 
-    `runs` is what every run's name starts with; `zones` and `templates` are tried in their order;
-    `seconds` is how long a run may take, with the search for machines.
+    `runs` is the prefix of every run's name. `zones` and `templates` are tried in their order.
+    `seconds` is the longest time of a run, including the search for machines.
     """
 
     data_bucket: str
@@ -79,9 +79,9 @@ class RetrainSettings(Environment):
 
 @contextmanager
 def stoppable() -> Generator[None]:
-    """Let the first signal in the block raise Interrupted; ignore signals after that or the block.
+    """Let the first signal in the block raise Interrupted. Ignore later signals.
 
-    The clean-up that follows must not be cut off.
+    Signals after the block are ignored, too: they must not interrupt the clean-up.
     """
     interrupt.listen()
     try:
@@ -105,10 +105,10 @@ class Retrain:
         """Train the accounts that have news; returns the problems.
 
         Raises:
-            PipelineError: Nothing was begun: the buckets or Compute Engine refuse or do not answer.
+            PipelineError: No run was begun: the buckets or Compute Engine refuse or do not answer.
         """
-        own = self._begun_before()
-        there, problems = self._sweep(own)
+        own = self._begun_run()
+        existing, problems = self._sweep(own)
         if own is None:
             accounts, failures = self._with_news()
             problems += failures
@@ -117,11 +117,11 @@ class Retrain:
                 return problems
             own = self._new_run(accounts)
         elif verdict := read_verdict(self.models, own):
-            log("NOTICE", f"run {own} has ended already: nothing is done again")
+            log("NOTICE", f"run {own} has a verdict already: nothing is repeated")
             return [*problems, *verdict.problems]
         begun = read_accounts(self.models, own)
         if begun is None:
-            raise UserError(f"object {layout.run_accounts(own)} is missing: start another run")
+            raise UserError(f"object {layout.run_accounts(own)} is missing: execute the job again")
         expires = begun.deadline + _LEASE_LONGER
         try:
             run_lease.take(self.models, own, "schedule", expires, self.clock)
@@ -130,10 +130,10 @@ class Retrain:
             return problems
         shares = layout.shares(min(self.settings.workers, len(begun.accounts)))
         names = [own + share for share in shares]
-        return problems + self._train(own, names, begun.deadline, there)
+        return problems + self._train(own, names, begun.deadline, existing)
 
-    def _begun_before(self) -> str | None:
-        """The run that an earlier attempt of this execution began; None if there was none."""
+    def _begun_run(self) -> str | None:
+        """The run that an earlier attempt of this execution began; None if there is none."""
         names = self.models.names(layout.all_runs() + self.settings.runs)
         for name in reversed(names):
             run = name.removeprefix(layout.all_runs()).rpartition("/")[0]
@@ -153,22 +153,22 @@ class Retrain:
         return run
 
     def _with_news(self) -> tuple[list[str], list[str]]:
-        """The accounts to train, and the problems with those that cannot be looked at."""
+        """The accounts to train, and the problems with accounts that cannot be read."""
         accounts: list[str] = []
         problems: list[str] = []
         for account in news.accounts(self.models):
             try:
                 live = read_live(self.models, account)
-                found = news.look(
+                assessed = news.assess(
                     self.data, self.models, account, live and live.document, self.settings.settings
                 )
             except PipelineError as error:
                 problems.append(f"{account} failed, {error}")
                 continue
-            if found.refusal is None:
+            if assessed.refusal is None:
                 accounts.append(account)
             else:
-                reason = f"{found.refusal.outcome}, {found.refusal.reason}"
+                reason = f"{assessed.refusal.outcome}, {assessed.refusal.reason}"
                 log("INFO", f"account {account}: {reason}", account=account)
         return accounts, problems
 
@@ -180,12 +180,15 @@ class Retrain:
         """
         # List first, then read the lease: a listed machine was inserted under a lease that was
         # already taken.
-        there = self.compute.machines(self.settings.runs)
+        existing = self.compute.machines(self.settings.runs)
         holder = run_lease.holder(self.models, self.clock())
-        over = [machine for machine in there if self._is_over(machine, own, holder)]
+        over = [machine for machine in existing if self._is_over(machine, own, holder)]
         for machine in over:
-            log("WARNING", f"{machine.name} in {machine.zone} was left behind: it is deleted")
-        return [m for m in there if m not in over], self._delete(over)
+            log(
+                "WARNING",
+                f"{machine.name} in {machine.zone} was left by an earlier run: it is deleted",
+            )
+        return [m for m in existing if m not in over], self._delete(over)
 
     def _is_over(self, machine: Machine, own: str | None, holder: str | None) -> bool:
         try:
@@ -197,14 +200,14 @@ class Retrain:
         return run != holder or read_verdict(self.models, run) is not None
 
     def _train(
-        self, run: str, names: list[str], deadline: datetime, there: list[Machine]
+        self, run: str, names: list[str], deadline: datetime, existing: list[Machine]
     ) -> list[str]:
-        """Train on machines of these names, and delete them in the end; returns the problems."""
+        """Train on machines with these names, and delete them at the end; returns the problems."""
         problems: list[str] = []
         stopped = False
         try:
             with stoppable():
-                self._work(names, deadline, {m.name: m for m in there}, problems)
+                self._work(names, deadline, {m.name: m for m in existing}, problems)
         except Interrupted:
             stopped = True
             problems.append("the execution was told to stop")
@@ -213,8 +216,10 @@ class Retrain:
         except Exception as error:  # noqa: BLE001  # the machines are deleted in any case
             log("ERROR", "unexpected", stack_trace=traceback.format_exc())
             problems.append(f"{type(error).__name__}: {error}".split("\n")[0])
-        zones = dict.fromkeys([*self.settings.zones, *(m.zone for m in there if m.name in names)])
-        left = self._delete([Machine(*at) for at in product(names, zones)], wait=not stopped)
+        zones = dict.fromkeys(
+            [*self.settings.zones, *(m.zone for m in existing if m.name in names)]
+        )
+        left = self._delete([Machine(*pair) for pair in product(names, zones)], wait=not stopped)
         # While a machine is left, the lease stays until it expires: no other run begins meanwhile.
         if not left:
             run_lease.release(self.models, run, "schedule")
@@ -229,25 +234,25 @@ class Retrain:
         self,
         names: list[str],
         deadline: datetime,
-        there: dict[str, Machine],
+        existing: dict[str, Machine],
         problems: list[str],
     ) -> None:
         """Start the machines that have not ended, wait until all are off, and add the problems."""
         machines: dict[str, Machine | None] = {}
         for name in names:
-            if name in there or read_result(self.models, name):
-                machines[name] = there.get(name)
+            if name in existing or read_result(self.models, name):
+                machines[name] = existing.get(name)
                 continue
             try:
                 machines[name] = self._start(name, deadline)
             except PipelineError as error:
                 problems.append(f"{name} {error}")
         for name, machine in machines.items():
-            how = self._until_off(machine, deadline) if machine else "was deleted"
-            problems += self._judged(name, how)
+            ending = self._until_off(machine, deadline) if machine else "was deleted"
+            problems += self._problems(name, ending)
 
     def _start(self, name: str, deadline: datetime) -> Machine:
-        """Start a machine, of the first hardware that any zone has, in the first such zone."""
+        """Start a machine: the first hardware that a zone has, in the first zone that has it."""
         shortages: list[str] = []
         for template, zone in product(self.settings.templates, self.settings.zones):
             if self.clock() > deadline:
@@ -259,7 +264,7 @@ class Retrain:
             except Refused as refused:
                 if not refused.shortage:  # every zone would refuse it
                     raise UserError(f"could not be started in {zone}, {refused}") from refused
-                log("NOTICE", f"{name} finds none in {zone}, {refused}")
+                log("NOTICE", f"{name} cannot be started in {zone}, {refused}")
                 shortages.append(f"{zone} {refused}")
                 continue
             log("NOTICE", f"{name} runs in {zone}", machine=name, zone=zone)
@@ -267,7 +272,7 @@ class Retrain:
         raise UserError("; ".join(["found no machine", *shortages]))
 
     def _until_off(self, machine: Machine, deadline: datetime) -> str:
-        """Wait for a machine's end; returns how it ended, as the middle of a sentence."""
+        """Wait until a machine is off; returns how it ended, such as "powered off"."""
         begun = self.clock()
         while True:
             try:
@@ -282,15 +287,15 @@ class Retrain:
                 return "was still running at the deadline"
             self.sleep(pause(self.clock() - begun, longest=60))
 
-    def _judged(self, name: str, how: str) -> Iterator[str]:
-        """The problems with a machine's share of the run."""
+    def _problems(self, name: str, ending: str) -> Iterator[str]:
+        """Yield the problems with a machine's share of the run."""
         try:
             result = read_result(self.models, name)
         except PipelineError as error:
             yield f"{name} has a result that cannot be read, {error}"
             return
         if result is None:
-            yield f"{name} {how} without a result"
+            yield f"{name} {ending} without a result"
             return
         for account, outcome in result.accounts.items():
             if outcome.outcome == "failed":

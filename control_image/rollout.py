@@ -1,4 +1,4 @@
-"""The rollout topic: a message of one kind starts a build, and one of the other kind does not.
+"""Publishes to the rollout topic: events, which start a build, and keep-alive messages.
 
 Source: https://cloud.google.com/pubsub/docs/reference/rest/v1/projects.topics/publish
 """
@@ -50,4 +50,4 @@ class Rollout:
         call, body = f"{self._topic}:publish", {"messages": [message]}
         response = google.ask(self._session, "POST", "pubsub", call, body)
         if not response.ok:
-            raise google.refused(response, f"nothing can be published to {self._topic}")
+            raise google.refused(response, f"a message cannot be published to {self._topic}")

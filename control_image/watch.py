@@ -1,10 +1,10 @@
-"""The watcher: mends images that were not built, and reports accounts that went silent.
+"""The watcher: repeats builds that were lost, and reports accounts that went silent.
 
-- If an account's `:live` is not the image that its pointers ask for, the watcher sends the event
-  that starts the build again: at once, and then at growing intervals.
-- An account without a success in two ticks of a schedule is reported.
-- So are machines of a run by hand that are left over (`control_image.by_hand`).
-- Once a week, a message that starts no build keeps the build trigger's subscription alive.
+- If an account's `:live` is not the image that its pointers name, the watcher sends the event that
+  starts the build again: at once, and then at growing intervals.
+- It reports an account that had no success in two ticks of a schedule.
+- It reports machines of a run by hand that are left over (`control_image.by_hand`).
+- Once a week, it keeps the build trigger's subscription alive with a message that starts no build.
 
 A report is a log line with an `event`, which an alert matches. The watcher keeps its state in one
 document.
@@ -28,20 +28,20 @@ from pipeline.log import log
 from pipeline.release import read_base, read_live
 from pipeline.store import PreconditionFailed, Store
 
-# How long a job may run after its tick: collecting has two attempts of half an hour.
+# The longest time of a job. Collecting has two attempts of half an hour.
 _AT_WORK = timedelta(hours=1)
-# A build has 20 minutes and may have to wait for another.
+# The time that a build is given. It may take 20 minutes, and may wait for another build.
 _BUILD = timedelta(minutes=30)
-# How long `:live` may be the wrong image before a person is told.
+# `:live` may be the wrong image for this long. Then an alert is due.
 _LONG = timedelta(hours=1)
-# Between two messages to the trigger's subscription, which expires after 31 days without one.
+# The interval of keep-alive messages. The trigger's subscription expires after 31 days without one.
 _ALIVE = timedelta(days=7)
 # The number of newest ticks that are searched for a post.
 _TICKS = 10
 
 
 class Schedules(Document):
-    """When an account collects and posts, None if it does not; the Pulumi program writes it."""
+    """When an account collects and posts, None if never; the Pulumi program writes this."""
 
     time_zone: str
     collect: str | None
@@ -49,17 +49,20 @@ class Schedules(Document):
 
 
 class Task(Part):
-    """A schedule of an account: since when it is watched, and its last known success."""
+    """A schedule of an account, since when it is watched, and its last known success."""
 
     schedule: Annotated[
-        str, Field(description="with its time zone; a changed schedule is watched anew")
+        str,
+        Field(
+            description="the cron expression and its time zone; if it changes, watching restarts"
+        ),
     ]
     since: datetime
     success: datetime | None = None
 
 
 class Image(Part):
-    """The image that `:live` should be and is not, since when, and when it was last asked for."""
+    """The image that `:live` should be and is not: since when, and when it was last asked for."""
 
     tag: str
     since: datetime
@@ -67,11 +70,11 @@ class Image(Part):
 
 
 class State(Document):
-    """What the watcher remembers; `tasks` are by account and by kind (collect or post)."""
+    """The watcher's state. `tasks` are by account and by kind ("collect" or "post")."""
 
     tasks: dict[str, dict[str, Task]] = Field(default_factory=dict)
     images: dict[str, Image] = Field(default_factory=dict)
-    # Runs by hand, and when each was first seen.
+    # When each run by hand was first seen.
     runs: dict[str, datetime] = Field(default_factory=dict)
     kept_alive: datetime | None = None
 
@@ -97,23 +100,23 @@ class Topic(Protocol):
 
 
 def overdue(schedule: str, time_zone: str, since: datetime, now: datetime) -> bool:
-    """Whether two ticks have passed since then, and the second one's job has had its time.
+    """Whether two ticks have passed since `since`, and the second one's job must have ended.
 
-    It counts ticks, not hours: a day on which clocks change has 23 or 25 hours.
+    Ticks are counted, not hours: a day on which clocks change has 23 or 25 hours.
     """
     *_, second = islice(slots.following(schedule, time_zone, since), 2)
     return second + _AT_WORK <= now
 
 
 def ask_again(image: Image, now: datetime) -> bool:
-    """Whether to send the event again: the wait doubles, and is at least as long as a build."""
+    """Whether to send the event again. The wait doubles, and is at least as long as a build."""
     waited = image.asked - image.since
     return now >= image.asked + max(_BUILD, waited)
 
 
 @dataclass(frozen=True)
 class Watcher:
-    """One look at all accounts of a stack."""
+    """One execution of the watcher, for all accounts of a stack."""
 
     data: Store
     models: Store
@@ -121,25 +124,25 @@ class Watcher:
     topic: Topic
     clock: Clock
 
-    def look(self) -> int:
-        """Look at everything once; returns the number of failures."""
-        found = documents.read(self.data, layout.watch_state(), State)
-        before = found.document if found else State()
-        # Keys of a newer program stay.
+    def run(self) -> int:
+        """Check everything once; returns the number of failures."""
+        stored = documents.read(self.data, layout.watch_state(), State)
+        before = stored.document if stored else State()
+        # A copy keeps the keys of a newer program.
         after = before.model_copy(update={"tasks": {}, "images": {}})
         prefix = layout.all_schedules()
         accounts = [n.removeprefix(prefix).removesuffix(".json") for n in self.data.names(prefix)]
         failed = 0
         for account in accounts:
             try:
-                self._look_at(account, before, after)
+                self._check(account, before, after)
             except PipelineError as error:
                 failed += 1
                 log("ERROR", f"{account}: {error}", account=account)
                 _keep(account, before, after)
         runs, kept_alive = before.runs, before.kept_alive
         try:
-            runs = by_hand.look(self.data, self.models, before.runs, self.clock())
+            runs = by_hand.report(self.data, self.models, before.runs, self.clock())
         except PipelineError as error:
             failed += 1
             log("ERROR", f"run by hand: {error}")
@@ -147,30 +150,30 @@ class Watcher:
             kept_alive = self._keep_alive(before.kept_alive)
         except PipelineError as error:
             failed += 1
-            log("ERROR", f"the trigger of builds is not kept alive: {error}")
+            log("ERROR", f"the build trigger's subscription got no keep-alive message: {error}")
         after = after.model_copy(update={"runs": runs, "kept_alive": kept_alive})
         if after != before:
             try:
-                generation = found.generation if found else 0
+                generation = stored.generation if stored else 0
                 documents.write(self.data, layout.watch_state(), after, generation)
             except PreconditionFailed:
                 log("WARNING", "another watcher ran at the same time: its state is kept")
-        log("INFO", f"{len(accounts)} accounts looked at", accounts=len(accounts), failed=failed)
+        log("INFO", f"{len(accounts)} accounts checked", accounts=len(accounts), failed=failed)
         return failed
 
     def _keep_alive(self, before: datetime | None) -> datetime:
-        """Keep the trigger's subscription alive if it is time; returns when that was last done."""
+        """Send a keep-alive message if one is due; returns when the last one was sent."""
         now = self.clock()
         if before is not None and now - before < _ALIVE:
             return before
         self.topic.keep_alive()
         return now
 
-    def _look_at(self, account: str, before: State, after: State) -> None:
-        found = documents.read(self.data, layout.schedules(account), Schedules)
-        if found is None:
+    def _check(self, account: str, before: State, after: State) -> None:
+        stored = documents.read(self.data, layout.schedules(account), Schedules)
+        if stored is None:
             return  # removed since it was listed
-        declared = found.document
+        declared = stored.document
         after.tasks[account] = {
             kind: self._task(account, kind, schedule, declared.time_zone, before)
             for kind, schedule in (("collect", declared.collect), ("post", declared.post))
@@ -192,7 +195,7 @@ class Watcher:
         if last is not None:
             task = task.model_copy(update={"success": last})
         if overdue(cron, time_zone, max(task.since, task.success or task.since), now):
-            what = {"collect": "no collection has ended well", "post": "nothing was posted"}[kind]
+            fact = {"collect": "no collection has succeeded", "post": "nothing was posted"}[kind]
             since = (
                 f"since {task.success:%Y-%m-%d %H:%M} UTC"
                 if task.success
@@ -200,7 +203,7 @@ class Watcher:
             )
             log(
                 "ERROR",
-                f"{account}: {what} {since}, on the schedule {schedule!r}",
+                f"{account}: {fact} {since}, on the schedule {schedule!r}",
                 event=events.SILENT,
                 account=account,
                 task=kind,
@@ -211,7 +214,7 @@ class Watcher:
     def _posted(
         self, account: str, cron: str, time_zone: str, after: datetime, now: datetime
     ) -> datetime | None:
-        """The newest tick with a post, among the newest ticks since then."""
+        """The newest tick after `after` that has a post, among the newest _TICKS."""
         ticks = takewhile(lambda t: t <= now, slots.following(cron, time_zone, after))
         for tick in reversed(deque(ticks, maxlen=_TICKS)):
             slot = slots.read(self.data, account, slots.name(tick))
@@ -225,7 +228,7 @@ class Watcher:
         live = read_live(self.models, account)
         base = read_base(self.models, account)
         if live is None or base is None:
-            return None  # before the first release, or gone
+            return None  # there is no release yet, or the account was removed
         pointer, generation = live
         tag = layout.image_tag(pointer.release, base.base)
         digest = self.tags.digest(account, tag)
@@ -246,7 +249,7 @@ class Watcher:
             log(
                 "ERROR",
                 f"{account}: since {image.since:%Y-%m-%d %H:%M} UTC its live image is not {tag},"
-                " which its pointers ask for",
+                " which its pointers name",
                 event=events.IMAGE_STALE,
                 account=account,
                 tag=tag,
@@ -255,7 +258,7 @@ class Watcher:
 
 
 def _keep(account: str, before: State, after: State) -> None:
-    """Keep the state of an account that could not be looked at."""
+    """Keep the state of an account that could not be checked."""
     if account in before.tasks:
         after.tasks[account] = before.tasks[account]
     if account in before.images:

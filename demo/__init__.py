@@ -1,1 +1,1 @@
-"""The whole loop on one machine, for people to watch: its stages, and its made-up tweets."""
+"""The whole loop on one machine, for people to watch, with made-up tweets."""

@@ -23,10 +23,10 @@ def main() -> int:
     parser.add_argument(
         "--config-file", type=Path, default=_STACK_FILE, help=f"the stack file ({_STACK_FILE})"
     )
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     try:
-        stack = stack_file.read(asked.config_file)
-        return loop.main(LocalStack.of(asked.home, asked.config_file), stack)
+        stack = stack_file.read(arguments.config_file)
+        return loop.main(LocalStack.of(arguments.home, arguments.config_file), stack)
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -1,7 +1,7 @@
 """The whole loop on this machine, shown stage by stage.
 
-A person could type everything that it does: it runs `pulumi up`, `bots` and the scheduled jobs, and
-waits for their effects. It may be run again, also after it was stopped.
+It runs `pulumi up`, `bots` and the scheduled jobs, as a person would, and waits for their effects.
+It may be run again, also after it was stopped.
 """
 
 import json
@@ -39,7 +39,7 @@ _TIMEOUT = 900  # seconds for anything that the cloud does by itself
 def main(local: LocalStack, stack: Stack) -> int:
     """Runs the loop; returns the exit code."""
     console = Console(highlight=False)
-    # A shell that starts it in the background lets it ignore SIGINT.
+    # A process that a shell starts in the background ignores SIGINT by default.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         base_model = _base_model(console, stack)
@@ -81,7 +81,7 @@ class Demo:
         self._train()
         self._release()
         self._post()
-        self._ask()
+        self._call_api()
         self._show()
 
     def _deploy(self, title: str, stack_file: Path) -> None:
@@ -111,7 +111,7 @@ class Demo:
                         )
                         report(f"pulumi up: {done} done", None)
                 except KeyboardInterrupt:
-                    process.wait()  # Ctrl-C reached it, too, and it ends in order.
+                    process.wait()  # It has received the signal as well, and ends in order.
                     raise
             if process.returncode:
                 sys.stderr.writelines(lines)
@@ -119,7 +119,7 @@ class Demo:
             report(_summary(lines), 1)
 
     def _feed(self, base_model: Path | None) -> None:
-        """Brings once what a person brings: tweets on X or in an archive, keys, a base model."""
+        """Sets up what a person would: tweets on X or in an archive, keys, a base model."""
         samples = self._local.home / "samples"
         with stage(self._console, "Samples") as report:
             if samples.exists():
@@ -132,7 +132,7 @@ class Demo:
                 for file in sorted(base_model.iterdir()):
                     self._cloud.models.upload(prefix + file.name, file)
             until = self._newest(making / "newest")
-            for name, account in self._voiced():
+            for name, account in self._accounts_with_samples():
                 report(f"{name}'s tweets and keys", None)
                 tweets = grammar.timeline(name, until)
                 self._client.add_x_user(
@@ -141,41 +141,41 @@ class Demo:
                 if account.source == "archive":
                     archive.write(making / f"{name}.zip", account.handle, tweets)
                 self._bots(
-                    "credentials", name, given=json.dumps(self._client.x_keys(account.handle))
+                    "credentials", name, stdin=json.dumps(self._client.x_keys(account.handle))
                 )
-            self._bots("credentials", "--bearer", given=self._client.x_bearer())
+            self._bots("credentials", "--bearer", stdin=self._client.x_bearer())
             making.rename(samples)
             report("made-up tweets in two voices, X's keys, the base model", 1)
 
-    def _newest(self, kept: Path) -> datetime:
-        """Returns when the newest sample tweet was written. A file keeps it for a restart."""
-        if not kept.exists():
-            kept.write_text((self._cloud.now() - timedelta(hours=1)).isoformat())
-        return datetime.fromisoformat(kept.read_text())
+    def _newest(self, file: Path) -> datetime:
+        """Returns the time of the newest sample tweet. The file keeps it for a restart."""
+        if not file.exists():
+            file.write_text((self._cloud.now() - timedelta(hours=1)).isoformat())
+        return datetime.fromisoformat(file.read_text())
 
-    def _voiced(self) -> Iterator[tuple[str, config.Account]]:
+    def _accounts_with_samples(self) -> Iterator[tuple[str, config.Account]]:
         """Yields the accounts that have sample tweets."""
         return ((n, a) for n, a in self._stack.accounts.items() if n in grammar.VOICES)
 
-    def _bots(self, *arguments: str, given: str | None = None) -> str:
-        """Runs the operator's command, with `given` on its standard input."""
-        done = subprocess.run(
+    def _bots(self, *arguments: str, stdin: str | None = None) -> str:
+        """Runs the operator's command with the text `stdin` as its standard input."""
+        process = subprocess.run(
             [
                 *(sys.executable, "-m", "bots", *arguments),
                 *("--config-file", str(self._local.stack_file)),
             ],
-            input=given,
+            input=stdin,
             capture_output=True,
             text=True,
             cwd=ROOT,
             check=False,
         )
-        if done.returncode:
-            raise UserError(f"bots {arguments[0]} failed: {done.stderr.strip()}")
-        return done.stdout.strip()
+        if process.returncode:
+            raise UserError(f"bots {arguments[0]} failed: {process.stderr.strip()}")
+        return process.stdout.strip()
 
     def _collect(self) -> None:
-        """Collects timelines by their scheduled job, and archives by `bots import`."""
+        """Collects timelines with the scheduled job, and imports archives with `bots import`."""
         with stage(self._console, "Collect") as report:
             for name, account in self._stack.accounts.items():
                 report(name, None)
@@ -197,27 +197,27 @@ class Demo:
     def _fire(self, account: str, role: str) -> None:
         """Fires an account's schedule now, and checks how its job ended."""
         job = layout.job(self._stack.name, account, role)
-        fired = self._client.run(job)
-        attempt = fired["attempt"]
+        run = self._client.run(job)
+        attempt = run["attempt"]
         if attempt and attempt["error"]:
             raise UserError(f"{job} was not started: {attempt['error']}")
-        execution = fired["execution"]
+        execution = run["execution"]
         if execution["outcome"] != "succeeded":
             log = self._client.log("executions", execution["name"])
             raise UserError(f"{job} {execution['outcome']}: {last_message(log)}")
 
     def _train(self) -> None:
-        """Names a run, which declares its machine; waits until that is off; removes it again."""
+        """Deploys a run by hand, waits until its machine is off, and removes the machine."""
         if self._stack.training is None:
             return
         run = self._next_run()
         machine = layout.machine(self._stack.name, run)
-        named = self._local.home / f"run/Pulumi.{self._stack.name}.yaml"
-        named.parent.mkdir(exist_ok=True)
+        stack_file = self._local.home / f"run/Pulumi.{self._stack.name}.yaml"
+        stack_file.parent.mkdir(exist_ok=True)
         document: dict[str, Any] = yaml.safe_load(self._local.stack_file.read_text())
         document["config"]["gpt2-bots:training"]["run"] = run
-        named.write_text(yaml.safe_dump(document))
-        self._deploy("Training machine", named)
+        stack_file.write_text(yaml.safe_dump(document))
+        self._deploy("Training machine", stack_file)
         with stage(self._console, "Train") as report:
             result = self._wait_for(machine, report)
             report(
@@ -236,9 +236,9 @@ class Demo:
 
     def _wait_for(self, machine: str, report: Report) -> RunResult:
         def off() -> bool:
-            (found,) = [i for i in self._client.status()["instances"] if i["name"] == machine]
+            (instance,) = [i for i in self._client.status()["instances"] if i["name"] == machine]
             report(*training_progress(self._client.log("instances", machine)))
-            return found["status"] == "TERMINATED"
+            return instance["status"] == "TERMINATED"
 
         _until(off, f"machine {machine} to power itself off")
         result = read_result(self._cloud.models, machine)
@@ -270,35 +270,35 @@ class Demo:
             )
 
     def _post(self) -> None:
-        """Fires every posting schedule. A slot that has its post already gets no second one."""
+        """Fires every posting schedule. A slot that has a post does not get another."""
         with stage(self._console, "Post") as report:
-            said: list[str] = []
+            results: list[str] = []
             for name, account in self._stack.accounts.items():
                 if account.post is None:
                     continue
                 report(name, None)
                 slot = slots.name(slots.latest(account.post, account.time_zone, self._cloud.now()))
-                had = [p["slot"] for p in self._before[name]["posts"]]
+                posted_before = [p["slot"] for p in self._before[name]["posts"]]
                 self._fire(name, "post")
-                said.append(
+                results.append(
                     f"{name} had posted for slot {slot}: not posted twice"
-                    if slot in had
+                    if slot in posted_before
                     else f"{name} for slot {slot}"
                 )
-            report(", ".join(said), 1)
+            report(", ".join(results), 1)
 
-    def _ask(self) -> None:
-        """Asks each account that has an API for a text, over HTTP."""
+    def _call_api(self) -> None:
+        """Gets a text from each account that has an HTTP API."""
         served = [name for name, a in self._stack.accounts.items() if a.serve is not None]
         if not served:
             return
-        with stage(self._console, "Ask") as report:
-            said: list[str] = []
+        with stage(self._console, "HTTP API") as report:
+            texts: list[str] = []
             for name in served:
                 report(name, None)
                 text = self._client.ask(layout.service(self._stack.name, name))
-                said.append(f"{name}, asked for a text: {text}")
-            report("; ".join(said), 1)
+                texts.append(f"{name}: {text}")
+            report("; ".join(texts), 1)
 
     def _show(self) -> None:
         """Prints the table at the end, and what to try next."""
@@ -320,9 +320,9 @@ class Demo:
         self._console.print(table)
         stack = self._stack.name
         self._console.print(
-            "The local cloud runs on, until an hour of quiet. To try next:\n"
+            "The local cloud keeps running until it has been idle for an hour. To try next:\n"
             f"  the posts as people see them  {self._client.status()['x']}\n"
-            f"  what there is                 .venv/bin/bots status --stack {stack}\n"
+            f"  tweets, releases and posts    .venv/bin/bots status --stack {stack}\n"
             "  the next scheduled job        .venv/bin/python -m local tick\n"
             "  any Pulumi command            .venv/bin/python -m local pulumi preview\n"
             "  stop it                       .venv/bin/python -m local down",
@@ -330,11 +330,11 @@ class Demo:
         )
 
 
-def _until(done: Callable[[], bool], what: str) -> None:
+def _until(done: Callable[[], bool], event: str) -> None:
     deadline = time.monotonic() + _TIMEOUT
     while not done():
         if time.monotonic() > deadline:
-            raise UserError(f"waited {_TIMEOUT} s for {what}: see `python -m local status`")
+            raise UserError(f"waited {_TIMEOUT} s for {event}: see `python -m local status`")
         time.sleep(_INTERVAL)
 
 

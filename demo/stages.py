@@ -1,4 +1,4 @@
-"""How a stage of the demo is shown: a bar while it goes on, one line when it is done."""
+"""Shows the stages of the demo: a bar while a stage runs, one line when it is done."""
 
 import io
 import json
@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 Report = Callable[[str, float | None], None]
-"""Takes what is going on and the share that is done, or None if that is unknown."""
+"""Takes the current activity and the share that is done, or None if that is unknown."""
 
 
 @contextmanager
 def stage(console: Console, title: str) -> Generator[Report]:
-    """Shows a stage: a bar while it goes on, one line when it is done."""
-    started, said = time.monotonic(), ""
+    """Shows a stage: a bar while it runs, one line when it is done."""
+    started, latest = time.monotonic(), ""
     with Progress(
         TextColumn(f"{title:<20}"),
         BarColumn(bar_width=24),
@@ -29,16 +29,19 @@ def stage(console: Console, title: str) -> Generator[Report]:
     ) as progress:
         task = progress.add_task("", total=None)
 
-        def report(what: str, share: float | None) -> None:
-            nonlocal said
-            said = what
+        def report(activity: str, share: float | None) -> None:
+            nonlocal latest
+            latest = activity
             progress.update(
-                task, description=what, total=None if share is None else 1, completed=share or 0
+                task,
+                description=activity,
+                total=None if share is None else 1,
+                completed=share or 0,
             )
 
         yield report
     took = f"({time.monotonic() - started:.0f} s)"
-    console.print(f"{title:<20} {said} {took}", markup=False, soft_wrap=True)
+    console.print(f"{title:<20} {latest} {took}", markup=False, soft_wrap=True)
 
 
 def _messages(log: str) -> Iterator[dict[str, Any]]:
@@ -54,9 +57,9 @@ def _messages(log: str) -> Iterator[dict[str, Any]]:
 
 def last_message(log: str) -> str:
     """Returns the last message of a program, structured or not."""
-    said = [str(message["message"]) for message in _messages(log)]
+    messages = [str(message["message"]) for message in _messages(log)]
     lines = [line for line in log.splitlines() if line.strip()]
-    return said[-1] if said else lines[-1] if lines else "it printed nothing"
+    return messages[-1] if messages else lines[-1] if lines else "it printed nothing"
 
 
 def training_progress(log: str) -> tuple[str, float | None]:
@@ -64,7 +67,7 @@ def training_progress(log: str) -> tuple[str, float | None]:
     last = next((m for m in reversed(list(_messages(log))) if "account" in m), None)
     if last is None:
         return "the machine starts", None
-    what = f"{last['account']}: {last['message']}"
+    activity = f"{last['account']}: {last['message']}"
     if "loss" in last:
-        what += f", loss {last['loss']:.2f}"
-    return what, last["step"] / last["steps"] if last.get("steps") else None
+        activity += f", loss {last['loss']:.2f}"
+    return activity, last["step"] / last["steps"] if last.get("steps") else None

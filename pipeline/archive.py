@@ -40,7 +40,8 @@ def read(path: Path, handle: str) -> list[Tweet]:
     Retweets are left out. Long posts are whole. Of an edited tweet only the last version is kept.
 
     Raises:
-        UserError: The file is no archive of X's, is damaged or incomplete, or is somebody else's.
+        UserError: The file is not an archive made by X, is damaged or incomplete, or belongs to
+            another user.
     """
     try:
         with zipfile.ZipFile(path) as opened:
@@ -61,34 +62,34 @@ class _Archive:
             parts = PurePosixPath(name.replace("\\", "/"))
             if parts.is_absolute() or ".." in parts.parts:
                 raise self._fault(
-                    name, "has a path that leads out of the archive, which no file of X's has"
+                    name, "has a path that leads out of the archive, and X writes no such path"
                 )
 
     def tweets(self, handle: str) -> list[Tweet]:
         files = {name: self._entries(name, "tweet") for name in self._names(_TWEETS)}
         if not files:
-            raise self._fault("data/tweets.js", "is missing, so this is no archive of X's")
+            raise self._fault("data/tweets.js", "is missing, so X did not make this archive")
         notes = {name: self._entries(name, "noteTweet") for name in self._names(_NOTES)}
         for name in self._names(_MANIFEST):
             self._check(name, handle, files | notes)
 
-        found: dict[int, Tweet] = {}
+        by_id: dict[int, Tweet] = {}
         outdated: set[int] = set()
         for name, entries in files.items():
             for entry in entries:
                 try:
-                    found[int(_id(entry))] = _tweet(entry)
+                    by_id[int(_id(entry))] = _tweet(entry)
                     outdated.update(_edits(entry)[:-1])
                 except _MALFORMED:
-                    raise self._fault(name, "holds something that is no tweet") from None
+                    raise self._fault(name, "has an entry that is not a tweet") from None
         for name, entries in notes.items():
             try:
-                found |= _whole(entries, found)
+                by_id |= _with_long_texts(entries, by_id)
             except _MALFORMED:
-                raise self._fault(name, "holds something that is no long post") from None
+                raise self._fault(name, "has an entry that is not a long post") from None
         return [
             tweet
-            for number, tweet in sorted(found.items())
+            for number, tweet in sorted(by_id.items())
             if number not in outdated and not tweet.text.startswith("RT @")
         ]
 
@@ -114,13 +115,13 @@ class _Archive:
         for file, count in counts.items():
             held = len(files.get(root + file, []))
             if held != count:
-                raise self._fault(file, f"holds {held} of the {count} entries it should")
+                raise self._fault(file, f"has {held} entries, and the manifest says {count}")
 
     def _names(self, pattern: re.Pattern[str]) -> list[str]:
-        found = [info for info in self._zip.infolist() if pattern.search(info.filename)]
-        if sum(info.file_size for info in found) > _MOST_BYTES:
-            raise self._fault(found[0].filename, f"unpacks to over {_MOST_BYTES >> 30} GiB")
-        return [info.filename for info in found]
+        files = [info for info in self._zip.infolist() if pattern.search(info.filename)]
+        if sum(info.file_size for info in files) > _MOST_BYTES:
+            raise self._fault(files[0].filename, f"unpacks to over {_MOST_BYTES >> 30} GiB")
+        return [info.filename for info in files]
 
     def _entries(self, name: str, wrapper: str) -> list[Any]:
         listed = self._json(name)
@@ -134,13 +135,13 @@ class _Archive:
             text = self._zip.read(name).decode("utf-8-sig")
             assignment = _ASSIGNMENT.match(text)
             if assignment is None:
-                raise self._fault(name, "is not as X writes it")
+                raise self._fault(name, "does not have the form that X writes")
             return json.loads(text[assignment.end() :].strip().removesuffix(";"))
         except (ValueError, RecursionError):
             raise self._fault(name, "is damaged") from None
 
-    def _fault(self, name: str, what: str) -> UserError:
-        return UserError(f"{self._label}: {name} {what}; {_DOWNLOAD_AGAIN}")
+    def _fault(self, name: str, fault: str) -> UserError:
+        return UserError(f"{self._label}: {name} {fault}; {_DOWNLOAD_AGAIN}")
 
 
 def _unwrapped(entry: Any, wrapper: str) -> Any:
@@ -169,22 +170,22 @@ def _edits(entry: Any) -> list[int]:
     return []
 
 
-def _whole(notes: list[Any], tweets: dict[int, Tweet]) -> dict[int, Tweet]:
-    """The tweets that have a long text among `notes`, with that text.
+def _with_long_texts(notes: list[Any], tweets: dict[int, Tweet]) -> dict[int, Tweet]:
+    """The long posts among `tweets`, each with its whole text from `notes`.
 
     A note does not name its tweet. The tweet is the one with the smallest id above the note's own,
     if it was created in the same second. A note's text is not escaped, unlike a tweet's.
     """
     numbers = sorted(tweets)
-    whole: dict[int, Tweet] = {}
+    long_posts: dict[int, Tweet] = {}
     for note in notes:
         place = bisect_right(numbers, int(note["noteTweetId"]))
         text = html.escape(note["core"]["text"], quote=False)
         if place < len(numbers):
             tweet = tweets[numbers[place]]
             if abs(tweet.created_at - _time(note["createdAt"])) <= timedelta(seconds=1):
-                whole[numbers[place]] = tweet.model_copy(update={"text": text})
-    return whole
+                long_posts[numbers[place]] = tweet.model_copy(update={"text": text})
+    return long_posts
 
 
 def _time(text: str) -> datetime:

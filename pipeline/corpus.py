@@ -19,7 +19,7 @@ _LEADING_MENTIONS = re.compile(r"^(?:\.?[@\uff20]\w{1,20}[:,]?(?:\s+|$))+")
 _SPACES = re.compile(r"[^\S\n]+")
 _NEWLINES = re.compile(r" ?\n[ \n]*")
 # The end token within a text would end the training example there.
-_NO_TEXT = re.compile(r"<\|endoftext\|>|[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
+_NOT_TEXT = re.compile(r"<\|endoftext\|>|[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
 
 
 def clean(raw_text: str) -> str | None:
@@ -30,7 +30,7 @@ def clean(raw_text: str) -> str | None:
     text = unicodedata.normalize("NFC", html.unescape(raw_text))
     if _RETWEET.match(text):
         return None
-    text = _LINK.sub(" ", _NO_TEXT.sub(" ", text))
+    text = _LINK.sub(" ", _NOT_TEXT.sub(" ", text))
     text = _NEWLINES.sub("\n", _SPACES.sub(" ", text)).strip()
     text = _LEADING_MENTIONS.sub("", text)
     return text if any(c.isalpha() for c in text) else None
@@ -74,7 +74,7 @@ def held_out(tweet_id: str) -> bool:
 
 
 def digest(tweets: Iterable[Tweet]) -> str:
-    """The name of a data set: the SHA-256, in hex, of its ids and texts in their order."""
+    """The digest of a data set: the SHA-256, in hex, of its ids and texts in their order."""
     sha = hashlib.sha256()
     for tweet in tweets:
         sha.update(json.dumps([tweet.id, tweet.text]).encode() + b"\n")
@@ -86,9 +86,9 @@ class Collected:
     """How much was collected of an account.
 
     Attributes:
-        tweets: The number of tweets. A tweet counts twice if the timeline brought it after an
-            archive did, which only reading all of them could tell.
-        newest_id: The timeline's newest tweet; None where nothing came from a timeline.
+        tweets: The number of tweets. A tweet that came from an archive and later from the timeline
+            counts twice: to notice it, all tweets would have to be read.
+        newest_id: The newest tweet that came from the timeline; None if none did.
     """
 
     tweets: int
@@ -96,9 +96,9 @@ class Collected:
 
 
 def collected(store: Store, account: str) -> Collected:
-    """How much was collected of an account, from the timeline's index and archives' names."""
-    found = index.read(store, account)
-    timeline = found[0] if found else None
+    """Count an account's tweets by the timeline's index and the names of archive segments."""
+    stored = index.read(store, account)
+    timeline = stored.document if stored else None
     archives = store.names(layout.archive_segments(account))
     return Collected(
         tweets=(timeline.count if timeline else 0) + sum(map(layout.new_in_archive, archives)),

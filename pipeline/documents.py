@@ -46,8 +46,8 @@ class Document(Part):
 D = TypeVar("D", bound=Document)
 
 
-class Found(NamedTuple, Generic[D]):
-    """A document, and the generation that a compare-and-set on it has to name."""
+class Stored(NamedTuple, Generic[D]):
+    """A document and its generation, which a compare-and-set on it names."""
 
     document: D
     generation: int
@@ -62,7 +62,7 @@ class Newer(Unreadable):
 
 
 class Damaged(Unreadable):
-    """No program wrote the document as it is."""
+    """The document is not in a form that any program writes."""
 
 
 def current_version(model: type[Document]) -> int:
@@ -70,16 +70,17 @@ def current_version(model: type[Document]) -> int:
     return model.model_fields["version"].default
 
 
-def read(store: Store, name: str, model: type[D]) -> Found[D] | None:
+def read(store: Store, name: str, model: type[D]) -> Stored[D] | None:
     """Read a document; None if there is none.
 
     Raises:
         Unreadable: It is of a newer version, or damaged.
     """
-    found = store.read(name)
-    if found is None:
+    object_ = store.read(name)
+    if object_ is None:
         return None
-    return Found(parse(model, found.data, f"gs://{store.bucket_name}/{name}"), found.generation)
+    document = parse(model, object_.data, f"gs://{store.bucket_name}/{name}")
+    return Stored(document, object_.generation)
 
 
 def write(store: Store, name: str, document: Document, generation: int) -> int:
@@ -92,29 +93,30 @@ def write(store: Store, name: str, document: Document, generation: int) -> int:
 
 
 def update(store: Store, name: str, model: type[D], change: Callable[[D | None], D]) -> D:
-    """Write what `change` makes of the document, and return that.
+    """Change a document, and return the changed one.
 
-    `change` is called again whenever somebody else has written meanwhile. If it returns the very
-    document that it was given, nothing is written.
+    `change` takes the stored document, None if there is none, and returns the new one. If somebody
+    else has written meanwhile, it is called again. If it returns the same object, nothing is
+    written.
     """
     while True:
-        found = read(store, name, model)
-        before = found and found.document
+        stored = read(store, name, model)
+        before = stored and stored.document
         after = change(before)
         if after is before:
             return after
         with suppress(PreconditionFailed):
-            write(store, name, after, found.generation if found else 0)
+            write(store, name, after, stored.generation if stored else 0)
             return after
 
 
 def dump(document: Document) -> bytes:
-    """The bytes that are stored."""
+    """The bytes of a document, as `parse` reads them."""
     return document.model_dump_json(indent=1).encode() + b"\n"
 
 
 def parse(model: type[D], data: bytes, address: str) -> D:
-    """Read the bytes of a document; errors name it by its address.
+    """Parse the bytes of a document; errors name its address.
 
     Raises:
         Unreadable: It is of a newer version, or damaged.
@@ -131,7 +133,7 @@ def parse(model: type[D], data: bytes, address: str) -> D:
             f"{fault}; it was written by a newer program, version {version}, and this program"
             f" knows version {current_version(model)}: update this program"
         )
-    raise Damaged(f"{fault}; restore the object's last version")
+    raise Damaged(f"{fault}; restore an earlier version of the object")
 
 
 def _version(data: bytes) -> int:

@@ -15,7 +15,7 @@ from pipeline.errors import UserError
 
 
 class Environment(BaseModel):
-    """A program's variables: a field for each, named like it in lower case unless it has an alias.
+    """A program's variables. A field has its variable's name in lower case, or an alias.
 
     A variable that is empty counts as unset.
     """
@@ -29,20 +29,20 @@ class Environment(BaseModel):
         Raises:
             UserError: A variable is missing or wrong; the message has its name and value.
         """
-        given = {name: value for name, value in variables.items() if value}
+        values = {name: value for name, value in variables.items() if value}
         try:
-            return cls.model_validate(given)
+            return cls.model_validate(values)
         except ValidationError as error:
-            what = error.errors()[0]
-            name, *inner = map(str, what["loc"])
-        if name not in given:
-            raise UserError(f"environment variable {name} is not set; the stack declares it")
+            first = error.errors()[0]
+            name, *inner = map(str, first["loc"])
+        if name not in values:
+            raise UserError(f"environment variable {name} is not set; set it as the stack does")
         where = f"{'.'.join(inner)}: " if inner else ""
-        raise UserError(f"environment variable {name} is {given[name]!r}: {where}{what['msg']}")
+        raise UserError(f"environment variable {name} is {values[name]!r}: {where}{first['msg']}")
 
 
 def variable(name: str, default: str = "") -> str:
-    """One optional variable; `default` where it is unset or empty."""
+    """The value of an optional variable; `default` if it is unset or empty."""
     return os.environ.get(name) or default
 
 

@@ -1,4 +1,4 @@
-"""The errors that a program's user sees. Every program prints their text, one line, and ends."""
+"""The errors that a program's user sees. Every program prints such an error's text and ends."""
 
 
 class PipelineError(Exception):

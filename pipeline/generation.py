@@ -1,4 +1,4 @@
-"""Draws texts from a release's model and scores texts with it, by CTranslate2."""
+"""Draws texts from a release's model and scores texts with it, using CTranslate2."""
 
 import math
 import os
@@ -73,7 +73,7 @@ class Model:
         """
         self.vocabulary = Vocabulary(folder)
         if seed is not None:
-            # Applies to generators that are made from here on.
+            # It applies only to generators that are made after it.
             ctranslate2.set_random_seed(seed)  # pyright: ignore[reportUnknownMemberType]
         try:
             self._generator: Any = ctranslate2.Generator(  # pyright: ignore[reportUnknownMemberType]

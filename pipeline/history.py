@@ -1,4 +1,4 @@
-"""Every text that a bot posted or meant to post: nothing is posted twice, or trained on."""
+"""Every text that a bot posted or meant to post. None is posted twice, and none is trained on."""
 
 from typing import Any, cast
 
@@ -31,8 +31,8 @@ class History(Document):
 
 def texts(store: Store, account: str) -> list[str]:
     """The texts, the oldest first."""
-    found = documents.read(store, layout.history(account), History)
-    return [entry.text for entry in found.document.entries] if found else []
+    stored = documents.read(store, layout.history(account), History)
+    return [entry.text for entry in stored.document.entries] if stored else []
 
 
 def remember(store: Store, account: str, slot: str, text: str) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from pipeline import documents, layout
-from pipeline.documents import Document, Found
+from pipeline.documents import Document, Stored
 from pipeline.store import Store
 
 Id = Annotated[str, Field(pattern=r"^[0-9]+$")]
@@ -20,11 +20,11 @@ class Index(Document):
     count: int = 0
 
 
-def read(store: Store, account: str) -> Found[Index] | None:
+def read(store: Store, account: str) -> Stored[Index] | None:
     """The index and its generation; None before the first collection."""
     return documents.read(store, layout.index(account), Index)
 
 
 def write(store: Store, account: str, index: Index, *, generation: int) -> int:
-    """Replace that generation of the index; raises PreconditionFailed if it is another by now."""
+    """Replace that generation of the index; raises PreconditionFailed if it was replaced."""
     return documents.write(store, layout.index(account), index, generation)

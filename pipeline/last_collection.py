@@ -16,13 +16,13 @@ class LastCollection(Document):
 
 def read(store: Store, account: str) -> datetime | None:
     """When collecting last succeeded; None if it never has."""
-    found = documents.read(store, layout.collected(account), LastCollection)
-    return found and found.document.at
+    stored = documents.read(store, layout.collected(account), LastCollection)
+    return stored and stored.document.at
 
 
-def note(store: Store, account: str, at: datetime) -> None:
-    """Write down a success, unless another execution writes down its own at the same time."""
+def record(store: Store, account: str, at: datetime) -> None:
+    """Record a success, unless another execution records its own at the same time."""
     name = layout.collected(account)
-    found = store.read(name)
+    stored = store.read(name)
     with suppress(PreconditionFailed):
-        documents.write(store, name, LastCollection(at=at), found.generation if found else 0)
+        documents.write(store, name, LastCollection(at=at), stored.generation if stored else 0)

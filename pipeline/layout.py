@@ -1,7 +1,7 @@
 """Names of buckets, secrets, objects and images, as functions of project, stack and account.
 
 The Pulumi program, the images and the operator's command all take names from here. So each finds
-what the others wrote without asking the engine.
+the objects of the others without asking the engine.
 """
 
 import hashlib
@@ -120,7 +120,7 @@ def archive_segment(account: str, digest: str, new: int) -> str:
 
 
 def new_in_archive(segment: str) -> int:
-    """The `new` that the name of an archive's segment tells."""
+    """The `new` in the name of an archive's segment."""
     return int(segment.removesuffix(".jsonl").rpartition("-")[2])
 
 
@@ -206,7 +206,7 @@ BASE_MODEL_FILES = (
 
 
 def base_manifest(name: str) -> str:
-    """The manifest of a base model; written last, so that without it the model is not whole."""
+    """The manifest of a base model; written last, so a model without it is incomplete."""
     return f"{base_model(name)}manifest.json"
 
 
@@ -221,7 +221,7 @@ def release(account: str, tag: str) -> str:
 
 
 def manifest(account: str, tag: str) -> str:
-    """The manifest of a release; written last, so that without it there is no release."""
+    """The manifest of a release; written last, so a release without it does not exist."""
     return f"{release(account, tag)}manifest.json"
 
 
@@ -232,19 +232,19 @@ def weights(account: str, tag: str) -> tuple[str, str]:
 
 
 def live_pointer(account: str) -> str:
-    """Says which release is live; written by the trainer and the operator."""
+    """The pointer to the live release; written by the trainer and the operator."""
     return f"{all_live_pointers()}{account}.json"
 
 
 def base_pointer(account: str) -> str:
-    """Says which app base, by digest, is wanted; written by the Pulumi program alone."""
+    """The pointer to the app base, by digest; written by the Pulumi program alone."""
     return f"{all_base_pointers()}{account}.json"
 
 
 def account_of(pointer: str) -> str | None:
     """The account of a pointer, by the object's name; None if the object is no pointer."""
-    found = re.fullmatch(rf"{all_pointers()}(?:live|base)/({ACCOUNT})\.json", pointer)
-    return found and found[1]
+    match = re.fullmatch(rf"{all_pointers()}(?:live|base)/({ACCOUNT})\.json", pointer)
+    return match and match[1]
 
 
 def run_result(run: str) -> str:
@@ -280,12 +280,12 @@ def lease(account: str) -> str:
 
 
 def image_tag(release: str, base: str) -> str:
-    """The tag of a release on an app base, which is named by digest."""
+    """The image tag of a release on an app base, which is given by digest."""
     return f"{release}-{base.rpartition(':')[2][:12]}"
 
 
-# Names of Cloud Run's jobs, which their schedules have, too, and services. A job has at most 63
-# characters, a service fewer than 50.
+# Names of Cloud Run jobs and services. A schedule has the name of its job. A job's name has at most
+# 63 characters, a service's fewer than 50.
 def job(stack: str, account: str, role: str) -> str:
     """The job of an account that does `role`: "collect" or "post"."""
     return fit(f"{stack}-{account}-{role}", 63)
@@ -318,7 +318,7 @@ def run_names(stack: str) -> str:
 
 
 def machine(stack: str, run: str) -> str:
-    """A training run, and its machine if it has only one; `run` is the stack file's name of it."""
+    """The name of a training run, and of its only machine; `run` is its name in the stack file."""
     return fit(f"{run_names(stack)}{run}", 63)
 
 

@@ -1,7 +1,7 @@
-"""Leases: an object that says which run has something to itself, and until when.
+"""Leases. A lease is an object that says which run alone may do something, and until when.
 
-A lease is taken, renewed and released by compare-and-set. It binds nobody once it has expired, or
-if its object is damaged.
+A lease is taken, renewed and released by compare-and-set. It binds nobody if it has expired or
+its object is damaged.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from typing import Annotated, Any, cast
 from pydantic import AwareDatetime, Field, model_validator
 
 from pipeline import documents
-from pipeline.documents import Damaged, Document, Found
+from pipeline.documents import Damaged, Document, Stored
 from pipeline.errors import UserError
 from pipeline.log import log
 from pipeline.store import PreconditionFailed, Store
@@ -22,12 +22,12 @@ class Busy(UserError):
 
 
 class Terms(Document):
-    """What a lease's object says."""
+    """The document of a lease."""
 
     version: int = 2
     run: str
     expires: AwareDatetime
-    by: Annotated[str, Field(description="who took it for the run: a run has several holders")] = (
+    by: Annotated[str, Field(description="who took it for the run, which has several holders")] = (
         "machine"
     )
 
@@ -42,7 +42,7 @@ class Terms(Document):
 
 
 def current(store: Store, name: str, now: datetime) -> Terms | None:
-    """The terms that bind everybody now; None if nobody has the lease."""
+    """The terms of the lease; None if no run has it."""
     terms, _ = _read(store, name)
     return terms if terms and terms.expires > now else None
 
@@ -53,11 +53,10 @@ def take(
     mine: Terms,
     now: datetime,
     keep: Callable[[Terms], bool] = lambda _: False,
-) -> Found[Terms]:
+) -> Stored[Terms]:
     """Take a lease, and return its terms with their generation.
 
-    A run may take its own lease again, which replaces the terms. Those for which `keep` is true
-    are kept.
+    A run may take its own lease again. That replaces the terms, unless `keep` is true for them.
 
     Raises:
         Busy: Another run has it.
@@ -68,14 +67,14 @@ def take(
             if theirs.run != mine.run:
                 raise Busy(f"run {theirs.run} has {name} until {theirs.expires:%F %H:%M} UTC")
             if keep(theirs):
-                return Found(theirs, generation)
+                return Stored(theirs, generation)
         try:
-            return Found(mine, documents.write(store, name, mine, generation))
-        except PreconditionFailed:  # somebody was faster: look again
+            return Stored(mine, documents.write(store, name, mine, generation))
+        except PreconditionFailed:  # somebody was faster: read it again
             continue
 
 
-def renew(store: Store, name: str, held: Found[Terms], expires: datetime) -> Found[Terms]:
+def renew(store: Store, name: str, held: Stored[Terms], expires: datetime) -> Stored[Terms]:
     """Extend a lease that was taken.
 
     Raises:
@@ -83,7 +82,7 @@ def renew(store: Store, name: str, held: Found[Terms], expires: datetime) -> Fou
     """
     terms = held.document.model_copy(update={"expires": expires})
     try:
-        return Found(terms, documents.write(store, name, terms, held.generation))
+        return Stored(terms, documents.write(store, name, terms, held.generation))
     except PreconditionFailed:
         raise Busy(f"another run has taken {name}") from None
 
@@ -96,16 +95,16 @@ def release(store: Store, name: str, run: str, by: str) -> None:
     try:
         store.delete(name, generation=generation)
     except PreconditionFailed:
-        log("INFO", f"{name} is another's by now")
+        log("INFO", f"{name} is not released: another run has taken it")
 
 
 def _read(store: Store, name: str) -> tuple[Terms | None, int]:
-    """What the object says, None if it says nothing that can be read; and its generation."""
-    found = store.read(name)
-    if found is None:
+    """The terms and the generation; no terms if the object is absent or damaged."""
+    stored = store.read(name)
+    if stored is None:
         return None, 0
     try:
-        terms = documents.parse(Terms, found.data, f"gs://{store.bucket_name}/{name}")
+        terms = documents.parse(Terms, stored.data, f"gs://{store.bucket_name}/{name}")
     except Damaged:
-        return None, found.generation
-    return terms, found.generation
+        return None, stored.generation
+    return terms, stored.generation

@@ -1,6 +1,6 @@
 """Decides whether an account has enough news to be trained.
 
-The same code decides for the scheduled job, before it makes a machine, and for the trainer.
+The scheduled job asks before it makes a machine, and the trainer asks before it trains.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from pipeline.tweets import Tweet
 
 @dataclass(frozen=True)
 class News:
-    """What an account could be trained on.
+    """An account's tweets, compared with its live release.
 
     Attributes:
         tweets: The account's corpus, without the bot's own posts.
@@ -36,13 +36,13 @@ def accounts(models: Store) -> list[str]:
     return [name.removeprefix(prefix).removesuffix(".json") for name in names]
 
 
-def look(
+def assess(
     data: Store, models: Store, account: str, live: LivePointer | None, settings: Settings
 ) -> News:
     """Compare an account's tweets with its live release.
 
     Raises:
-        PipelineError: Its tweets or its live release cannot be read.
+        PipelineError: The tweets or the live release cannot be read.
     """
     tweets = corpus.without(corpus.corpus(corpus.read(data, account)), history.texts(data, account))
     held_out = sum(corpus.held_out(tweet.id) for tweet in tweets)
@@ -59,14 +59,14 @@ def look(
 def too_few(tweets: int, held_out: int, settings: Settings) -> str | None:
     """Why a corpus is too small to train on or to judge by; None if it is large enough."""
     if tweets < settings.min_tweets:
-        return f"{tweets} tweets, min_tweets asks for {settings.min_tweets}: collect more"
+        return f"{tweets} tweets, min_tweets is {settings.min_tweets}: collect more"
     if held_out == 0:
         return f"none of the {tweets} tweets falls into the held-out tenth: collect more"
     return None
 
 
 def nothing_new(new: int, settings: Settings, live_settings: StoredSettings) -> str | None:
-    """Why training again would only repeat the live release; None if it would not."""
+    """Why training again would only repeat the live release; None if there is enough news."""
     if new < settings.min_new_tweets and settings.match(live_settings):
         return (
             f"{new} new tweets since the live release, min_new_tweets is {settings.min_new_tweets}"
@@ -76,9 +76,9 @@ def nothing_new(new: int, settings: Settings, live_settings: StoredSettings) -> 
 
 def _trained_on(models: Store, before: Manifest) -> set[str]:
     name = layout.release(before.account, before.tag) + release.DATASET
-    found = documents.read(models, name, TweetIds)
-    if found is None:
+    stored = documents.read(models, name, TweetIds)
+    if stored is None:
         raise UserError(
-            f"gs://{models.bucket_name}/{name} is missing; restore the object's last version"
+            f"gs://{models.bucket_name}/{name} is missing; restore an earlier version of the object"
         )
-    return {*found.document.train, *found.document.held_out}
+    return {*stored.document.train, *stored.document.held_out}

@@ -1,4 +1,4 @@
-"""Finds copies of training tweets by hashes alone, so that no tweet leaves the bucket."""
+"""Finds copies of training tweets by hashes, so a release needs to contain no tweet."""
 
 import re
 from array import array
@@ -10,7 +10,9 @@ from pathlib import Path
 from pipeline.errors import UserError
 
 FILE = "shingles.bin"
-RUN = 8
+"""The name of the index in the folder of a release's model."""
+WORDS = 8
+"""The number of words in a row that count as a copy."""
 
 
 def words(text: str) -> list[str]:
@@ -19,18 +21,15 @@ def words(text: str) -> list[str]:
 
 
 def _shingles(text: str) -> Iterator[int]:
-    """64-bit hashes of every RUN words in a row, or of the whole text if it has fewer words."""
+    """64-bit hashes of every WORDS words in a row, or of the whole text if it has fewer."""
     parts = words(text) or [text.strip()]  # a tweet of emoji alone has no words
-    for start in range(max(1, len(parts) - RUN + 1)):
-        run = " ".join(parts[start : start + RUN])
-        yield int.from_bytes(blake2b(run.encode(), digest_size=8).digest(), "little")
+    for start in range(max(1, len(parts) - WORDS + 1)):
+        shingle = " ".join(parts[start : start + WORDS])
+        yield int.from_bytes(blake2b(shingle.encode(), digest_size=8).digest(), "little")
 
 
 class NoveltyIndex:
-    """The sorted hashes of all training tweets; its file holds them as little-endian 64-bit words.
-
-    The file of a release's model has the name FILE.
-    """
+    """The sorted hashes of all training tweets, in a file as little-endian 64-bit integers."""
 
     def __init__(self, hashes: "array[int]") -> None:
         self._hashes = hashes
@@ -53,7 +52,7 @@ class NoveltyIndex:
         path.write_bytes(self._hashes.tobytes())
 
     def copies(self, text: str) -> bool:
-        """Whether `text` shares RUN words in a row with a training tweet, or equals a short one."""
+        """Whether `text` has WORDS words in a row of a training tweet, or equals a short one."""
         return any(self._has(h) for h in _shingles(text))
 
     def _has(self, shingle: int) -> bool:

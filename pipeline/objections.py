@@ -14,7 +14,7 @@ class Objections:
     """Checks texts against X's rules, the corpus, the account's earlier posts and unsafe words."""
 
     def __init__(self, corpus: NoveltyIndex, unsafe: frozenset[str]) -> None:
-        """Take the index of the release's training tweets, and the digests of unsafe words."""
+        """Set up the checks with the index of training tweets and the digests of unsafe words."""
         self._corpus = corpus
         self._unsafe = unsafe
 

@@ -1,8 +1,8 @@
 """Runs a package as `python -m` does, and lets SIGTERM end it at once.
 
-In a container, `python -m pipeline.program app post` takes the place of `python -m app post`.
-Process 1 of a container has no default action for a signal: without a handler SIGTERM is lost, and
-the platform waits ten seconds before it kills. The handler is set before the package is imported.
+In an image, `python -m pipeline.program app post` takes the place of `python -m app post`. Process
+1 of a container has no default action for a signal: without a handler SIGTERM is lost, and the
+platform waits ten seconds before it kills. The handler is set before the package is imported.
 
 `python -m pipeline.program app --version` prints the version of the image.
 

@@ -1,10 +1,13 @@
 """GPT-2 as OpenAI publishes it: downloaded once, checked, and stored in the models bucket.
 
-Sources of the sizes and digests, 2026-11: OpenAI's tiktoken has those of the vocabulary.
-`checkpoint` and `hparams.json` follow from the model's shape, and so does the size of the weights
-(4 bytes for each number). Two public repositories agree on the digest of 124M's weights. One of
-them has those of its index and graph, and is right about all other files. No digest was found for
-the weights of the larger models: their size and the host's own Content-MD5 are checked.
+Sources of the sizes and digests, read 2026-11:
+
+- The vocabulary: OpenAI's tiktoken.
+- `checkpoint`, `hparams.json` and the size of the weights: they follow from the model's shape.
+- 124M's weights: two public repositories agree on the digest.
+- 124M's index and graph: one of these repositories. All other digests in it are correct.
+- The weights of larger models: no digest was found. Their size and the host's Content-MD5 are
+  checked.
 """
 
 import base64
@@ -80,7 +83,7 @@ class PublishedFile(Part):
 
 
 class PublishedModel(Document):
-    """What was published of a base model; written last, so that without it there is no model."""
+    """The manifest of a base model; written last, so a model without it is incomplete."""
 
     source: str
     files: dict[str, PublishedFile]
@@ -95,30 +98,30 @@ def check_name(name: str) -> None:
         )
 
 
-def kept(models: Store, name: str) -> bool:
-    """Whether the bucket has the whole model."""
+def is_stored(models: Store, name: str) -> bool:
+    """Whether the bucket has all of the model."""
     return models.read(layout.base_manifest(name)) is not None
 
 
 def download(name: str, folder: Path, host: str = HOST) -> None:
-    """Download the model from OpenAI to `folder`, which appears once it is whole and checked.
+    """Download the model from OpenAI to `folder`, which appears when all files are checked.
 
     Raises:
-        UserError: It cannot be downloaded, or is not what was published.
+        UserError: It cannot be downloaded, or its files are not the published ones.
     """
     check_name(name)
-    arriving = folder.with_name(f"{folder.name}.arriving")
-    shutil.rmtree(arriving, ignore_errors=True)
-    arriving.mkdir(parents=True)
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
     try:
         for file, known in MODELS[name].items():
-            _download(f"{host}/{name}/{file}", arriving / file, known)
-        arriving.rename(folder)
+            _download(f"{host}/{name}/{file}", partial / file, known)
+        partial.rename(folder)
     finally:
-        shutil.rmtree(arriving, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
 
 
-def keep(models: Store, name: str, folder: Path) -> None:
+def store(models: Store, name: str, folder: Path) -> None:
     """Upload a downloaded model to the bucket, the manifest last; nothing is overwritten.
 
     Raises:
@@ -142,36 +145,36 @@ def keep(models: Store, name: str, folder: Path) -> None:
 
 
 def restore(models: Store, name: str, folder: Path) -> None:
-    """Download a stored model from the bucket to `folder`, which appears once it is whole."""
-    arriving = folder.with_name(f"{folder.name}.arriving")
-    shutil.rmtree(arriving, ignore_errors=True)
-    arriving.mkdir(parents=True)
+    """Download a stored model from the bucket to `folder`, which appears when it is complete."""
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
     try:
         for file in MODELS[name]:
-            models.download(layout.base_model(name) + file, arriving / file)
-        arriving.rename(folder)
+            models.download(layout.base_model(name) + file, partial / file)
+        partial.rename(folder)
     finally:
-        shutil.rmtree(arriving, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _download(url: str, path: Path, known: File) -> None:
     for left in reversed(range(_TRIES)):
         try:
-            wrong = _try(url, path, known)
+            fault = _try(url, path, known)
         except requests.RequestException as error:
-            wrong = f"no response ({type(error).__name__})"
-        if not wrong:
+            fault = f"no response ({type(error).__name__})"
+        if not fault:
             return
         if not left:
             raise UserError(
-                f"{url} cannot be downloaded: {wrong}; try again, or upload the model to "
+                f"{url} cannot be downloaded: {fault}; try again, or upload the model to "
                 f"{layout.all_base_models()} of the models bucket, in gpt-2-simple's layout"
             )
         time.sleep(1)
 
 
 def _try(url: str, path: Path, known: File) -> str:
-    """Download a file once; returns what is wrong with it, empty if nothing is."""
+    """Download a file once; returns what is wrong with it, or an empty text."""
     sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     with requests.get(url, stream=True, timeout=_TIMEOUT) as response:
         if response.status_code != 200:
@@ -181,12 +184,12 @@ def _try(url: str, path: Path, known: File) -> str:
                 file.write(chunk)
                 sha256.update(chunk)
                 md5.update(chunk)
-        told = response.headers.get("Content-MD5")
+        host_md5 = response.headers.get("Content-MD5")
         expected = known.size or int(response.headers.get("Content-Length", -1))
     if path.stat().st_size != expected:
-        return f"{path.stat().st_size} bytes came, of {expected}"
+        return f"it has {path.stat().st_size} bytes, not {expected}"
     if known.sha256 not in (None, sha256.hexdigest()):
         return f"its SHA-256 is {sha256.hexdigest()}, not {known.sha256}"
-    if told not in (None, base64.b64encode(md5.digest()).decode()):
-        return "it does not have the MD5 that the host tells"
+    if host_md5 not in (None, base64.b64encode(md5.digest()).decode()):
+        return "its MD5 is not the one in the Content-MD5 header"
     return ""

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pipeline import documents, layout
-from pipeline.documents import Document, Found, Part, Unreadable
+from pipeline.documents import Document, Part, Stored, Unreadable
 from pipeline.errors import UserError
 from pipeline.settings import StoredSettings
 from pipeline.store import PreconditionFailed, Store
@@ -32,7 +32,7 @@ class TweetIds(Document):
 
 
 class Dataset(Part):
-    """What a release was trained on and, held out of that, scored on."""
+    """The size and digest of a release's data set; `tweets` includes those that are held out."""
 
     digest: str
     tweets: int
@@ -42,27 +42,27 @@ class Dataset(Part):
 class Loss(Part):
     """Mean loss in nats a token of the release's vocabulary; the end token counts.
 
-    At step 0 of the held-out curve it is that of the model that training began with.
+    Step 0 of the held-out curve is the model that training began with.
     """
 
     held_out_float: float
     held_out_int8: float
-    live_int8: float | None = Field(description="of the live release's model, the same tweets")
+    live_int8: float | None = Field(description="the live release's model on the same tweets")
     train_curve: list[tuple[int, float]] = Field(description="(step, training loss)")
     held_out_curve: list[tuple[int, float]] = Field(
-        description="(step, held-out loss in float32); releases before December 2026: as int8"
+        description="(step, held-out loss in float32); int8 in releases before December 2026"
     )
 
 
 class Memorisation(Part):
-    """Shares of texts that hold 8 words in a row of a training tweet, as far as a post goes."""
+    """Shares of texts that repeat 8 words in a row of a training tweet within a post's length."""
 
     samples: float
     held_out: float
 
 
 class Manifest(Document):
-    """All that is known of a release; written last, so that without it there is no release."""
+    """All facts about a release; written last, so a release without it does not exist."""
 
     account: str
     tag: Tag
@@ -91,7 +91,7 @@ class Pruned(UserError):
 
 
 class LivePointer(Document):
-    """Which release is live, since when and by whose hand."""
+    """Which release is live, since when, and who made it live."""
 
     release: Tag
     at: datetime
@@ -103,7 +103,7 @@ class BasePointer(Document):
     """The app base, by digest, of the account's image; written by the Pulumi program."""
 
     base: Annotated[str, Field(pattern=f"^({layout.IMAGE})$")]
-    seed: str = Field(default="", description="what `:live` began with; its change is an event")
+    seed: str = Field(default="", description="the first image of `:live`; a new one is an event")
 
 
 def tag(at: datetime, dataset_digest: str) -> str:
@@ -116,15 +116,20 @@ def read_manifest(store: Store, account: str, tag: str) -> Manifest:
     return _read_manifest(store, account, tag).document
 
 
-def _read_manifest(store: Store, account: str, tag: str) -> Found[Manifest]:
-    found = documents.read(store, layout.manifest(account, tag), Manifest)
-    if found is None:
+def _read_manifest(store: Store, account: str, tag: str) -> Stored[Manifest]:
+    stored = documents.read(store, layout.manifest(account, tag), Manifest)
+    if stored is None:
         raise UserError(f"account {account} has no release {tag}: see `bots releases {account}`")
-    return found
+    return stored
 
 
 def read_whole(store: Store, account: str, tag: str) -> Manifest:
-    """Read the manifest of a release that may go live; raise Pruned or UserError if none may."""
+    """Read the manifest of a release that may go live.
+
+    Raises:
+        Pruned: It has been pruned.
+        UserError: There is no such release.
+    """
     return _whole(read_manifest(store, account, tag))
 
 
@@ -139,7 +144,7 @@ def _whole(manifest: Manifest) -> Manifest:
 
 
 def mark(store: Store, account: str, tag: str, pruned: datetime | None) -> None:
-    """Write into a manifest since when its release is pruned; None: it is not.
+    """Mark a release as pruned since a time, or as not pruned (None).
 
     Raises:
         PreconditionFailed: Somebody else has written the manifest meanwhile.
@@ -153,8 +158,8 @@ def tags(store: Store, account: str) -> list[str]:
     """The tags of the account's complete releases, the oldest first; reads names alone."""
     prefix = layout.releases(account)
     names = {*store.names(prefix)}
-    found = {name.removeprefix(prefix).partition("/")[0] for name in names}
-    return sorted(tag for tag in found if layout.manifest(account, tag) in names)
+    uploaded = {name.removeprefix(prefix).partition("/")[0] for name in names}
+    return sorted(tag for tag in uploaded if layout.manifest(account, tag) in names)
 
 
 def read_each(
@@ -162,8 +167,8 @@ def read_each(
 ) -> Iterator[tuple[str, Manifest | Unreadable]]:
     """Read the manifests of these releases, one after the other.
 
-    Instead of a manifest that this program cannot read, there is the error that says why. Such a
-    release is no reason to do without the others.
+    For a manifest that this program cannot read, yields the error in its place, so the caller can
+    go on with the other releases.
     """
     for tag in tags:
         try:
@@ -184,34 +189,35 @@ def list_releases(store: Store, account: str) -> list[Manifest]:
     return list(readable(store, account, tags(store, account)))
 
 
-def read_live(store: Store, account: str) -> Found[LivePointer] | None:
+def read_live(store: Store, account: str) -> Stored[LivePointer] | None:
     """The live pointer and its generation; None before the first release."""
     return documents.read(store, layout.live_pointer(account), LivePointer)
 
 
 def read_base(store: Store, account: str) -> BasePointer | None:
-    """The base pointer; None if the account is not declared, or no longer."""
-    found = documents.read(store, layout.base_pointer(account), BasePointer)
-    return found and found.document
+    """The base pointer; None if the stack does not declare the account."""
+    stored = documents.read(store, layout.base_pointer(account), BasePointer)
+    return stored and stored.document
 
 
 def download_model(store: Store, account: str, tag: str, folder: Path) -> None:
-    """Put the model's files, all that the release's manifest lists, into a folder.
+    """Download the files of a release's model, which its manifest lists, into a folder.
 
-    Raises UserError if the release is not what its manifest says.
+    Raises:
+        UserError: A file's digest is not the one in the manifest.
     """
     for name, digest in read_manifest(store, account, tag).files.items():
         if not name.startswith("model/"):
             continue
         if not _MODEL_FILE.fullmatch(name):
-            raise UserError(f"release {tag} of {account}: {name!r} is no name of a model's file")
+            raise UserError(f"release {tag} of {account}: {name!r} is not a valid name of a file")
         file = folder / Path(name).name
         store.download(layout.release(account, tag) + name, file)
         with file.open("rb") as content:
-            found = hashlib.file_digest(content, "sha256").hexdigest()
-        if found != digest:
+            actual = hashlib.file_digest(content, "sha256").hexdigest()
+        if actual != digest:
             raise UserError(
-                f"release {tag} of {account}: {name} has the SHA-256 {found}, and the manifest"
+                f"release {tag} of {account}: {name} has the SHA-256 {actual}, and the manifest"
                 f" says {digest}"
             )
 
@@ -221,7 +227,7 @@ def move_live(
 ) -> int:
     """Make a release live and return the pointer's new generation.
 
-    The pointer is a new document. It keeps nothing of the old one but what was live before.
+    The pointer is a new document. From the old one it takes only the release that was live.
 
     Raises:
         PreconditionFailed: The pointer is no longer at `expected_generation` (0: there was none).

@@ -1,7 +1,7 @@
 """The lease of training runs: one run at a time, scheduled or by hand.
 
-The scheduled job takes the lease for the machines that it makes, and releases it. A machine whose
-run does not have the lease yet takes it itself.
+The scheduled job takes the lease for the machines that it makes, and releases it. A machine
+takes the lease itself if its run does not have it yet.
 """
 
 from collections.abc import Generator
@@ -25,9 +25,9 @@ Holder = Literal["schedule", "machine"]
 def held(
     store: Store, worker: Worker, longest: timedelta, clock: Clock
 ) -> Generator[None, None, None]:
-    """Hold the lease for the block, which takes at most `longest`, on behalf of a machine.
+    """Hold the lease for a machine during the block, which takes at most `longest`.
 
-    A lease that the schedule took for the machine's run stays the schedule's.
+    If the scheduled job has taken the lease for the machine's run, it stays the job's.
 
     Raises:
         Busy: Another run has it.

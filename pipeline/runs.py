@@ -1,4 +1,4 @@
-"""The documents of a training run: what it trains, how each machine ended, how the whole ended."""
+"""The documents of a training run: its accounts, each machine's result, and its verdict."""
 
 from datetime import datetime
 from typing import Literal
@@ -9,10 +9,11 @@ from pipeline.store import Store
 
 
 class Outcome(Part):
-    """What became of one account.
+    """How the training of one account ended.
 
     live: a new release is live. passed: it passed the gate, but another went live meanwhile.
-    refused: by the gate, or, without a release, for too few tweets. skipped: too little was new.
+    refused: the gate refused it; without a release, there were too few tweets. skipped: not
+    enough news.
     busy: another run is training the account. failed: see the reason.
     """
 
@@ -34,7 +35,7 @@ class RunResult(Document):
 
 
 class RunAccounts(Document):
-    """What a scheduled run trains; written once, before its first machine is made.
+    """The accounts of a scheduled run; written once, before its first machine is made.
 
     `deadline` is when its machines are deleted at the latest.
     """
@@ -61,7 +62,7 @@ def write_result(store: Store, result: RunResult) -> None:
 
 
 def read_accounts(store: Store, run: str) -> RunAccounts | None:
-    """What a scheduled run trains; None for a run by hand, which trains all accounts."""
+    """The accounts of a scheduled run; None for a run by hand, which trains all accounts."""
     return _read(store, layout.run_accounts(run), RunAccounts)
 
 
@@ -81,5 +82,5 @@ def write_verdict(store: Store, run: str, verdict: RunVerdict) -> None:
 
 
 def _read(store: Store, name: str, model: type[D]) -> D | None:
-    found = documents.read(store, name, model)
-    return found and found.document
+    stored = documents.read(store, name, model)
+    return stored and stored.document

@@ -27,7 +27,9 @@ def latest(secret: str) -> str:
     try:
         return base64.b64decode(response.json()["payload"]["data"]).decode()
     except (ValueError, KeyError, TypeError):
-        raise UserError(f"secret {secret} is no text; set it again") from None
+        raise UserError(
+            f"secret {secret} is not text; set it again with `bots credentials`"
+        ) from None
 
 
 def add_version(secret: str, value: str) -> None:
@@ -38,12 +40,12 @@ def add_version(secret: str, value: str) -> None:
     data = base64.b64encode(value.encode()).decode()
     response = _ask("POST", f"{secret}:addVersion", {"payload": {"data": data}})
     if response.status_code == 404:
-        raise UserError(f"secret {secret} is not there: deploy the stack first (`pulumi up`)")
+        raise UserError(f"secret {secret} does not exist: deploy the stack first (`pulumi up`)")
     if not response.ok:
-        raise google.refused(response, f"secret {secret} takes no new version")
+        raise google.refused(response, f"secret {secret} cannot get a new version")
 
 
 def _ask(method: str, call: str, body: object = None) -> requests.Response:
-    # Requests that add are not repeated, since each could add a version.
+    # POST requests are not repeated, since each could add a version.
     with google.session() as session:
         return google.ask(session, method, "secretmanager", call, body)

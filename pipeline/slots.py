@@ -14,7 +14,7 @@ from cronsim import CronSim, CronSimError
 from pydantic import Field
 
 from pipeline import documents, layout
-from pipeline.documents import Document, Found
+from pipeline.documents import Document, Stored
 from pipeline.errors import UserError
 from pipeline.store import Store
 
@@ -22,13 +22,16 @@ _DAY = timedelta(days=1)
 
 
 def latest(schedule: str, time_zone: str, now: datetime) -> datetime:
-    """The schedule's newest tick at or before `now`, in UTC; UserError if it is no schedule."""
+    """The schedule's newest tick at or before `now`, in UTC; raises UserError."""
     just_after = (now + timedelta(minutes=1)).replace(second=0, microsecond=0)
     try:
         back = CronSim(schedule, just_after.astimezone(ZoneInfo(time_zone)), reverse=True)
         tick = _utc(next(back))
     except (CronSimError, StopIteration, KeyError, ValueError, OSError) as error:
-        raise UserError(f"schedule {schedule!r} in {time_zone!r} is none: {error!r}") from None
+        raise UserError(
+            f"schedule {schedule!r} in time zone {time_zone!r} is invalid ({error!r}); correct it"
+            " in the stack file"
+        ) from None
     # When clocks change, cronsim finds other ticks backward than forward. Schedules fire forward.
     fired = takewhile(lambda later: later <= now, following(schedule, time_zone, tick - _DAY))
     return max(fired, default=tick)
@@ -52,37 +55,37 @@ def _utc(tick: datetime) -> datetime:
 
 
 class Slot(Document):
-    """What became of one tick; app.post says how its states follow each other."""
+    """The record of one tick; app.post says how its states follow each other."""
 
     state: Literal["claimed", "intended", "refused", "posted", "unknown", "nothing"]
     execution: Annotated[str, Field(description="the execution that wrote this")]
     nonce: Annotated[str, Field(description="tells two attempts of one execution apart")]
-    at: Annotated[datetime, Field(description="of the last change")]
-    expires: Annotated[datetime, Field(description="until then no other execution goes on with it")]
-    text: Annotated[str | None, Field(description="from the intent on; it never changes")] = None
+    at: Annotated[datetime, Field(description="when the record last changed")]
+    expires: Annotated[datetime, Field(description="when another execution may take it over")]
+    text: Annotated[str | None, Field(description="set with the intent, then never changed")] = None
     release: str | None = None
-    id: Annotated[str | None, Field(description="the post's, where X told it")] = None
+    id: Annotated[str | None, Field(description="the post's id, if X returned it")] = None
     in_doubt: Annotated[
         bool, Field(description="a request whose response was lost may have posted it")
     ] = False
     reason: Annotated[str, Field(description="one line, if something went wrong")] = ""
 
 
-def read(store: Store, account: str, slot: str) -> Found[Slot] | None:
-    """A slot's record and its generation; None for a slot that nobody has claimed."""
+def read(store: Store, account: str, slot: str) -> Stored[Slot] | None:
+    """A slot's record and its generation; None if nobody has claimed the slot."""
     return documents.read(store, layout.slot(account, slot), Slot)
 
 
 def write(store: Store, account: str, slot: str, record: Slot, *, generation: int) -> int:
-    """Replace that generation of the record; raises PreconditionFailed if it is another by now."""
+    """Replace that generation of the record; raises PreconditionFailed if it was replaced."""
     return documents.write(store, layout.slot(account, slot), record, generation)
 
 
 def names(store: Store, account: str) -> list[str]:
     """The names of all slots that an account has claimed, the oldest first."""
     prefix = layout.posts(account)
-    found = (name.removeprefix(prefix).removesuffix(".json") for name in store.names(prefix))
-    return [slot for slot in found if _is_name(slot)]
+    objects = (name.removeprefix(prefix).removesuffix(".json") for name in store.names(prefix))
+    return [slot for slot in objects if _is_name(slot)]
 
 
 def _is_name(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""What X sold this month, and the limit that stops us before X's bill does."""
+"""An account's purchases at X this month, and their limit."""
 
 import secrets
 from datetime import UTC
@@ -20,11 +20,11 @@ POST_CREATE = Decimal("0.015")
 
 
 class LimitReached(UserError):
-    """The month's money is spent."""
+    """The purchase would exceed the month's limit."""
 
 
 class Spent(Document):
-    """A month's purchases, and the number of all that were ever made."""
+    """The purchases of a month, and the total number of all months."""
 
     month: str
     usd: Decimal
@@ -34,10 +34,10 @@ class Spent(Document):
 
 
 class Ledger:
-    """What one account spent, in one object, by the month in UTC.
+    """What one account has spent this month, in one object. Months are in UTC.
 
     The ledger is written before something is bought, so that a crash leaves it too high and never
-    too low. It is corrected when X has answered.
+    too low. It is corrected after X's response.
     """
 
     def __init__(self, store: Store, object_name: str, limit_usd: Decimal, clock: Clock) -> None:
@@ -47,17 +47,17 @@ class Ledger:
         self._clock = clock
 
     def reserve(self, usd: Decimal, count: int = 1) -> None:
-        """Set `usd` aside for `count` purchases; beyond the limit, raise LimitReached instead."""
+        """Reserve `usd` for `count` purchases; raises LimitReached if that exceeds the limit."""
         self._add(usd, count)
 
     def give_back(self, usd: Decimal, count: int = 1) -> None:
-        """Undo (part of) a reservation for what X did not sell."""
+        """Undo a reservation, or the part of it that X did not sell."""
         self._add(-usd, -count)
 
     def spent(self) -> Spent:
-        """What was bought this month."""
-        found = documents.read(self._store, self._name, Spent)
-        return self._this_month(found and found.document)
+        """The purchases of this month."""
+        stored = documents.read(self._store, self._name, Spent)
+        return self._this_month(stored and stored.document)
 
     def left(self) -> Decimal:
         """US dollars that may still be spent this month."""
@@ -73,8 +73,8 @@ class Ledger:
                 )
             return spent.model_copy(
                 update={
-                    # What was reserved last month may be given back in this month, which must not
-                    # make this month cheaper.
+                    # A reservation of last month may be given back this month. It must not add to
+                    # this month's money.
                     "usd": max(spent.usd + usd, Decimal(0)),
                     "count": max(spent.count + count, 0),
                     "total": spent.total + count,

@@ -1,4 +1,4 @@
-"""A bucket: small objects are changed by compare-and-set, large files are written once."""
+"""A bucket. Small objects are changed by compare-and-set, large files are written once."""
 
 import base64
 import hashlib
@@ -19,6 +19,7 @@ from google.cloud.storage.retry import DEFAULT_RETRY  # pyright: ignore[reportMi
 
 from pipeline.environment import set_default
 from pipeline.errors import PipelineError, Unavailable, UserError
+from pipeline.google import LOGIN, is_expired_login
 
 # For the attributes of traces, the client fetches each bucket's metadata in a background thread. We
 # trace nothing, a program may lack the permission, and during an outage the thread retries.
@@ -30,7 +31,7 @@ _ADDRESS = re.compile(r"^[A-Z]+ https?://\S+: ")
 
 @dataclass(frozen=True)
 class Object:
-    """An object's bytes, and the generation that a compare-and-set on it has to name."""
+    """An object's bytes and its generation, which a compare-and-set on it names."""
 
     name: str
     data: bytes
@@ -91,14 +92,14 @@ class Store:
             try:
                 blob.upload_from_string(data, if_generation_match=generation, **self._wire)
             except google_errors.PreconditionFailed:
-                found = self.read(name)
-                if found is None or found.data != data:
+                current = self.read(name)
+                if current is None or current.data != data:
                     raise PreconditionFailed(name) from None
-                return found.generation
+                return current.generation
         return int(blob.generation)
 
     def delete(self, name: str, *, generation: int) -> None:
-        """Delete exactly that generation; PreconditionFailed if there is another one, or none."""
+        """Delete exactly that generation; raises PreconditionFailed if it is not the current."""
         blob = self._bucket.blob(name)
         with _one_line(self.bucket_name, f"delete {name}"):
             try:
@@ -154,34 +155,37 @@ def _md5(path: Path) -> str:
 
 @contextmanager
 def _one_line(bucket: str, action: str) -> Generator[None]:
-    """Turn what the client raises for a refusal into UserError, for an outage into Unavailable."""
+    """Turn the client's errors into one-line errors: UserError for refusals, else Unavailable."""
     kind: type[PipelineError] = UserError
     try:
         yield
     except auth_errors.DefaultCredentialsError:
-        why = "no Google credentials here; run `gcloud auth application-default login`"
+        why = f"there are no Google credentials here; {LOGIN}"
     except google_errors.NotFound as error:
-        why = f"{_said(error)}; is the stack up?"
+        why = f"{_message(error)}; deploy the stack first (`pulumi up`)"
     except google_errors.Forbidden as error:
-        why = f"{_said(error)}; grant it, or run as somebody who may"
+        why = f"{_message(error)}; grant it, or run as somebody who may"
     except (
         google_errors.GoogleAPIError,
         auth_errors.GoogleAuthError,
         requests.RequestException,
         DataCorruption,
     ) as error:
-        kind = Unavailable
-        why = f"no good response ({_said(error)}); nothing is lost, run it again"
+        if is_expired_login(error):
+            why = f"your login at Google has expired; {LOGIN}"
+        else:
+            kind = Unavailable
+            why = f"no usable response ({_message(error)}); nothing is lost, run it again"
     else:
         return
     raise kind(f"bucket {bucket}: cannot {action}: {why}")
 
 
-def _said(error: Exception) -> str:
+def _message(error: Exception) -> str:
     """The message of the server or the client, in one line.
 
     After a failed download, the client's message is the request's address, the whole response, and
-    the remark that it was not expected. Of these only the message within the response is kept.
+    a remark that it was not expected. Only the message within the response is kept.
     """
     text = _ADDRESS.sub("", str(getattr(error, "message", error)), count=1)
     with suppress(ValueError, TypeError, KeyError):

@@ -33,7 +33,7 @@ def _utc(at: datetime) -> datetime:
 
 
 class Tweet(BaseModel):
-    """One post of an account; in `text`, as X gives it, `&`, `<` and `>` are escaped as in HTML."""
+    """One post of an account. As X delivers it, `text` has `&`, `<` and `>` escaped as in HTML."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -49,14 +49,15 @@ def to_jsonl(tweets: Iterable[Tweet]) -> bytes:
 
 
 def from_jsonl(data: bytes, name: str) -> list[Tweet]:
-    """Read the tweets of a segment; UserError names the segment and the line that is none."""
+    """Read the tweets of a segment; UserError names the segment and the invalid line."""
     tweets: list[Tweet] = []
     for number, line in enumerate(data.splitlines(), start=1):
         try:
             tweets.append(Tweet.model_validate_json(line))
         except ValidationError as error:
-            what = error.errors()[0]["msg"]
+            reason = error.errors()[0]["msg"]
             raise UserError(
-                f"{name}: line {number} is not a tweet ({what}); restore the object's last version"
+                f"{name}: line {number} is not a tweet ({reason}); restore an earlier version of"
+                " the object"
             ) from None
     return tweets

@@ -1,4 +1,4 @@
-"""A machine of a run: its name tells which share of the accounts it trains."""
+"""A machine of a run. Its name says which share of the accounts it trains."""
 
 import re
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ class Worker:
         """Parse a machine's name: `RUN`, or `RUN-<number>of<workers>`.
 
         Raises:
-            UserError: No machine has such a name.
+            UserError: No machine can have this name.
         """
         if not _MACHINE.fullmatch(machine):
             raise UserError(
@@ -36,7 +36,9 @@ class Worker:
             return cls(machine, machine)
         number, workers = int(shared[2]), int(shared[3])
         if not 1 <= number <= workers:
-            raise UserError(f"run {machine!r}: there is no worker {number} of {workers}")
+            raise UserError(
+                f"run {machine!r}: there is no worker {number} of {workers}; the first is 1"
+            )
         return cls(machine, shared[1], number, workers)
 
     @property

@@ -1,4 +1,4 @@
-"""Calls X by tweepy, with timeouts; whatever X does not do is an XError of a known kind."""
+"""Calls X with tweepy and timeouts. Every failure becomes an XError of a known kind."""
 
 import json
 import logging
@@ -26,7 +26,7 @@ Kind = Literal[
     "cap",  # 429: the cap of the month is used up
     "unavailable",  # 5xx, or no response: whether X did it is not known
     "not-found",  # no such user
-    "nonsense",  # a response without sense: whether X did it is not known
+    "nonsense",  # a response that cannot be used: whether X did it is not known
 ]
 
 _HOST = "https://api.twitter.com"  # still tweepy's host
@@ -37,7 +37,7 @@ logging.getLogger("tweepy").setLevel(logging.INFO)
 
 
 class XError(PipelineError):
-    """X did not do what it was asked; `kind` says why.
+    """X did not carry out a request; `kind` says why.
 
     It is always an XRefused or an XUnavailable.
     """
@@ -49,16 +49,16 @@ class XError(PipelineError):
 
     @property
     def outcome_unknown(self) -> bool:
-        """Whether X may have done, and sold, what it was asked."""
+        """Whether X may have carried out the request, and charged for it."""
         return self.kind in {"unavailable", "nonsense"}
 
 
 class XRefused(XError, UserError):
-    """X refuses the request, and will refuse it again until a person has done something."""
+    """X refuses the request, and will do so until a person has mended the cause."""
 
 
 class XUnavailable(XError, Unavailable):
-    """X may do later what it was asked; `retry_after` is in seconds, if X says when."""
+    """X may carry out the request later; `retry_after` is in seconds, if X says when."""
 
 
 class Keys(BaseModel):
@@ -96,15 +96,15 @@ def required(secret: str, name: str, command: str) -> str:
 class _Wire(HTTPAdapter):
     """Gives every request a timeout, and in the local cloud another host.
 
-    OAuth 1.0a has signed the request before that, for the real address.
+    OAuth 1.0a has signed the request before this, with the real address.
     """
 
     def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> Any:
         if options.get("timeout") is None:
             options["timeout"] = _TIMEOUT
-        elsewhere = variable("X_API_URL")
-        if elsewhere:
-            host = urlsplit(elsewhere)
+        override = variable("X_API_URL")
+        if override:
+            host = urlsplit(override)
             url = urlsplit(request.url or "")
             request.url = urlunsplit((host.scheme, host.netloc, url.path, url.query, ""))
         return super().send(request, *args, **options)
@@ -126,24 +126,24 @@ def poster(keys: Keys) -> tweepy.Client:
 
 
 def _client(**credentials: Any) -> tweepy.Client:
-    made = tweepy.Client(**credentials, return_type=dict)  # pyright: ignore[reportArgumentType]
-    made.session.mount(_HOST, _Wire())
-    return made
+    created = tweepy.Client(**credentials, return_type=dict)  # pyright: ignore[reportArgumentType]
+    created.session.mount(_HOST, _Wire())
+    return created
 
 
 def ask(method: Callable[..., Any], *args: Any, **parameters: Any) -> dict[str, Any]:
     """Call a method of `client` or `poster` and return X's JSON, which holds `data` or `meta`.
 
     Raises:
-        XError: X gave no response, or another one. A response of status 200 with errors and without
-            data counts: that is how X reports users that are missing, suspended or protected.
+        XError: X gave no response, or a refusal. A response of status 200 with errors and without
+            data is a refusal: X reports missing, suspended and protected users in this way.
     """
     try:
         response = method(*args, **parameters)
     except Exception as error:
         raise translate(error) from error
     if not isinstance(response, dict):
-        raise _nonsense("its JSON is no object")
+        raise _nonsense("its JSON is not an object")
     body = cast("dict[str, Any]", response)
     if "data" in body:
         return body
@@ -159,7 +159,7 @@ def translate(error: Exception, now: Clock = clock.now) -> XError:
     if isinstance(error, tweepy.HTTPException):
         return _refused(cast("Any", error).response, now)
     if isinstance(error, requests.JSONDecodeError):
-        return _nonsense("it is no JSON")
+        return _nonsense("it is not JSON")
     if isinstance(error, requests.RequestException):
         return XUnavailable(
             "unavailable", f"X does not answer ({type(error).__name__}); try again later"
@@ -173,48 +173,48 @@ def translate(error: Exception, now: Clock = clock.now) -> XError:
 def _refused(response: requests.Response, now: Clock) -> XError:
     status = response.status_code
     body = _body(response)
-    said = _words(body) or response.reason
+    message = _words(body) or response.reason
     if status == 401:
         return XRefused(
             "credentials",
-            f"X refuses the keys (401: {said}); set them again with `bots credentials`",
+            f"X refuses the keys (401: {message}); set them again with `bots credentials`",
         )
     if status == 402:
-        return XRefused("credits", f"X's account has no credits (402: {said}); buy some in X's "
+        return XRefused("credits", f"X's account has no credits (402: {message}); buy some in X's "
                       "developer portal")  # fmt: skip
     if status == 403:
-        return _forbidden(body, said)
+        return _forbidden(body, message)
     if status == 404:
-        return XRefused("not-found", f"X knows no such thing (404: {said})")
+        return XRefused("not-found", f"X does not have what was asked for (404: {message})")
     if status == 429:
-        return _too_many(response.headers, body, said, now)
+        return _too_many(response.headers, body, message, now)
     if status >= 500:
-        why = f"X is out of order ({status}: {said}); try again later"
+        why = f"X has an outage ({status}: {message}); try again later"
         return XUnavailable("unavailable", why)
-    return XRefused("invalid", f"X refuses the request ({status}: {said})")
+    return XRefused("invalid", f"X refuses the request ({status}: {message})")
 
 
-def _forbidden(body: dict[str, Any], said: str) -> XError:
+def _forbidden(body: dict[str, Any], message: str) -> XError:
     problem = str(body.get("type", "")).rpartition("/")[2]
-    if "duplicate content" in said.lower():
-        return XRefused("duplicate", f"X has this post already (403: {said})")
+    if "duplicate content" in message.lower():
+        return XRefused("duplicate", f"X has a post with this text already (403: {message})")
     mend = {
         "client-forbidden": "attach the app to a project in X's developer portal",
         "oauth1-permissions": "give the app read and write permission in X's developer portal, "
         "make its access token anew and set it with `bots credentials`",
-    }.get(problem, "see the account and the app at X")
-    return XRefused("forbidden", f"X does not allow this (403: {said}); {mend}")
+    }.get(problem, "check the account and the app at X")
+    return XRefused("forbidden", f"X does not allow this (403: {message}); {mend}")
 
 
-def _too_many(headers: Mapping[str, str], body: dict[str, Any], said: str, now: Clock) -> XError:
+def _too_many(headers: Mapping[str, str], body: dict[str, Any], message: str, now: Clock) -> XError:
     if "usage-capped" in str(body.get("type")) or body.get("title") == "UsageCapExceeded":
         period = str(body.get("period", "month")).lower()
-        return XRefused("cap", f"X's {period} cap is used up (429: {said}); raise it in X's "
+        return XRefused("cap", f"X's {period} cap is used up (429: {message}); raise it in X's "
                       "developer portal, or wait for the next period")  # fmt: skip
     seconds = _retry_after(headers, now)
     when = "later" if seconds is None else f"in {seconds} s"
     return XUnavailable(
-        "rate", f"X has had too many requests (429: {said}); try again {when}", seconds
+        "rate", f"X has had too many requests (429: {message}); try again {when}", seconds
     )
 
 
@@ -228,15 +228,15 @@ def _retry_after(headers: Mapping[str, str], now: Clock) -> int | None:
 
 
 def _refused_user(body: dict[str, Any]) -> XError:
-    said = _words(body)
+    message = _words(body)
     problem = str(_first_error(body).get("type", ""))
-    if "suspended" in said.lower():
-        return XRefused("forbidden", f"X has suspended the account ({said})")
+    if "suspended" in message.lower():
+        return XRefused("forbidden", f"X has suspended the account ({message})")
     if "not-authorized" in problem:
-        return XRefused("forbidden", f"the account is protected: X does not show it ({said})")
+        return XRefused("forbidden", f"the account is protected: X does not show it ({message})")
     if "not-found" in problem:
-        return XRefused("not-found", f"X has no such account ({said})")
-    return XUnavailable("nonsense", f"X responded with an error that is not known here ({said})")
+        return XRefused("not-found", f"X has no such account ({message})")
+    return XUnavailable("nonsense", f"X responded with an unknown error ({message})")
 
 
 def _object(value: Any) -> dict[str, Any]:
@@ -258,8 +258,8 @@ def _first_error(body: dict[str, Any]) -> dict[str, Any]:
 def _words(body: dict[str, Any]) -> str:
     """X's message for people, on one line."""
     error = _first_error(body)
-    said = error.get("message") or error.get("detail") or body.get("detail") or body.get("title")
-    return " ".join(str(said or "").split())[:300]
+    message = error.get("message") or error.get("detail") or body.get("detail") or body.get("title")
+    return " ".join(str(message or "").split())[:300]
 
 
 def _nonsense(why: str) -> XError:

@@ -16,7 +16,7 @@ from scraper_image.timeline import Timeline
 
 
 class Settings(Environment):
-    """What the job's environment says."""
+    """The variables of the collecting job."""
 
     account: str
     # A user name, without @.
@@ -27,7 +27,7 @@ class Settings(Environment):
 
 
 def main() -> int:
-    """Collect once; the exit status is 0 if everything that X has is collected."""
+    """Collect once; returns 0 if everything that X has is collected, else 1."""
     try:
         settings = Settings.read()
     except UserError as error:
@@ -63,7 +63,7 @@ def _collect(settings: Settings) -> None:
     before = ledger.spent().total
     timeline = Timeline(x.client(bearer))
     index = Collector(store, account, handle, timeline, ledger).collect()
-    last_collection.note(store, account, clock.now())
+    last_collection.record(store, account, clock.now())
     spent = ledger.spent()
     log(
         "INFO",

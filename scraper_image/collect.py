@@ -1,9 +1,9 @@
-"""Collects the new posts of one account: no page is lost, and none is bought twice.
+"""Collects the new posts of one account. No page is lost, and none is bought twice.
 
-A page is stored as a segment, an immutable object named after the request that it answers. A run
-looks for each segment before it buys the page, so repeating a run that was cut short costs nothing
-up to where it stopped. The cursor moves once, after the last page: until then every run sends the
-same requests.
+A page is stored as a segment: an immutable object whose name follows from the request for the page.
+The program looks for the segment before it buys a page. So if an execution was cut short, the next
+one buys only the pages that are missing. The cursor moves once, after the last page; until then
+every execution sends the same requests.
 """
 
 from pipeline import index as timeline_index
@@ -34,10 +34,10 @@ class Collector:
     def collect(self) -> Index:
         """Collect the new posts and return the index after that.
 
-        An error loses nothing of what was collected before it; the next run carries on.
+        After an error, the pages that were collected stay, and the next execution continues.
         """
         index, generation = self._index()
-        new = self._new(index)
+        new = self._new_tweets(index)
         if not new:
             return index
         newest = max((tweet.id for tweet in new), key=int)
@@ -47,19 +47,19 @@ class Collector:
         except PreconditionFailed:
             raise UserError(
                 "another collection ran at the same time and moved the cursor; "
-                "nothing is lost, the next run carries on"
+                "nothing is lost, the next execution continues"
             ) from None
         return moved
 
     def _index(self) -> tuple[Index, int]:
-        found = timeline_index.read(self._store, self._account)
-        if found is None:
-            index = Index(user_id=self._look_up(), handle=self._handle)
+        stored = timeline_index.read(self._store, self._account)
+        if stored is None:
+            index = Index(user_id=self._buy_user_id(), handle=self._handle)
             try:
                 return index, self._write_index(index, generation=0)
             except PreconditionFailed:
                 return self._index()
-        index, generation = found
+        index, generation = stored
         if index.handle.lower() != self._handle.lower():
             raise UserError(
                 f"account {self._account} holds the tweets of @{index.handle}, but its handle is "
@@ -72,7 +72,7 @@ class Collector:
     def _write_index(self, index: Index, generation: int) -> int:
         return timeline_index.write(self._store, self._account, index, generation=generation)
 
-    def _look_up(self) -> str:
+    def _buy_user_id(self) -> str:
         self._ledger.reserve(USER_READ, count=0)
         try:
             return self._timeline.user_id(self._handle)
@@ -81,8 +81,8 @@ class Collector:
                 self._ledger.give_back(USER_READ, count=0)
             raise
 
-    def _new(self, index: Index) -> list[Tweet]:
-        """All posts above the cursor: from stored segments as far as there are any, then from X."""
+    def _new_tweets(self, index: Index) -> list[Tweet]:
+        """All posts above the cursor: first from stored segments, then from X."""
         new: list[Tweet] = []
         until, last = None, False
         while not last:
@@ -92,10 +92,10 @@ class Collector:
         return new
 
     def _page(self, index: Index, until: str | None) -> tuple[list[Tweet], bool]:
-        """The page below `until`, and whether it is the last; buys and stores it if need be.
+        """The page below `until`, and whether it is the last; buys it if it is not stored.
 
-        For a page that is already stored we cannot tell whether it was the last, so return False
-        and ask again.
+        Nothing says whether a stored page was the last, so the answer for it is False, and the
+        next page is asked for.
         """
         since = index.newest_id
         name = layout.timeline_segment(self._account, since, until)
@@ -115,7 +115,7 @@ class Collector:
         nothing if the response was lost: X may have sold the posts.
 
         Raises:
-            PreconditionFailed: Another run has stored the page meanwhile.
+            PreconditionFailed: Another execution has stored the page meanwhile.
         """
         affordable = int(self._ledger.left() / POST_READ)
         size = max(SMALLEST, min(LARGEST, affordable))
@@ -141,4 +141,4 @@ class Collector:
             if page.tweets or page.more is None:
                 return page
             more = page.more
-        raise XUnavailable("nonsense", f"X answers with empty pages, {_MOST_EMPTY_PAGES} in a row")
+        raise XUnavailable("nonsense", f"X returned {_MOST_EMPTY_PAGES} empty pages in a row")

@@ -17,7 +17,7 @@ SMALLEST, LARGEST = 5, 100
 
 @dataclass(frozen=True)
 class Page:
-    """Posts, the newest first; `more`, if not None, is the token of the next page.
+    """Posts, the newest first; `more` is the token of the next page, None after the last.
 
     X may leave posts out of a page, even all of them.
     """
@@ -27,7 +27,7 @@ class Page:
 
 
 class Timeline:
-    """X's timelines, read with one client; whatever goes wrong is an XError."""
+    """X's timelines, read with one client; every failure is an XError."""
 
     def __init__(self, client: tweepy.Client) -> None:
         self._get_user: Callable[..., Any] = client.get_user  # pyright: ignore[reportUnknownMemberType]
@@ -46,8 +46,8 @@ class Timeline:
     ) -> Page:
         """At most `size` posts with ids above `since` and below `until`, no retweets.
 
-        X sells every post that it returns. Retweets are other people's words and would not be
-        kept, so they are not asked for.
+        X sells every post that it returns. Retweets are other people's words, and the corpus
+        leaves them out, so the request excludes them.
         """
         response = ask(
             self._get_tweets,
@@ -63,7 +63,7 @@ class Timeline:
             tweets = [_tweet(post) for post in response.get("data", [])]
             token = response.get("meta", {}).get("next_token")
         except (AttributeError, KeyError, TypeError, ValidationError):
-            raise XUnavailable("nonsense", "X's response has an entry that is no post") from None
+            raise XUnavailable("nonsense", "X's response has an entry that is not a post") from None
         above, below = int(since or 0), int(until) if until else math.inf
         for tweet in tweets:
             if not above < int(tweet.id) < below:

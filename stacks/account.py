@@ -36,7 +36,10 @@ class Account(Component):
         self.register_outputs({})
 
     def _schedules(self) -> None:
-        """Tell the watcher the account's schedules. In an object, so its job names no account."""
+        """Write the account's schedules to an object that the watcher reads.
+
+        So the watcher's job names no account, and a new account does not change it.
+        """
         gcp.storage.BucketObject(
             f"{self._name}-schedules",
             gcp.storage.BucketObjectArgs(
@@ -78,9 +81,9 @@ class Account(Component):
     def _live_image(self) -> docker_build.Index:
         """Declare the tag `:live` and the base pointer.
 
-        The tag is made once, on the app base, so that the job can exist before a first release.
-        From then on the builds move it. It is never updated, which would move it back to the app
-        base, and never deleted, which would delete the image that it points at by then.
+        The tag is created once, on the app base, so that the job can exist before the first
+        release. After that, builds move it. An update would move it back to the app base, and a
+        deletion would delete the image that it points at, so neither happens.
         """
         registry, images = self._shared.registry, self._shared.images
         live = docker_build.Index(
@@ -96,8 +99,8 @@ class Account(Component):
                 bucket=self._shared.storage.models.name,
                 name=layout.base_pointer(self._name),
                 content_type="application/json",
-                # With the digest of the first `:live`, so that pushing it again changes the
-                # pointer, and the build that follows moves `:live` to the release again.
+                # `seed` has the digest of the first `:live`. If that is pushed again, the pointer
+                # changes, and the build that follows moves `:live` to the release again.
                 content=pulumi.Output.json_dumps({"base": images.app, "seed": live.ref}),
             ),
             # After the release component: a pointer's event needs the build that it starts.
@@ -128,7 +131,7 @@ class Account(Component):
             f"{self._name}-post",
             self,
             physical_name=layout.job(stack, self._name, "post"),
-            # The job looks up the tag at each execution, so a release changes no job.
+            # Each execution resolves the tag, so a release changes no job.
             image=f"{shared.registry.url}/{self._name}:live",
             args=["post"],
             runs_as=poster,

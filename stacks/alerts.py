@@ -1,8 +1,8 @@
-"""The alerts: one for each thing that goes wrong by itself, with what to do about it.
+"""The alerts: one for each kind of failure, with instructions for the person who gets it.
 
 Several stacks may share a project, and the name of one may begin with another's. So filters never
-select by prefix: they name each job, bucket and trigger of this stack, or the stack's label. The
-filters that name jobs, and the grants to list, are all that a new account changes elsewhere.
+select by prefix: they name each job, bucket and trigger of this stack, or the stack's label. A new
+account changes only two things of others: the filters that name jobs, and the grants to list.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ _EXECUTIONS = (
     'resource.type = "cloud_run_job"'
     ' AND metric.type = "run.googleapis.com/job/completed_execution_count"'
 )
-# Seconds. Cloud Monitoring takes no longer time for an absent metric.
+# Seconds. Cloud Monitoring accepts no longer time for an absent metric.
 _ABSENT = 23 * 3600 + 30 * 60
 # Seconds that Compute Engine may take to stop a machine after the machine's hard limit.
 _GOING = 15 * 60
@@ -107,10 +107,10 @@ ALERTS = {
         " `gcloud compute instances delete`. Only its training run is lost.",
     ),
     "left-machine": Alert(
-        "a training machine by hand is left over",
+        "a machine of a training run by hand is left over",
         "WARNING",
         "The run that the stack file names has ended, or its hours have passed, and its machines"
-        " still exist. They are powered off or stopped, and at least their disks cost money. Remove"
+        " still exist. They are powered off or stopped, but their disks cost money. Remove"
         " `run:` from `training:` and run `pulumi up`. If a machine left no result, its log in"
         " Cloud Logging says why. To try again, name another run.",
     ),
@@ -126,12 +126,12 @@ ALERTS = {
 
 
 def jobs(stack: Stack) -> list[str]:
-    """The names of the Run jobs of the accounts and the watcher. Their schedules have them, too."""
+    """The names of the Run jobs of the accounts and the watcher, and of their schedules."""
     return [
         *(
-            layout.job(stack.name, name, what)
+            layout.job(stack.name, name, role)
             for name, account in stack.accounts.items()
-            for what, cron in (("collect", account.collect), ("post", account.post))
+            for role, cron in (("collect", account.collect), ("post", account.post))
             if cron is not None
         ),
         layout.watcher_job(stack.name),
@@ -147,7 +147,7 @@ def watchers_successes(stack: str) -> str:
 
 
 def failed_executions(names: Sequence[str]) -> list[str]:
-    """Metric filters for failed executions of these jobs, as few as their length allows."""
+    """Metric filters for failed executions of these jobs: as few as Google's limit allows."""
     common = f'{_EXECUTIONS} AND metric.labels.result = "failed"'
     each = max(len(name) for name in names) + len('"", ')
     fitting = (_LONGEST_FILTER - len(common) - 100) // each
@@ -207,8 +207,8 @@ def _parts(whole: Sequence[_T], size: int) -> Iterator[list[_T]]:
         yield list(whole[start : start + size])
 
 
-def _quoted(names: Sequence[str], joint: str) -> str:
-    return joint.join(f'"{name}"' for name in names)
+def _quoted(names: Sequence[str], separator: str) -> str:
+    return separator.join(f'"{name}"' for name in names)
 
 
 class Alerts(Component):
@@ -255,7 +255,7 @@ class Alerts(Component):
             self._policy(key, part, name=f"{key}-{number + 1}" if number else key)
 
     def _absent(self, key: str, filter_: str) -> None:
-        """An alert for a metric that is absent. Google needs to have seen it once before."""
+        """An alert for a metric that is absent. It works only if the metric existed before."""
         absent = gcp.monitoring.AlertPolicyConditionConditionAbsentArgs(
             filter=filter_,
             duration=f"{_ABSENT}s",

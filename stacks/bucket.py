@@ -20,10 +20,10 @@ _DAY = 24 * 3600  # seconds
 class Bucket(Component):
     """A private bucket. Old versions of its objects are deleted, live objects never.
 
-    An object that is deleted or replaced stays a noncurrent version for a day, and is then
+    An object that is deleted or replaced stays as a noncurrent version for a day, and is then
     soft-deleted for `keep_days`. It can be restored during all that time. An object that is deleted
-    with all of its versions is soft-deleted at once, and nobody can shorten that: it is gone for
-    good after `keep_days`.
+    with all of its versions is soft-deleted at once. After `keep_days` it is gone for good, and
+    nobody can shorten that time.
     """
 
     def __init__(self, role: str, project: Project, *, name: str, keep_days: int) -> None:
@@ -57,10 +57,10 @@ class Bucket(Component):
         """Grant `role` on the objects under the prefixes, and on no others.
 
         Args:
-            who: The member's role in the program; the grant is named after it.
+            who: The member's role in the program, which is a part of the grant's name.
             member: Who gets the role.
             role: One of this module's roles for objects.
-            prefixes: Of the names of objects.
+            prefixes: Prefixes of the names of objects.
         """
         objects = f"projects/_/buckets/{self._name}/objects/"
         verb = role.removeprefix("roles/storage.object").lower()
@@ -94,7 +94,7 @@ class Bucket(Component):
             gcp.storage.ManagedFolderArgs(
                 bucket=self.bucket.name,
                 name=name,
-                # Without it Google refuses to delete a folder that has objects.
+                # Otherwise Google refuses to delete a folder that has objects.
                 force_destroy=True,
             ),
             self.child(),
@@ -110,15 +110,15 @@ class Bucket(Component):
     def may_list(self, member: pulumi.Input[str]) -> None:
         """Let a member see the names of all objects, once `grant_listing` declares the grant.
 
-        Cloud Storage answers 403, not 404, for an absent object to a caller who may not list.
+        To a caller who may not list, Cloud Storage responds with 403 for an absent object, not 404.
         """
         self._listers.append(member)
 
     def grant_listing(self) -> gcp.storage.BucketIAMBinding:
-        """Declare one grant for all who may list, however many they are.
+        """Declare one grant for all members who may list.
 
-        A binding takes the role from everybody whom it does not name. That is safe here, because
-        the program uses this role for nothing else.
+        A binding removes the role from every other member. That is safe, because the program uses
+        this role for nothing else.
         """
         return gcp.storage.BucketIAMBinding(
             self.named(f"{self._role}-list"),

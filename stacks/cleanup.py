@@ -1,4 +1,4 @@
-"""The registry's clean-up policies: it deletes old images that nothing uses any more.
+"""The registry's clean-up policies, which delete old images that nothing uses any more.
 
 A policy that keeps an image wins over one that deletes it.
 Source: https://cloud.google.com/artifact-registry/docs/repositories/cleanup-policy-overview
@@ -17,11 +17,11 @@ _OLD = f"{30 * 24 * 3600}s"
 def policies(stack: Stack) -> list[Policy]:
     """The clean-up policies of a stack's registry.
 
-    A program image loses its tag to the next image before the jobs that name it by digest change.
-    Until then it is among the newest of its package. Images of earlier releases need not be kept: a
-    rollback builds the image again from the models bucket.
+    When a program image is replaced, the next image takes its tag before the jobs that name it by
+    digest change. During that time it is safe, because it is among the newest of its package.
+    Images of earlier releases need not be kept: a rollback builds the image again.
     """
-    # Jobs run the tag `live`. Program images that are built here have the stack's name as tag.
+    # Jobs run the tag `live`. Program images that `pulumi up` builds have the stack's name as tag.
     used = Condition(tag_state="TAGGED", tag_prefixes=["live", stack.name])
     newest = Newest(keep_count=stack.keep.releases)
     keeping = [
@@ -29,9 +29,9 @@ def policies(stack: Stack) -> list[Policy]:
         Policy(id="newest", action="KEEP", most_recent_versions=newest),
     ]
     if stack.images is not None:
-        # They may be in this registry under any tag, so keep them by digest, a version's name.
+        # They may be in this registry under any tag. A version's name is its digest.
         digests = [image.rpartition("@")[2] for image in stack.images.model_dump().values()]
-        given = Condition(version_name_prefixes=digests)
-        keeping.append(Policy(id="given", action="KEEP", condition=given))
+        by_digest = Condition(version_name_prefixes=digests)
+        keeping.append(Policy(id="given", action="KEEP", condition=by_digest))
     old = Condition(tag_state="ANY", older_than=_OLD)
     return [*keeping, Policy(id="old", action="DELETE", condition=old)]

@@ -1,4 +1,4 @@
-"""The start-up of a training machine, as a cloud-config document in its user data."""
+"""The start-up configuration of a training machine: a cloud-config document in its user data."""
 
 import shlex
 from importlib import resources
@@ -7,9 +7,8 @@ import yaml
 
 from pipeline import layout
 
-# The machine ends the training this many seconds before Compute Engine stops the machine. They
-# cover the start of the machine before the training and, after it, the trainer's orderly end and
-# the sending of its last log entries.
+# The machine ends the training this many seconds before Compute Engine stops the machine. In this
+# time the machine starts, the trainer ends in order, and its last log entries are sent.
 MARGIN_SECONDS = 300
 
 
@@ -32,7 +31,7 @@ def user_data(
         base_model: The name of the model that an account's first training starts from.
         container: The trainer's environment.
         gpu: Whether the machine has a GPU, and needs its driver.
-        seconds: How long the machine may run; then Compute Engine stops or deletes it.
+        seconds: The time after which Compute Engine stops or deletes the machine.
     """
     machine = {
         "IMAGE": image,
@@ -72,5 +71,5 @@ def _script(name: str) -> str:
 
 
 def _lines(values: dict[str, str], *, quote: bool) -> str:
-    """Lines of an environment file. A shell understands quotes, Docker's --env-file does not."""
+    """The text of an environment file. A shell understands quotes, Docker's --env-file does not."""
     return "".join(f"{k}={shlex.quote(v) if quote else v}\n" for k, v in values.items())

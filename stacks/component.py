@@ -6,7 +6,7 @@ import pulumi
 
 
 class Component(pulumi.ComponentResource):
-    """One concept of the program, with the resources that make it up as children."""
+    """One concept of the program; its resources are its children."""
 
     def __init__(
         self,
@@ -26,7 +26,7 @@ class Component(pulumi.ComponentResource):
         self._prefix = part_of.named("") if part_of is not None else prefix
 
     def named(self, name: str) -> str:
-        """The name in Pulumi of a resource that every project of the stack has one of."""
+        """The name in Pulumi of a resource that each project of the stack has once."""
         return f"{self._prefix}{name}"
 
     def child(
@@ -37,7 +37,7 @@ class Component(pulumi.ComponentResource):
     ) -> pulumi.ResourceOptions:
         """The options of a child resource with an explicit physical name.
 
-        The old one is deleted before a replacement is made, since both would have the same name.
+        A replacement would have the same name, so the old resource is deleted first.
         """
         return pulumi.ResourceOptions(
             parent=self,

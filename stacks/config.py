@@ -56,7 +56,9 @@ class Serving(Model):
     )
     max_instances: Annotated[
         int,
-        Field(ge=1, le=10, description="how many instances may run, and cost, at the same time"),
+        Field(
+            ge=1, le=10, description="how many instances may run, and cost money, at the same time"
+        ),
     ] = 1
 
 
@@ -73,17 +75,19 @@ class Account(Model):
     ]
     x_terms_acknowledged: bool = Field(
         default=False,
-        description="`true` says that you read X's terms on training with content of its API;"
-        " timelines need it",
+        description="`true` says that you have read X's terms on training with content of its API;"
+        " `source: timeline` needs it",
     )
     project: ProjectId | None = Field(
-        default=None, description="the account's own project, if the stack's has no room left"
+        default=None,
+        description="the account's project, if it is not the stack's (which has room for"
+        f" {MOST_ACCOUNTS})",
     )
     time_zone: TimeZone = Field(default="Etc/UTC", description="the time zone of both schedules")
     collect: Cron | None = Field(default=None, description="when the timeline is read")
     post: Cron | None = Field(default=None, description="when a tweet is posted")
     serve: Serving | None = Field(
-        default=None, description="an HTTP API that answers with a tweet on request"
+        default=None, description="an HTTP API that writes a tweet on request"
     )
     reads_usd_per_month: Dollars = Field(
         default=Decimal(5), description="collecting stops at this limit, before X stops it"
@@ -163,17 +167,19 @@ class Training(Model):
     spot: bool = Field(default=False, description="cheaper machines, which Google may take away")
     hours: Annotated[int, Field(ge=1, le=72, description="the hard limit of a machine's run")] = 4
     run: RunName | None = Field(
-        default=None, description="a name starts one training run; remove it afterwards"
+        default=None,
+        description="the name of a training run, which `pulumi up` starts; remove it afterwards",
     )
     schedule: Cron | None = Field(
-        default=None, description="when all accounts are trained, without a run by hand"
+        default=None, description="when accounts with enough new tweets are trained"
     )
     time_zone: TimeZone = Field(default="Etc/UTC", description="the time zone of the schedule")
     workers: Annotated[
         int, Field(ge=1, le=20, description="how many machines share the accounts of a run")
     ] = 1
     fallbacks: tuple[Hardware, ...] = Field(
-        default=(), description="other machines, tried in this order if no zone has the first"
+        default=(),
+        description="other machines to try, in this order, if no zone has capacity for the first",
     )
     public_address: bool = Field(
         default=True,
@@ -214,8 +220,8 @@ class Images(Model):
 class Keep(Model):
     """How long deleted objects can be restored: 7 to 90 days, or 0 for not at all.
 
-    `tweets_days` is also how long a deletion on request takes: the tweets are unreachable at once,
-    and gone for good after so many days.
+    `tweets_days` is also the time that a deletion on request takes: the tweets are unreachable at
+    once, and gone for good after this number of days.
     """
 
     tweets_days: Annotated[RetentionDays, Field(description="tweets and posts")] = 7
@@ -232,12 +238,14 @@ class Keep(Model):
 
 
 class Budget(Model):
-    """A monthly sum. People are notified when the costs reach it; it stops nothing."""
+    """A monthly amount. People are notified when the costs reach it; it stops nothing."""
 
     billing_account: BillingAccount = Field(description="the account that pays for the project")
     amount_per_month: Annotated[
         int,
-        Field(ge=1, le=1_000_000_000, description="the sum, in the billing account's own currency"),
+        Field(
+            ge=1, le=1_000_000_000, description="the amount, in the billing account's own currency"
+        ),
     ]
 
 
@@ -250,14 +258,16 @@ class Monitoring(Model):
     )
     watch: Cron = Field(
         default="*/15 * * * *",
-        description="when the watcher runs; at least twice a day if anybody receives alerts, so"
-        " that one can report that it stopped",
+        description="when the watcher runs; at least twice a day if anybody receives alerts,"
+        " because one of them reports that the watcher has stopped",
     )
-    budget: Budget | None = Field(default=None, description="a sum at which people are notified")
+    budget: Budget | None = Field(
+        default=None, description="a monthly amount at which people are notified"
+    )
 
     @model_validator(mode="after")
     def _often_enough(self) -> Self:
-        # Cloud Monitoring reports a missing metric after a day without it at most.
+        # Cloud Monitoring can wait for at most a day before it reports a missing metric.
         if (self.emails or self.channels) and not ticks_within(self.watch, _HALF_A_DAY):
             raise ValueError(
                 f"watch: {self.watch!r} leaves more than 12 hours between two runs; let it run"
@@ -267,8 +277,8 @@ class Monitoring(Model):
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
-        for key, given in (("emails", self.emails), ("channels", self.channels)):
-            for value, number in Counter(given).items():
+        for key, listed in (("emails", self.emails), ("channels", self.channels)):
+            for value, number in Counter(listed).items():
                 if number > 1:
                     raise ValueError(
                         f"{key}: {value!r} is in the list {number} times; once is enough"
@@ -305,7 +315,8 @@ class Stack(Model):
         default=None, description="how models are trained; without it, none is trained"
     )
     images: Images | None = Field(
-        default=None, description="images by digest; without them, Docker builds the images here"
+        default=None,
+        description="program images by digest; without them, `pulumi up` builds them with Docker",
     )
     keep: Keep = Field(default=Keep(), description="how long deleted objects can be restored")
     monitoring: Monitoring | None = Field(default=None, description="alerts, dashboard and budget")
@@ -352,8 +363,8 @@ class Stack(Model):
             if channel.split("/")[1] not in projects:
                 raise ValueError(
                     f"monitoring.channels: {channel!r} is in none of the stack's projects"
-                    f" ({', '.join(projects)}), and an alert reaches only channels of its own"
-                    " project; create one there, or use `emails`"
+                    f" ({', '.join(projects)}, see gcp:project), and an alert reaches only channels"
+                    " of its own project; create one there, or use `emails`"
                 )
         return self
 

@@ -1,7 +1,7 @@
 """The dashboard: executions and errors of jobs, the watcher's log, and the machines' uptime.
 
-Charts select jobs by the beginning of their names, so adding an account does not change them. If
-the name of another stack in the project begins alike, its jobs are shown as well. Alerts are exact.
+Charts select jobs by the prefix of their names, so adding an account does not change them. If the
+name of another stack in the project has the same prefix, its jobs are shown as well.
 """
 
 import json

@@ -10,7 +10,7 @@ from stacks.registry import Registry
 class Images(Component):
     """One image per program, by digest.
 
-    Where the stack file names them, nothing is declared, and Docker is not needed.
+    If the stack file names them, nothing is declared, and Docker is not needed.
     """
 
     app: pulumi.Input[str]
@@ -22,18 +22,18 @@ class Images(Component):
         super().__init__(project.named("images"), project)
         self._registry = registry
         self._tag = project.stack.name
-        given = project.stack.images
-        if given is not None:
-            self.app, self.control = given.app, given.control
-            self.scraper, self.trainer = given.scraper, given.trainer
+        named = project.stack.images
+        if named is not None:
+            self.app, self.control = named.app, named.control
+            self.scraper, self.trainer = named.scraper, named.trainer
         else:
-            self.app = self._built("app", "app")
-            self.control = self._built("control", "control_image")
-            self.scraper = self._built("scraper", "scraper_image")
-            self.trainer = self._built("trainer", "trainer_image")
+            self.app = self._build("app", "app")
+            self.control = self._build("control", "control_image")
+            self.scraper = self._build("scraper", "scraper_image")
+            self.trainer = self._build("trainer", "trainer_image")
         self.register_outputs({})
 
-    def _built(self, program: str, folder: str) -> pulumi.Output[str]:
+    def _build(self, program: str, folder: str) -> pulumi.Output[str]:
         import pulumi_docker as docker
 
         image = docker.Image(
@@ -46,7 +46,7 @@ class Images(Component):
                 context=".",
                 dockerfile=f"{folder}/Dockerfile",
                 platform="linux/amd64",
-                # BuildKit writes this time into the image in place of the time of the build.
+                # BuildKit writes this time into the image instead of the time of the build.
                 args={"SOURCE_DATE_EPOCH": "0"},
             ),
             opts=self.child(self._registry.repository),

@@ -20,7 +20,7 @@ class Schedule:
 
 
 class Scheduler:
-    """Declares the jobs of a project. One identity starts all of them on their schedules."""
+    """Declares the jobs of a project. One identity starts all of them."""
 
     def __init__(self, project: Project) -> None:
         self._project = project
@@ -42,27 +42,27 @@ class Scheduler:
         secrets: Mapping[str, Secret] | None = None,
         needs: Sequence[pulumi.Resource] = (),
     ) -> None:
-        """Declare a container that runs to its end on a schedule.
+        """Declare a job, which runs a container to its end, and its schedule.
 
-        The job is no component of its own. An account has two, and each would add a fifth to the
-        number of resources that an account registers.
+        They are not a component. An account has two jobs, and each component would be one more
+        resource to register.
 
         Args:
             name: The name of the job, its grant and its schedule in Pulumi.
             part_of: The component that they are children of.
             physical_name: The name of the job and of its schedule at Google.
-            image: What runs.
+            image: The image of the container.
             args: The arguments of the image's entry point.
             runs_as: The identity of the container.
             env: The container's environment.
             schedule: When the job starts.
             timeout: The most seconds that one execution may take.
             memory: Such as "512Mi".
-            secrets: Secrets that the container reads, by the variable that gets their name.
-            needs: What has to exist before the job starts for the first time.
+            secrets: The secrets that the container reads, by the variable with the secret's name.
+            needs: Resources that must exist before the job starts for the first time.
         """
         secrets = secrets or {}
-        # Names, not values: Cloud Run would refuse the job while a secret has no version.
+        # The names, not the values: Cloud Run would refuse the job while a secret has no version.
         env = {**env, **{variable: secret.id for variable, secret in secrets.items()}}
         job = gcp.cloudrunv2.Job(
             name,
@@ -75,8 +75,8 @@ class Scheduler:
                     template=gcp.cloudrunv2.JobTemplateTemplateArgs(
                         service_account=runs_as.email,
                         timeout=f"{timeout}s",
-                        # For a container that was killed. After an outage the schedule's next
-                        # tick tries again, so more retries would only cost more.
+                        # One retry, for a container that was killed. After an outage the next tick
+                        # of the schedule tries again.
                         max_retries=1,
                         containers=[
                             gcp.cloudrunv2.JobTemplateTemplateContainerArgs(

@@ -36,7 +36,8 @@ def check(machine_type: str, gpu: tuple[str, int] | None) -> None:
     """Check that Compute Engine has such a machine with these GPUs (type, count).
 
     Raises:
-        ValueError: it has not. The text names the key, the value, and the possible values.
+        ValueError: There is no such machine. The text names the key, the value, and the possible
+            values.
     """
     family, size = _split(machine_type)
     if family in _BUNDLED:

@@ -15,12 +15,12 @@ from stacks.shared import Shared
 
 # Shares of the monthly sum at which the budget notifies.
 _THRESHOLDS = (0.5, 0.9, 1.0)
-# A budget takes at most so many channels.
+# The largest number of channels of a budget.
 _MOST_CHANNELS = 5
 
 
 class Monitoring(Component):
-    """The dashboard of one project of a stack, and alerts if there is anybody to tell."""
+    """The dashboard of one project of a stack, and alerts if anybody receives them."""
 
     def __init__(self, monitoring: config.Monitoring, shared: Shared) -> None:
         project = shared.project
@@ -88,8 +88,8 @@ class Budget(Component):
                 billing_account=budget.billing_account,
                 display_name=f"{stack.project}: {stack.name}",
                 budget_filter=gcp.billing.BudgetBudgetFilterArgs(
-                    # By number, as the API returns them. A bucket knows the number of its project.
-                    # To look it up, the provider would call Cloud Billing, which is not enabled.
+                    # Projects by number, as the API returns them. A bucket has the number of its
+                    # project. Looking it up would need Cloud Billing, which is not enabled.
                     projects=[
                         bucket.bucket.project_number.apply(lambda number: f"projects/{number}")
                         for bucket in buckets

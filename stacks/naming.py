@@ -1,6 +1,6 @@
-"""Names at Google that nobody but the program uses, within Google's limits.
+"""Names of resources at Google that only the Pulumi program uses, within Google's limits.
 
-Names that the programs or the operator use as well are in `pipeline.layout`.
+Names that the other programs or the operator's command also use are in `pipeline.layout`.
 """
 
 from pipeline.layout import fit

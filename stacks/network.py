@@ -18,7 +18,7 @@ class Network(Component):
     (the first download of the base model) by a NAT gateway.
 
     Attributes:
-        ready: What has to exist before a machine can reach anything.
+        ready: The resource that must exist before a machine can reach anything.
     """
 
     def __init__(self, project: Project, *, public_address: bool) -> None:

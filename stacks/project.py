@@ -7,16 +7,16 @@ from stacks import naming
 from stacks.component import Component
 from stacks.config import Stack
 
-# The provider calls this API to look a project up, also each time it enables another API.
+# The provider calls this API to read the project, also after it has enabled another API.
 _RESOURCE_MANAGER = "cloudresourcemanager"
 
 
 class Project(Component):
-    """Everything of one project is declared with its provider, which labels what it makes.
+    """A Google Cloud project. Its provider declares all of its resources, and labels them.
 
     The provider is explicit because accounts may be spread over projects, and a default provider
-    belongs to one project. Resources of a further project have its id in their names in Pulumi.
-    Resources of the stack's own project do not, so adding a further project renames nothing.
+    belongs to one project. In Pulumi, the names of resources of a further project contain the
+    project's id. Those of the stack's own project do not, so adding a project renames nothing.
     """
 
     def __init__(self, stack: Stack, *, further: bool) -> None:
@@ -35,9 +35,9 @@ class Project(Component):
         self.register_outputs({})
 
     def service(self, api: str) -> gcp.projects.Service:
-        """One of Google's APIs, such as "run", enabled once for the project.
+        """Enable one of Google's APIs, such as "run", once for the project.
 
-        `destroy` leaves it enabled, because other stacks of the project may use it.
+        `pulumi destroy` leaves it enabled, because other stacks in the project may use it.
         """
         if api not in self._services:
             needs = [] if api == _RESOURCE_MANAGER else [self.service(_RESOURCE_MANAGER)]
@@ -53,7 +53,7 @@ class Project(Component):
         return self._services[api]
 
     def identity(self, role: str, purpose: str) -> gcp.serviceaccount.Account:
-        """A service account of the program's own; it belongs to no bot."""
+        """Declare a service account of a program; it belongs to no account."""
         return gcp.serviceaccount.Account(
             self.named(role),
             gcp.serviceaccount.AccountArgs(
@@ -66,9 +66,10 @@ class Project(Component):
     def custom_role(
         self, role: str, holder: gcp.serviceaccount.Account, purpose: str, *permissions: str
     ) -> gcp.projects.IAMCustomRole:
-        """A role for one identity. Its id contains the holder's unique id, so it is never reused.
+        """Declare a role for one identity.
 
-        Google blocks the id of a deleted role for up to 37 days.
+        Google blocks the id of a deleted role for up to 37 days. So the id contains the unique id
+        of the holder, which is never used again.
         Source: https://docs.cloud.google.com/iam/docs/creating-custom-roles#deleting-custom-role
         """
         stack = self.stack.name
@@ -90,8 +91,8 @@ class Project(Component):
         Args:
             name: The name of the grant in Pulumi, and the title of its condition.
             role: A predefined or custom role.
-            member: Who gets it.
-            prefixes: Of full resource names, such as `projects/p/zones/z/instances/train-`.
+            member: The member who gets the role.
+            prefixes: Prefixes of full names, such as `projects/p/zones/z/instances/train-`.
         """
         condition = gcp.projects.IAMMemberConditionArgs(
             title=name,

@@ -31,7 +31,7 @@ completes a stack file while you type.
 
 
 class _Generator(GenerateJsonSchema):
-    """Describes values as a person writes them: no nulls, sums of money as numbers, no titles."""
+    """Describes values as a person writes them: without nulls and titles, dollars as numbers."""
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])
@@ -57,7 +57,7 @@ def schema() -> dict[str, Any]:
         for described in model["properties"].values():
             if described.get("default", 0) is None:
                 del described["default"]
-    # Without it, the schema would admit names that do not match the pattern.
+    # Otherwise the schema would accept names that do not match the pattern.
     stack["properties"]["accounts"]["additionalProperties"] = False
     keys = {stack_file.key(name): described for name, described in stack["properties"].items()}
     del keys[stack_file.key("name")]

@@ -15,8 +15,8 @@ class Registry(Component):
 
     Attributes:
         repository: The Artifact Registry repository.
-        host: The host that it answers at.
-        url: The beginning of its images' names: host, project and repository.
+        host: The host of the registry.
+        url: The prefix of its images' names: host, project and repository.
     """
 
     def __init__(self, project: Project) -> None:

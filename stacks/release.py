@@ -1,4 +1,4 @@
-"""From a changed pointer to an image: notification, topic, and the build that it starts."""
+"""The release build: a changed pointer sends a notification to a topic, which starts the build."""
 
 from importlib import resources
 
@@ -19,11 +19,11 @@ _DOCKER = "gcr.io/cloud-builders/docker:24.0.9"
 _WORKSPACE = "/workspace"
 
 POST_MEMORY = "1Gi"
-"""Memory of the job that posts. A release has to pass its self-test in as much."""
+"""Memory of the posting job. A release must pass its self-test with the same limit."""
 
 
 class Release(Component):
-    """Builds the image of every release that a pointer names, and moves `:live` to it."""
+    """Builds the image of each release that a pointer names, and moves `:live` to it."""
 
     def __init__(
         self, project: Project, models: Bucket, registry: Registry, images: Images
@@ -43,7 +43,7 @@ class Release(Component):
         self.register_outputs({})
 
     def _builder(self) -> gcp.serviceaccount.Account:
-        """The identity of builds. It reads pointers and releases, and writes images."""
+        """Declare the identity of builds. It reads pointers and releases, and writes images."""
         builder = self._project.identity("build", "builds the images of releases")
         self._models.grant(
             "build", builder.member, READ, layout.all_releases(), layout.all_pointers()
@@ -54,7 +54,7 @@ class Release(Component):
         return builder
 
     def _notify(self) -> None:
-        """Let Cloud Storage publish to the topic, then tell the topic of every written pointer."""
+        """Let Cloud Storage publish a message to the topic for every pointer that is written."""
         agent = gcp.storage.get_project_service_account_output(
             project=self._project.stack.project,
             opts=pulumi.InvokeOutputOptions(
@@ -101,7 +101,7 @@ class Release(Component):
                 ),
                 build=gcp.cloudbuild.TriggerBuildArgs(
                     steps=[
-                        # Root owns the workspace, and the control image's user is not root.
+                        # The workspace belongs to root, and the control image's user is not root.
                         self._docker("open", script=f"chmod 0777 {_WORKSPACE}"),
                         self._control("fetch"),
                         self._docker("bundle", script=bundle, envs=[f"MEMORY={POST_MEMORY}"]),
@@ -125,10 +125,10 @@ class Release(Component):
             id=command,
             name=self._images.control,
             args=[command],
-            # Cloud Build would start it in the workspace, where the program is not.
+            # By default Cloud Build starts it in the workspace, which does not have the program.
             dir="/srv",
             envs=[
-                # Text from outside is passed as a value, never put into a command.
+                # Untrusted text is passed as a value. It never becomes a part of a command.
                 "OBJECT=$_OBJECT",
                 pulumi.Output.concat("MODELS_BUCKET=", self._models.name),
                 f"REPOSITORY={self._registry.url}",

@@ -13,24 +13,24 @@ from stacks.component import Component
 from stacks.job import Schedule
 from stacks.shared import Shared
 
-# The time to find a zone that has a machine, beyond the hours that a machine may run.
+# The time for finding a zone that has a machine, in addition to the hours of a machine.
 _SEARCH_SECONDS = 1800
-# The time before and after: looking for new tweets, and deleting machines. Cloud Run lets a job
-# take 168 hours, and a machine runs for at most 72.
+# The time for looking for news before the run, and for deleting machines after it. Cloud Run lets a
+# job take 168 hours, and a machine runs for at most 72.
 # Source: https://docs.cloud.google.com/run/docs/configuring/task-timeout
 _AROUND_SECONDS = 3600
 
 
 class Retrain(Component):
-    """Starts a run at each tick, on the first of `templates` that a zone has a machine for.
+    """Starts a run at each tick, on machines of the first template for which a zone has capacity.
 
     Args:
         training: The stack file's settings of training.
         schedule: When a run starts, as a cron expression.
         shared: The parts of the project that every stack has.
         trainer: The identity of the machines.
-        templates: The machines to try, in this order.
-        needs: What has to exist before the first machine starts.
+        templates: The templates of machines to try, in this order.
+        needs: Resources that must exist before the first machine starts.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Retrain(Component):
         return [
             project.grant("retrain-start", start.name, member),
             project.grant("retrain-delete", delete.name, member, *machines),
-            # Whoever creates a machine has to be allowed to act as the machine's identity.
+            # An identity that creates a machine must be allowed to act as the machine's identity.
             gcp.serviceaccount.IAMMember(
                 self.named("retrain-trainer"),
                 gcp.serviceaccount.IAMMemberArgs(
@@ -116,7 +116,7 @@ class Retrain(Component):
                 ),
                 self.child(),
             ),
-            # Tweets, posts and releases tell whether enough tweets are new.
+            # Tweets, posts and releases show whether an account has enough news.
             storage.data.grant("retrain", member, READ, layout.all_tweets(), layout.all_posts()),
             storage.models.grant(
                 "retrain", member, READ, layout.all_pointers(), layout.all_releases()

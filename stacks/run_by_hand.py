@@ -1,4 +1,4 @@
-"""A training run that the stack file names: its machines, and a note of them for the watcher."""
+"""A training run that the stack file names: its machines, and a record for the watcher."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,9 +15,9 @@ from stacks.shared import Shared
 class RunByHand(Component):
     """Starts one machine per worker, which train once and then stay powered off.
 
-    Pulumi owns the machines' deletion, so their hard limit stops them and does not delete them:
-    `destroy` would fail on a machine that is gone. Once made, a machine is never changed, whatever
-    becomes of the stack file: a change would replace or stop it in the middle of the run.
+    Only Pulumi deletes the machines. Their hard limit stops them and does not delete them, because
+    `pulumi destroy` would fail on a machine that is gone. A machine is never changed: a change of
+    the stack file would replace or stop it in the middle of the run.
     """
 
     def __init__(
@@ -31,19 +31,19 @@ class RunByHand(Component):
         # Named like its machine and its note, so that `--target '**train-RUN'` finds all three.
         super().__init__(shared.project.named(f"train-{run}"), shared.project)
         self._training = training
-        # Logged for this component: the engine knows a machine only when it is made.
+        # Logged for this component, because the engine does not know the machines yet.
         pulumi.log.info(self._advice, self)
         names = layout.machines(shared.project.stack.name, run, training.workers)
         machines = {
             name: self._machine(f"train-{run}{share}", name, template, needs)
             for share, name in zip(layout.shares(training.workers), names, strict=True)
         }
-        self._note(run, machines, shared.storage.data.name)
+        self._record(run, machines, shared.storage.data.name)
         self.register_outputs({})
 
     @property
     def _advice(self) -> str:
-        """One line about what to do in a stock-out. The provider's error only says that it is."""
+        """What to do in a stock-out, in one line. The provider's error does not say it."""
         zone, *others = self._training.zones
         return (
             f"a run by hand tries only {zone}; if {zone} has no {self._training.machine_type} now"
@@ -78,15 +78,15 @@ class RunByHand(Component):
             self.child(*needs, ignore_changes=["*"]),
         )
 
-    def _note(
+    def _record(
         self,
         run: str,
         machines: Mapping[str, gcp.compute.InstanceFromTemplate],
         data: pulumi.Output[str],
     ) -> None:
-        """Note the run for the watcher, which reports machines that are left over.
+        """Record the run for the watcher, which reports machines that are left over.
 
-        The note is written after the machines are made and, like them, never changed.
+        The record is written after the machines are created and, like them, never changed.
         """
         gcp.storage.BucketObject(
             # Named like the machine, so that `--target '**train-RUN'` finds both.

@@ -8,7 +8,7 @@ from stacks.secret import Secret
 
 
 class Scraper(Component):
-    """An identity that may read the bearer token and write what it collects, and nothing else."""
+    """An identity that may read the bearer token and write collected tweets, and nothing else."""
 
     def __init__(self, project: Project, data: Bucket) -> None:
         super().__init__(project.named("scraper"), project)

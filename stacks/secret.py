@@ -14,8 +14,8 @@ from stacks.project import Project
 class Secret:
     """A secret's full name, and the grant that lets one identity read it.
 
-    The program declares no version of a secret: a replaced version would be the newest, and would
-    hide the operator's. `bots credentials` alone adds versions.
+    Only `bots credentials` adds versions. If the program declared one and replaced it later, that
+    would be the newest version and hide the operator's.
     """
 
     id: pulumi.Output[str]
@@ -31,7 +31,7 @@ class Secret:
         secret_id: str,
         readable_by: gcp.serviceaccount.Account,
     ) -> Self:
-        """Declare both, named `name` in Pulumi, as children of `part_of`."""
+        """Declare the secret and the grant, both named `name`, as children of `part_of`."""
         secret = gcp.secretmanager.Secret(
             name,
             gcp.secretmanager.SecretArgs(

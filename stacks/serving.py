@@ -1,4 +1,4 @@
-"""The tweet APIs: a Cloud Run service for each account that asks for one."""
+"""The tweet APIs: a Cloud Run service for each account with `serve`."""
 
 from collections.abc import Mapping, Sequence
 
@@ -29,7 +29,7 @@ class Serving(Component):
         shared.storage.models.may_list(self._identity.member)
 
     def start(self, *listing: pulumi.Resource) -> None:
-        """Declare the services after the grants to list: they look for a release at once."""
+        """Declare the services. They list releases at once, so the grants to list come first."""
         for account, serving in self._served.items():
             service = self._service(account, serving, listing)
             if serving.public:
@@ -39,7 +39,7 @@ class Serving(Component):
     def _service(
         self, account: str, serving: config.Serving, needs: Sequence[pulumi.Resource]
     ) -> gcp.cloudrunv2.Service:
-        """A service on the app base. It loads the live release itself, so needs no rollout."""
+        """Declare a service on the app base, which loads the live release by itself."""
         project = self._shared.project
         return gcp.cloudrunv2.Service(
             f"{account}-api",
@@ -48,7 +48,7 @@ class Serving(Component):
                 location=project.stack.region,
                 description=f"Answers requests for texts as {account}",
                 deletion_protection=False,
-                # Callers are admitted by their identity, wherever they call from.
+                # Callers are admitted by their identity, from everywhere.
                 ingress="INGRESS_TRAFFIC_ALL",
                 template=gcp.cloudrunv2.ServiceTemplateArgs(
                     service_account=self._identity.email,
@@ -75,11 +75,11 @@ class Serving(Component):
                 ),
             ],
             ports=gcp.cloudrunv2.ServiceTemplateContainerPortsArgs(container_port=_PORT),
-            # For two models while one replaces the other, and for the files of the second.
+            # Memory for two models while one replaces the other, and for the files of the second.
             resources=gcp.cloudrunv2.ServiceTemplateContainerResourcesArgs(
                 limits={"cpu": "1", "memory": "1Gi"}, cpu_idle=True, startup_cpu_boost=True
             ),
-            # The release is loaded before the first response, in at most 30 times 4 s.
+            # The release is loaded before the first response, which may take 30 times 4 s.
             startup_probe=gcp.cloudrunv2.ServiceTemplateContainerStartupProbeArgs(
                 http_get=gcp.cloudrunv2.ServiceTemplateContainerStartupProbeHttpGetArgs(
                     path=_HEALTH, port=_PORT

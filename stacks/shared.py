@@ -26,7 +26,7 @@ class Shared:
 
     @classmethod
     def declare(cls, project: Project) -> Self:
-        """Declare them all, in the order in which one needs another."""
+        """Declare all parts, each after the parts that it needs."""
         storage = Storage.declare(project)
         registry = Registry(project)
         images = Images(project, registry)

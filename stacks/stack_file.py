@@ -27,19 +27,21 @@ def key(name: str) -> str:
 
 
 def _unknown_key(loc: tuple[int | str, ...]) -> str:
-    """Say what to write in place of a key that its model does not have."""
+    """Suggest a known key in place of an unknown one."""
     model: type[BaseModel] = Stack
     path = iter(loc[:-1])
     for part in path:
         annotation = model.model_fields[str(part)].annotation
         model = next(_models(annotation))
         if get_origin(annotation) in (Mapping, tuple):
-            next(path)  # the entry's name, which may also be the name of a field, or its number
-    return _instead(str(loc[-1]), [field for field in model.model_fields if field != "name"])
+            next(
+                path
+            )  # skip the entry's name, which may also be the name of a field, or its number
+    return _suggestion(str(loc[-1]), [field for field in model.model_fields if field != "name"])
 
 
-def _instead(given: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(given, known, n=1)
+def _suggestion(unknown: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(unknown, known, n=1)
     if near:
         return f"unknown key; did you mean {near[0]!r}?"
     return f"unknown key; the known keys are {', '.join(known)}"
@@ -54,74 +56,74 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def load(stack: str, values: Mapping[Any, object], folder: Path = Path("stacks")) -> Stack:
-    """The stack named `stack`, from values by their keys in the stack file.
+    """Check the values of a stack file, and return the stack.
 
     Args:
         stack: The stack's name.
-        values: The values of `config:`.
+        values: The values of `config:`, by key.
         folder: The folder of the stack file, for `accounts_file`.
 
     Raises:
-        UserError: a key is missing or unknown, or a value is invalid. One line names each mistake.
+        UserError: A key is missing or unknown, or a value is invalid. One line names each mistake.
     """
     known = {key(name): name for name in Stack.model_fields if name != "name"}
-    given: dict[str, Any] = {"name": stack}
+    fields: dict[str, Any] = {"name": stack}
     unknown: list[str] = []
-    for given_key, value in ((str(k), v) for k, v in values.items()):
-        if given_key in known:
-            given[known[given_key]] = value
-        elif given_key.partition(":")[0] not in OTHER_NAMESPACES:
-            unknown.append(f"{_printable(given_key)}: {_instead(given_key, [*known])}")
+    for name, value in ((str(k), v) for k, v in values.items()):
+        if name in known:
+            fields[known[name]] = value
+        elif name.partition(":")[0] not in OTHER_NAMESPACES:
+            unknown.append(f"{_printable(name)}: {_suggestion(name, [*known])}")
     if unknown:
-        raise UserError("; ".join(f"stacks/Pulumi.{stack}.yaml: {one}" for one in unknown))
-    _add_accounts_of_file(stack, given, folder)
+        raise UserError("; ".join(f"stacks/Pulumi.{stack}.yaml: {mistake}" for mistake in unknown))
+    _add_accounts_of_file(stack, fields, folder)
     try:
-        return Stack.model_validate(given)
+        return Stack.model_validate(fields)
     except ValidationError as error:
         raise UserError("; ".join(_sentence(stack, e) for e in error.errors())) from None
 
 
-def _add_accounts_of_file(stack: str, given: dict[str, Any], folder: Path) -> None:
+def _add_accounts_of_file(stack: str, fields: dict[str, Any], folder: Path) -> None:
     """Add the accounts of `accounts_file` to those of the stack file."""
-    name = given.get("accounts_file")
+    name = fields.get("accounts_file")
     if not isinstance(name, str):
         return
     key = f"stacks/Pulumi.{stack}.yaml: {NAMESPACE}accounts_file: {name!r}"
     try:
-        more = _parsed(folder / name)
+        document = _parsed(folder / name)
     except OSError:
         raise UserError(f"{key}: there is no such file in the stack file's folder") from None
     except ValueError as error:
         raise UserError(f"{key}: {error}") from None
-    if not isinstance(more, dict):
-        raise UserError(f"{key}: it has no accounts by name, as `accounts:` has")
-    found = cast("dict[object, object]", more)
-    own: object = given.get("accounts") or {}
+    if not isinstance(document, dict):
+        raise UserError(f"{key}: it does not map names to accounts, as `accounts:` does")
+    added = cast("dict[object, object]", document)
+    own: object = fields.get("accounts") or {}
     if isinstance(own, Mapping):
         here = cast("Mapping[object, object]", own)
-        for account in here.keys() & found.keys():
+        for account in here.keys() & added.keys():
             raise UserError(
                 f"{key}: accounts.{account} is in the stack file, too; keep one of them"
             )
-        given["accounts"] = {**here, **found}
+        fields["accounts"] = {**here, **added}
 
 
 def _sentence(stack: str, error: Any) -> str:
     loc: tuple[int | str, ...] = tuple(part for part in error["loc"] if part != "[key]")
     where = key(".".join(_printable(str(part)) for part in loc)) if loc else ""
     if error["type"] == "extra_forbidden":
-        what = _unknown_key(loc)
+        mistake = _unknown_key(loc)
     elif error["type"] == "missing":
-        what = "missing"
+        mistake = "missing"
     elif error["type"] == "value_error":
-        what = error["msg"].removeprefix("Value error, ")
+        mistake = error["msg"].removeprefix("Value error, ")
     else:
-        what = f"{_shown(error['input'])}: {error['msg'][:1].lower()}{error['msg'][1:]}"
-    return f"stacks/Pulumi.{stack}.yaml: " + (f"{where}: {what}" if where else what)
+        mistake = f"{_shown(error['input'])}: {error['msg'][:1].lower()}{error['msg'][1:]}"
+    return f"stacks/Pulumi.{stack}.yaml: " + (f"{where}: {mistake}" if where else mistake)
 
 
 def _printable(text: str) -> str:
-    """The text, or its repr if it would not fit into one printed line."""
+    """The text, or its repr if it cannot be printed on one line."""
     return text if text.isprintable() else repr(text)
 
 
@@ -132,7 +134,7 @@ def _shown(value: object) -> str:
 
 
 def from_engine(stack: str, values: Mapping[str, str]) -> Stack:
-    """The stack, from the engine's configuration, where objects are JSON texts."""
+    """The stack of the engine's configuration, in which objects are JSON texts."""
 
     def parse(text: str) -> object:
         try:
@@ -147,7 +149,7 @@ def read(file: Path) -> Stack:
     """The stack of a stack file, `Pulumi.<stack>.yaml`, without the engine.
 
     Raises:
-        UserError: there is no such file, or it is not a valid stack file.
+        UserError: There is no such file, or it is not a valid stack file.
     """
     stack = file.name.removeprefix("Pulumi.").removesuffix(".yaml")
     try:
@@ -172,7 +174,7 @@ def _parsed(file: Path) -> object:
     """The document in a YAML file.
 
     Raises:
-        ValueError: it is not YAML. The text is one line.
+        ValueError: The file is not YAML. The text is one line.
     """
     try:
         return yaml.safe_load(file.read_text())

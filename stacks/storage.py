@@ -43,5 +43,5 @@ class Storage:
         self.models.may_list(member)
 
     def grant_listing(self) -> list[gcp.storage.BucketIAMBinding]:
-        """Declare the grants to list, when all who may list are known."""
+        """Declare the grants to list, after all members who may list are known."""
         return [self.data.grant_listing(), self.models.grant_listing()]

@@ -1,7 +1,7 @@
-"""Checks what the program needs on this machine: a cloud, a Docker daemon, credentials.
+"""Checks that this machine has what the program needs: a cloud, a Docker daemon, credentials.
 
-The providers would report it as well, but later and in many lines. `refresh` and `destroy` do not
-run the program, so they show the providers' errors.
+The providers would also report that something is missing, but later and in many lines. `pulumi
+refresh` and `destroy` do not run the program, so they show the providers' errors.
 """
 
 import http.client
@@ -18,7 +18,7 @@ import pulumi
 from pipeline.errors import UserError
 from stacks.config import Stack
 
-# The variable that makes the engine use running providers, such as the local cloud's.
+# The variable by which the engine attaches to running providers, such as the local cloud's.
 ATTACHED = "PULUMI_DEBUG_PROVIDERS"
 # The sockets that pulumi-docker tries by default.
 _SOCKETS = ("/var/run/docker.sock", "~/.docker/run/docker.sock")
@@ -26,7 +26,7 @@ _PING_SECONDS = 10
 
 
 def check(stack: Stack, values: Mapping[str, str], *, preview: bool) -> None:
-    """Check that everything is there that declaring the stack needs.
+    """Check that this machine has everything that declaring the stack needs.
 
     Args:
         stack: The stack to declare.
@@ -35,17 +35,17 @@ def check(stack: Stack, values: Mapping[str, str], *, preview: bool) -> None:
             warning.
 
     Raises:
-        UserError: something is missing.
+        UserError: Something is missing.
     """
-    given = os.environ.get(ATTACHED, "").split(",")
-    attached = {provider.partition(":")[0] for provider in given}
+    providers = os.environ.get(ATTACHED, "").split(",")
+    attached = {provider.partition(":")[0] for provider in providers}
     if stack.emulator is not None and "gcp" not in attached:
         raise UserError(
             f"stack {stack.name!r} belongs to the local cloud (gpt2-bots:emulator), and this engine"
             f" would call Google: run `python -m local pulumi up --stack {stack.name}`"
         )
     if stack.images is None and "docker" not in attached:
-        _daemon_must_answer(values.get("docker:host") or os.environ.get("DOCKER_HOST"))
+        _require_daemon(values.get("docker:host") or os.environ.get("DOCKER_HOST"))
     if (
         stack.accounts
         and "docker-build" not in attached
@@ -58,7 +58,7 @@ def check(stack: Stack, values: Mapping[str, str], *, preview: bool) -> None:
             raise UserError(missing)
 
 
-def _daemon_must_answer(host: str | None) -> None:
+def _require_daemon(host: str | None) -> None:
     hosts = [host] if host else [f"unix://{Path(name).expanduser()}" for name in _SOCKETS]
     if not any(map(_answers, hosts)):
         raise UserError(
@@ -89,7 +89,7 @@ def _answers(host: str) -> bool:
 
 
 def _missing_credentials(registry: str) -> str:
-    """One line about credentials for the registry that Docker does not have; empty if it does.
+    """Say in one line that Docker has no credentials for the registry; empty if it has.
 
     Source: https://docs.docker.com/reference/cli/docker/login/ (2026-11): a login adds an entry to
     `auths`, and the helper of one registry is in `credHelpers`.
@@ -113,7 +113,7 @@ def _missing_credentials(registry: str) -> str:
 
 def _settings(file: Path) -> dict[str, Any]:
     try:
-        found: object = json.loads(file.read_text())
+        settings: object = json.loads(file.read_text())
     except (OSError, ValueError):
         return {}
-    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+    return cast("dict[str, Any]", settings) if isinstance(settings, dict) else {}

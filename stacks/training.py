@@ -1,4 +1,4 @@
-"""Training: who trains, on which machines, and when."""
+"""Training: the identity that trains, its machines, and the job of scheduled training."""
 
 import json
 
@@ -16,9 +16,9 @@ from stacks.run_by_hand import RunByHand
 from stacks.shared import Shared
 
 # Container-Optimized OS of one long-term milestone, which gets fixes and no other changes.
-# 129 is supported until 2028. Sources: https://cloud.google.com/container-optimized-os/docs/
-# release-notes and …/docs/concepts/versioning, as third parties repeated them, read 2026-11-30;
-# they name 133 as the next, since 2026-09.
+# 129 is supported until 2028. The next one is 133, since 2026-09. Sources:
+# https://cloud.google.com/container-optimized-os/docs/release-notes and …/docs/concepts/versioning,
+# as third parties repeat them, read 2026-11-30.
 _OS = "projects/cos-cloud/global/images/family/cos-129-lts"
 
 
@@ -47,7 +47,7 @@ class Training(Component):
         self.register_outputs({})
 
     def start(self, *listing: pulumi.Resource) -> None:
-        """Declare the run by hand after the grants to list: its machines list at once."""
+        """Declare the run by hand. Its machines list objects at once, so the grants come first."""
         if self._training.run is not None:
             needs = [*self._needs, *listing]
             RunByHand(self._training, self._training.run, self._shared, self._template, needs)
@@ -56,10 +56,10 @@ class Training(Component):
         storage, member = self._shared.storage, self._trainer.member
         storage.may_list(member)
         return [
-            # Posts, too: a bot never learns from a tweet that it wrote itself.
+            # Posts as well, because a bot does not learn from its own posts.
             storage.data.grant("trainer", member, READ, layout.all_tweets(), layout.all_posts()),
             storage.models.grant("trainer", member, READ, layout.all_base_models()),
-            # The first run that needs a base model brings it from OpenAI.
+            # The first run that needs a base model stores it here.
             storage.models.grant("trainer", member, CREATE, layout.all_base_models()),
             storage.models.grant(
                 "trainer",
@@ -126,17 +126,17 @@ class Training(Component):
                             o["image"], o["data"], o["models"], gpu=hardware.has_gpu
                         )
                     ),
-                    # The system's agent sends the container's structured lines. Compute Engine
-                    # sends the console, which has the last lines as well.
+                    # The system's agent sends the container's structured log lines. Compute Engine
+                    # sends the console, which also has the very last lines.
                     "google-logging-enabled": "true",
                     "serial-port-logging-enable": "true",
-                    # Only who may log in by IAM can. Keys of the project's metadata do not work.
+                    # Only people with an IAM role may log in, not those with keys in the metadata.
                     "enable-oslogin": "TRUE",
                     "block-project-ssh-keys": "true",
                 },
             ),
-            # Without delete_before_replace: a template has no explicit name, and the new one has
-            # to exist before the old one is deleted.
+            # No delete_before_replace: a template has no explicit name, and the new one must exist
+            # before the old one is deleted.
             pulumi.ResourceOptions(parent=self, depends_on=[self._network.ready]),
         )
 

@@ -23,7 +23,7 @@ from pipeline import layout
 
 @dataclass(frozen=True)
 class Pattern:
-    """A regular expression that all of a text has to match, and what a person calls such a text.
+    """A regular expression that a whole text must match, and a description of such a text.
 
     pydantic calls it to check values, and to describe them in the JSON Schema of the stack file.
     """
@@ -42,7 +42,7 @@ class Pattern:
         return {
             **handler(schema),
             "pattern": f"^({self.regex})$",
-            # No part of JSON Schema: editors show it for a text that does not match.
+            # This is not in JSON Schema. Editors show it for a text that does not match.
             "patternErrorMessage": f"not {self.name}",
         }
 
@@ -63,11 +63,11 @@ def _cron(value: str) -> str:
 
 
 def ticks_within(cron: str, longest: timedelta) -> bool:
-    """Whether the ticks of a cron expression, in UTC, are never further apart within a year."""
+    """Whether the ticks of a cron expression, in UTC, are never further apart than `longest`."""
     now = datetime(2026, 1, 1, tzinfo=UTC)
     end = now + timedelta(days=366)
     while now < end:
-        # Go to the last tick in reach. To visit each would take half a million steps.
+        # Go to the last tick within `longest`. Visiting each would take half a million steps.
         tick = next(CronSim(cron, now + longest + timedelta(minutes=1), reverse=True))
         if tick <= now:
             return False

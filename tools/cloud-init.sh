@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prints the path of cloud-init, with which the tests validate the machines' configuration.
-# Installs it if it is missing and this is root on Debian. It stays disabled on this machine.
+# Prints the path of cloud-init, which the tests use to validate the machines' configuration.
+# As root on Debian, installs it if it is missing. It stays disabled on this machine.
 set -euo pipefail
 if ! command -v cloud-init >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     mkdir -p /etc/cloud

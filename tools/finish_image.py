@@ -1,9 +1,9 @@
-"""Finishes what an image adds to its base, so that the result depends on its content alone.
+"""Makes the files of an image reproducible: they depend on nothing but their content.
 
-`python finish_image.py PACKAGE` runs in a folder with `libraries/` and `program/`. Both contain
-files at their places below the image's root. PACKAGE is the program's package in `program/srv`.
+`python finish_image.py PACKAGE` runs in a folder with `libraries/` and `program/`. Each contains
+files as they will be below the image's root. PACKAGE is the program's package in `program/srv`.
 
-- Files that only compilers, type checkers and the libraries' own tests read are removed.
+- Files for compilers, type checkers and the libraries' own tests are removed.
 - Modules that the program imports are compiled, including those of the standard library. The
   program runs as a user who may not write bytecode, so it would compile them at every start.
   Bytecode of all modules would double the size.
@@ -35,7 +35,7 @@ print(json.dumps(sorted(file for file in files if file and file.endswith(".py"))
 
 
 def main() -> None:
-    """Finish the image of the package that the argument names."""
+    """Finish the files of the image whose package the argument names."""
     _prune(LIBRARIES)
     for source in _imported(sys.argv[1]):
         _compile(source)
@@ -63,14 +63,14 @@ def _imported(package: str) -> list[Path]:
     """
     root = PROGRAM / "srv"
     names = {f"{package}.{file.stem}" for file in (root / package).glob("*.py")}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", _IMPORTS, "pipeline.program", *sorted(names)],
         cwd=root,
         env={**os.environ, "PYTHONPATH": str(_SITE), "PYTHONDONTWRITEBYTECODE": "1"},
         stdout=subprocess.PIPE,
         check=True,
     )
-    imported = {Path(file) for file in json.loads(done.stdout.splitlines()[-1])}
+    imported = {Path(file) for file in json.loads(process.stdout.splitlines()[-1])}
     return sorted(imported | set(root.glob("*/*.py")))
 
 
@@ -84,7 +84,7 @@ def _compile(source: Path) -> None:
     else:
         name, target = source, LIBRARIES / str(source).lstrip("/")
     cache = target.parent / "__pycache__" / f"{target.stem}.{sys.implementation.cache_tag}.pyc"
-    # Python must not compare it with the source's time, which is set afterwards.
+    # Python must not compare it with the source's time, which `_settle` changes.
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
     py_compile.compile(str(source), str(cache), str(name), doraise=True, invalidation_mode=mode)
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds gcsfuse as the trainer's image does, once for each version; prints the program's path.
+# Builds gcsfuse as the trainer's image does, once per version, and prints the program's path.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 command -v go >/dev/null || { echo "gcsfuse: Go is missing, which builds it" >&2; exit 1; }

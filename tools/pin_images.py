@@ -2,7 +2,7 @@
 
 `make pin-images` needs to reach Docker Hub. It raises only the last number of a version:
 `python:3.11.15-slim-bookworm` stays Python 3.11 on Debian bookworm. The digest is that of the index
-of all platforms. `docker build` checks what it pulls against it.
+of all platforms. `docker build` compares the image that it pulls with the digest.
 """
 
 import json
@@ -36,21 +36,21 @@ def main() -> None:
 
 
 class Registry:
-    """A registry of public images. It may ask for a token, which it gives to anybody."""
+    """A registry of public images. It may require a token, which it gives to anybody."""
 
     def __init__(self, address: str) -> None:
         self.address = address.rstrip("/")
         self._known: dict[str, str] = {}
 
-    def newest(self, found: re.Match[str]) -> str:
+    def newest(self, match: re.Match[str]) -> str:
         """The newest patch release of a base, with its digest: `name:tag@sha256:…`."""
-        name, series, least, end = found[2], found[3], int(found[4]), found[5] or ""
-        key = f"{name}:{series}{end}"
+        name, series, current, suffix = match[2], match[3], int(match[4]), match[5] or ""
+        key = f"{name}:{series}{suffix}"
         if key not in self._known:
-            pattern = re.compile(rf"{re.escape(series)}\.(\d+){re.escape(end)}")
+            pattern = re.compile(rf"{re.escape(series)}\.(\d+){re.escape(suffix)}")
             tags = self._tags(name)
-            patches = [int(match[1]) for tag in tags if (match := pattern.fullmatch(tag))]
-            tag = f"{series}.{max([*patches, least])}{end}"
+            patches = [int(found[1]) for tag in tags if (found := pattern.fullmatch(tag))]
+            tag = f"{series}.{max([*patches, current])}{suffix}"
             digest = self._ask("HEAD", f"library/{name}/manifests/{tag}").headers
             self._known[key] = f"{name}:{tag}@{digest['Docker-Content-Digest']}"
         return self._known[key]
@@ -73,18 +73,18 @@ class Registry:
         return urllib.request.urlopen(request, timeout=60)  # noqa: S310
 
     def _authorization(self, path: str) -> dict[str, str]:
-        """The header that the registry wants, if it answers 401 to an anonymous caller."""
+        """The header that the registry requires, if it responds with 401 to an anonymous caller."""
         try:
             urllib.request.urlopen(f"{self.address}/v2/{path}", timeout=60).close()  # noqa: S310
         except urllib.error.HTTPError as error:
             with error:
-                asked = dict(
+                challenge = dict(
                     re.findall(r'(\w+)="([^"]*)"', error.headers["WWW-Authenticate"] or "")
                 )
             if error.code != 401:
                 raise
-            query = f"service={asked['service']}&scope={asked['scope']}"
-            with urllib.request.urlopen(f"{asked['realm']}?{query}", timeout=60) as response:  # noqa: S310
+            query = f"service={challenge['service']}&scope={challenge['scope']}"
+            with urllib.request.urlopen(f"{challenge['realm']}?{query}", timeout=60) as response:  # noqa: S310
                 return {"Authorization": f"Bearer {json.load(response)['token']}"}
         return {}
 

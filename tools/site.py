@@ -1,9 +1,9 @@
-"""Builds the documentation site from Markdown that reads as well on a code host: `make site`.
+"""Builds the documentation site from Markdown that can also be read on a code host: `make site`.
 
-The pages are laid out in .cache/site/docs with their links rewritten: a link to another page leads
-to it, a link to any other file of the repository leads to its source. SITE_SOURCE is the address of
-the source, such as https://example.org/gpt2-bots/blob/main; without it such a link is plain text.
-Zensical then builds the site and refuses links and anchors that lead nowhere.
+It copies the pages to .cache/site/docs and rewrites their links. A link to another page leads to
+that page. A link to any other file of the repository leads to its source at the address
+SITE_SOURCE, such as https://example.org/gpt2-bots/blob/main; without SITE_SOURCE it becomes plain
+text. Zensical then builds the site, and refuses links and anchors that lead nowhere.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ import tarfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-# A project of its own: Zensical takes the folder .cache beside its configuration for itself.
+# A separate project, because Zensical uses the folder .cache beside its configuration.
 PROJECT = ROOT / ".cache/site"
 PAGES = PROJECT / "docs"
 SITE = ROOT / "site"
@@ -48,7 +48,7 @@ def main() -> None:
         (PAGES / page).write_text(_page(source, pages))
     shutil.copy(_mermaid(), PAGES / "mermaid.min.js")
     shutil.copy(ROOT / "mkdocs.yml", PROJECT)
-    done = subprocess.run(
+    process = subprocess.run(
         [Path(sys.executable).parent / "zensical", "build", "--strict"],
         check=False,
         cwd=PROJECT,
@@ -57,17 +57,17 @@ def main() -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-    if done.returncode:
-        sys.exit(done.stdout.partition("Traceback")[0] or done.stdout)
+    if process.returncode:
+        sys.exit(process.stdout.partition("Traceback")[0] or process.stdout)
     shutil.move(PROJECT / "site", SITE)
     for built in SITE.rglob("*.html"):
         if loaded := _LOADED.search(built.read_text()):
-            sys.exit(f"{built}: loads from elsewhere: {loaded[0]}")
+            sys.exit(f"{built}: loads from another host: {loaded[0]}")
     print(f"{SITE.relative_to(ROOT)}/index.html: {len(pages)} pages")
 
 
 def _pages() -> dict[Path, str]:
-    """Each file that becomes a page, and the page's place on the site."""
+    """The files that become pages, each with the page's path on the site."""
     pages = {ROOT / source: page for source, page in _ELSEWHERE.items()}
     for source in (ROOT / "docs").rglob("*.md"):
         pages.setdefault(source, source.relative_to(ROOT / "docs").as_posix())
@@ -75,22 +75,22 @@ def _pages() -> dict[Path, str]:
 
 
 def _page(source: Path, pages: dict[Path, str]) -> str:
-    """The text of a file with its links as the site needs them."""
+    """The text of a file, with its links rewritten for the site."""
 
-    def rewrite(found: re.Match[str]) -> str:
-        if found["code"] or re.match(r"[a-z]+:|#", found["to"]):
-            return found[0]
-        path, hash_, anchor = found["to"].partition("#")
+    def rewrite(link: re.Match[str]) -> str:
+        if link["code"] or re.match(r"[a-z]+:|#", link["to"]):
+            return link[0]
+        path, hash_, anchor = link["to"].partition("#")
         target = (source.parent / path).resolve()
         if target in pages:
             there = os.path.relpath(pages[target], Path(pages[source]).parent)
-            return f"[{found['text']}]({there}{hash_}{anchor})"
+            return f"[{link['text']}]({there}{hash_}{anchor})"
         if not target.exists():
             sys.exit(f"{source.relative_to(ROOT)}: links to {path}, which does not exist")
         address = os.environ.get("SITE_SOURCE")
         if not address:
-            return found["text"]
-        return f"[{found['text']}]({address}/{target.relative_to(ROOT).as_posix()}{hash_}{anchor})"
+            return link["text"]
+        return f"[{link['text']}]({address}/{target.relative_to(ROOT).as_posix()}{hash_}{anchor})"
 
     text = _LINK.sub(rewrite, source.read_text())
     if "```mermaid" in text:
@@ -100,7 +100,7 @@ def _page(source: Path, pages: dict[Path, str]) -> str:
 
 
 def _mermaid() -> Path:
-    """Mermaid's script, from its npm package, which is fetched once."""
+    """The path of Mermaid's script. Its npm package is fetched once."""
     folder = ROOT / ".cache" / MERMAID.removesuffix(".tgz")
     script = folder / "package/dist/mermaid.min.js"
     if not script.exists():
@@ -109,11 +109,13 @@ def _mermaid() -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         name, _, version = MERMAID.removesuffix(".tgz").rpartition("-")
         if npm(["pack", "--silent", f"--pack-destination={folder}", f"{name}@{version}"]):
-            sys.exit(f"npm does not fetch {name}@{version}")
+            sys.exit(f"npm cannot fetch {name}@{version}; its message is above")
         package = folder / MERMAID
         if hashlib.sha256(package.read_bytes()).hexdigest() != MERMAID_SHA256:
             package.unlink()
-            sys.exit(f"{MERMAID} has another SHA-256 than {MERMAID_SHA256}")
+            sys.exit(
+                f"the SHA-256 of {MERMAID} is not {MERMAID_SHA256}; try again, or mend the digest"
+            )
         with tarfile.open(package) as archive:
             archive.extract("package/dist/mermaid.min.js", folder, filter="data")
         package.unlink()

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes .venv with the packages that requirements/dev.txt locks, and installs this project into it.
+# Makes .venv with the packages that are locked in requirements/dev.txt, and this project.
 set -euo pipefail
 python=${1:-python3}
 

@@ -1,4 +1,4 @@
-"""Trains one account, from its tweets to a live release. Reads from top to bottom."""
+"""Trains one account, from its tweets to a live release, step by step."""
 
 import hashlib
 import math
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline import corpus, documents, layout, news, novelty, release
 from pipeline.clock import Clock
-from pipeline.documents import Found
+from pipeline.documents import Stored
 from pipeline.errors import UserError
 from pipeline.log import log
 from pipeline.novelty import NoveltyIndex
@@ -24,16 +24,16 @@ from trainer_image.job import RELEASE, Job
 from trainer_image.lease import Lease
 
 SAMPLES = 200
-# Further training at the full rate first undoes some of the earlier training. Measured on the
-# sample tweets: held-out loss rose from 1.39 to 1.43 and ended at 1.40; at a quarter of the rate it
-# ended at 1.35.
+# The share of the learning rate when training starts from a release. The full rate undoes some of
+# the earlier training. Measured on the sample tweets: held-out loss rose from 1.39 to 1.43 and then
+# fell to 1.40; at a quarter of the rate it fell to 1.35.
 WARM_RATE = 0.25
 LOG_EVERY = 1.0  # seconds
-# The number of releases among which a resumed run looks for its own. Runs happen one at a time, so
-# others have released the account since only if this run was interrupted for long.
+# A resumed run looks for its own release among this number of the newest ones. Runs happen one at a
+# time, so there are newer releases only if other runs trained while this one was interrupted.
 _NEWEST = 5
 
-Live = Found[LivePointer]
+Live = Stored[LivePointer]
 
 
 class Trainer:
@@ -49,16 +49,17 @@ class Trainer:
         self.data, self.models = data, models
 
     def train(self, account: str, lease: Lease) -> Outcome:
-        """Train an account; raises UserError if it cannot be trained, and nothing is released."""
+        """Train an account; raises UserError, and releases nothing, if it cannot be trained."""
         settings = self.config.settings
         live = release.read_live(self.models, account)
         if own := self._own_release(account):
             return self._go_live(own, live)
 
-        state = news.look(self.data, self.models, account, live and live.document, settings)
-        if state.refusal:
-            return state.refusal
-        return self._go_live(self._make_release(account, state.tweets, state.before, lease), live)
+        assessed = news.assess(self.data, self.models, account, live and live.document, settings)
+        if assessed.refusal:
+            return assessed.refusal
+        manifest = self._make_release(account, assessed.tweets, assessed.before, lease)
+        return self._go_live(manifest, live)
 
     def _make_release(
         self, account: str, tweets: list[Tweet], before: Manifest | None, lease: Lease
@@ -89,7 +90,7 @@ class Trainer:
                 ),
             )
 
-        # The gate judges the model as it would be served.
+        # The gate judges the int8 model, which is the one that the app loads.
         log("INFO", "judging", account=account)
         files = folder / RELEASE
         model = load(files / "model", settings.seed)
@@ -157,7 +158,7 @@ class Trainer:
         if warm:
             return self._mounted(warm) / "checkpoint"
         config, name = self.config, self.config.settings.base_model
-        return base_model.find(name, config.base_models, config.models_mount) or base_model.bring(
+        return base_model.find(name, config.base_models, config.models_mount) or base_model.fetch(
             self.models, name, config.base_models / name, self.run, self.clock
         )
 
@@ -206,7 +207,7 @@ class Trainer:
         documents.write(self.models, name, manifest, generation=0)
 
     def _go_live(self, manifest: Manifest, live: Live | None) -> Outcome:
-        """Make a release live, unless another one is live than the gate compared it with."""
+        """Make a release live, if the live release is still the one that it was compared with."""
         tag = manifest.tag
         if live and live.document.release == tag:
             return Outcome(outcome="live", release=tag)
@@ -232,7 +233,7 @@ class Trainer:
 
 
 def _gentler(settings: Settings) -> Settings:
-    """The settings to go on from a trained model."""
+    """The settings for a training that starts from a release."""
     rate = settings.learning_rate * WARM_RATE
     return settings.model_copy(update={"learning_rate": rate})
 

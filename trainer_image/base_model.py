@@ -1,4 +1,4 @@
-"""Finds, brings and checks base models: the models in gpt-2-simple's layout to start from."""
+"""Finds, fetches and checks base models, which have gpt-2-simple's layout."""
 
 import json
 import time
@@ -20,7 +20,7 @@ _POLL = 5.0  # seconds
 
 
 def find(name: str, ahead: Path, mount: Path) -> Path | None:
-    """The model's folder: the one that the machine fetched ahead, or the mounted bucket's, or None.
+    """Find the model where the machine fetched it ahead, or in the mounted bucket; else None.
 
     A folder that lacks a file does not count: another machine may still be uploading it.
     """
@@ -30,7 +30,7 @@ def find(name: str, ahead: Path, mount: Path) -> Path | None:
     return None
 
 
-def bring(
+def fetch(
     models: Store,
     name: str,
     folder: Path,
@@ -38,20 +38,20 @@ def bring(
     clock: Clock,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Path:
-    """Put a model that OpenAI publishes into `folder`, and return `folder`.
+    """Download a model that OpenAI publishes to `folder`, and return `folder`.
 
-    Of several machines one downloads the model and keeps it in the bucket; the others take it from
-    there. Raises UserError if there is no such model, or if it cannot be downloaded.
+    One machine downloads the model from OpenAI and stores it in the bucket. The others download it
+    from the bucket. Raises UserError if there is no such model, or if it cannot be downloaded.
     """
     published.check_name(name)
-    while not published.kept(models, name):
+    while not published.is_stored(models, name):
         try:
             with lease.held(models, f"base-{name}", run, clock):
-                if published.kept(models, name):
+                if published.is_stored(models, name):
                     break
                 log("INFO", f"base model {name}: downloading it from OpenAI, once")
                 published.download(name, folder)
-                published.keep(models, name, folder)
+                published.store(models, name, folder)
                 return folder
         except lease.Busy as error:
             log("INFO", f"base model {name}: {error}")
@@ -61,7 +61,7 @@ def bring(
 
 
 def check(folder: Path) -> None:
-    """Raise UserError unless every file is there, undamaged, and consistent with the others."""
+    """Raise UserError unless all files are there, undamaged and consistent with each other."""
     tf: Any = import_module("tensorflow")
     try:
         shape = json.loads((folder / "hparams.json").read_text())

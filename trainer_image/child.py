@@ -32,10 +32,10 @@ def finetune(job: Job, folder: Path, on_step: OnStep, on_score: OnScore) -> Resu
         job: The training.
         folder: Where the process works; the release is in it afterwards.
         on_step: Called with each step and its training loss.
-        on_score: Called with the number of checkpoints that are scored, and the number of all.
+        on_score: Called with the number of checkpoints scored so far, and the number of all.
 
     Raises:
-        UserError: Training failed; the message is the reason. Whatever ends this function ends the
+        UserError: Training failed; the message is the reason. Any exception also ends the
             process.
     """
     (folder / JOB).write_text(job.model_dump_json())
@@ -61,7 +61,7 @@ def finetune(job: Job, folder: Path, on_step: OnStep, on_score: OnScore) -> Resu
                 elif scored := _SCORED.match(line):
                     on_score(int(scored[1]), int(scored[2]))
         except BaseException:
-            process.kill()  # it holds nothing worth saving
+            process.kill()  # it has nothing to save
             raise
         if process.wait() != 0:
             raise UserError(_reason(process.returncode, errors))

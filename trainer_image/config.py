@@ -1,4 +1,4 @@
-"""The trainer's environment, as the training machine sets it."""
+"""The trainer's environment, which the training machine sets."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -16,8 +16,8 @@ class Config(Environment):
         models_mount: Where `base/` and `releases/` of the models bucket are mounted, read-only.
         base_models: Where the machine puts the base model that it fetched ahead. A base model that
             the trainer downloads goes there, too.
-        require_gpu: Whether an account fails where TensorFlow sees no GPU.
-        max_run_seconds: After this time the machine is stopped from outside.
+        require_gpu: Whether training fails if TensorFlow sees no GPU.
+        max_run_seconds: After this time Compute Engine stops the machine.
         keep_releases: How many of the newest releases that passed the gate keep their weights,
             besides those in use.
     """
@@ -33,5 +33,5 @@ class Config(Environment):
 
     @property
     def longest(self) -> timedelta:
-        """The longest that the machine runs."""
+        """The longest time that the machine may run."""
         return timedelta(seconds=self.max_run_seconds)

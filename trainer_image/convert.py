@@ -17,7 +17,7 @@ VOCABULARY_FILES = ("encoder.json", "vocab.bpe")
 
 
 def read_weights(checkpoint: Path) -> dict[str, Any]:
-    """The tensors of a checkpoint by name; `checkpoint` is its prefix, such as `run/model-30`.
+    """The tensors of a checkpoint by name; `checkpoint` is a prefix, such as `run/model-30`.
 
     TensorFlow compares each tensor with its checksum and raises an OpError if they differ.
     """

@@ -1,4 +1,4 @@
-"""Checks that TensorFlow sees a GPU, and tells what is missing if it does not."""
+"""Checks that TensorFlow sees a GPU, and says what is missing if it does not."""
 
 import re
 import subprocess
@@ -22,7 +22,7 @@ _TIMEOUT = 120  # seconds
 
 
 def require_gpu() -> None:
-    """Raise UserError if TensorFlow sees no GPU: it would train on the processor for days."""
+    """Raise UserError if TensorFlow sees no GPU. It would train on the processor, for days."""
     tf: Any = import_module("tensorflow")
     if tf.config.list_physical_devices("GPU"):
         return
@@ -34,28 +34,28 @@ def require_gpu() -> None:
 
 
 def missing(log: str, devices: Path) -> str:
-    """What is missing, by the log of TensorFlow's loader and the container's devices."""
-    found: list[str] = []
+    """Describe what is missing, from the log of TensorFlow's loader and the container's devices."""
+    faults: list[str] = []
     if not any(devices.glob("nvidia[0-9]*")):
-        found.append(f"{devices}/nvidia0 is missing; give the container every GPU with --device")
+        faults.append(f"{devices}/nvidia0 is missing; give the container every GPU with --device")
     for library in dict.fromkeys(_NOT_LOADED.findall(log)):
         if library in _DRIVER:
-            found.append(
+            faults.append(
                 f"the driver's {library} cannot be loaded; mount its folder at {_FOLDER} and name"
                 " that in LD_LIBRARY_PATH"
             )
         else:
             path = variable("LD_LIBRARY_PATH")
-            found.append(f"{library} cannot be loaded; LD_LIBRARY_PATH ({path}) must lead to it")
-    if not found:
-        found += [f"the driver does not start ({reason})" for reason in _NOT_STARTED.findall(log)]
-    return "; ".join(found) or "the driver is loaded and counts none"
+            faults.append(f"{library} cannot be loaded; LD_LIBRARY_PATH ({path}) must lead to it")
+    if not faults:
+        faults += [f"the driver does not start ({reason})" for reason in _NOT_STARTED.findall(log)]
+    return "; ".join(faults) or "the driver is loaded and finds no GPU"
 
 
 def _loader_log() -> str:
-    """What a further process logs while it looks for GPUs."""
+    """The log of another process that looks for GPUs."""
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-c", _LIST_GPUS],
             env=inherited(**_VERBOSE),
             capture_output=True,
@@ -66,4 +66,4 @@ def _loader_log() -> str:
         )
     except subprocess.TimeoutExpired:
         return ""
-    return done.stderr
+    return process.stderr

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Mounts the two prefixes of the models bucket that the trainer reads, then becomes the trainer.
+# Mounts the two prefixes of the models bucket that the trainer reads, then runs the trainer.
 set -eu
 trap 'exit 143' TERM # process 1 has no default action for a signal
 export MODELS_MOUNT="${MODELS_MOUNT:-/mnt/models}"

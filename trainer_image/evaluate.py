@@ -1,4 +1,4 @@
-"""What the gate measures of a model's texts: how many could be posted, and how many are copies."""
+"""Measures a model's texts for the gate: how many could be posted, and how many are copies."""
 
 import os
 import re
@@ -27,8 +27,8 @@ def load(folder: Path, seed: int | None = None) -> Model:
 def sample(model: Model, count: int) -> list[Candidate]:
     """Draw `count` texts as the app does, without the app's objections.
 
-    A text that has become too long for a post is stopped; `valid` and `copying` do not depend on
-    what would have followed.
+    A text that has become too long for a post is stopped. `valid` and `copying` do not depend on
+    the rest of it.
     """
     drawn: list[Candidate] = []
     for start in range(0, count, _AT_ONCE):
@@ -38,7 +38,7 @@ def sample(model: Model, count: int) -> list[Candidate]:
 
 
 class Overlong:
-    """Tells CTranslate2, which calls it with each token, which texts of a batch to stop."""
+    """Tells CTranslate2 which texts of a batch to stop. CTranslate2 calls it with each token."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
@@ -54,8 +54,8 @@ class Overlong:
 def overlong(beginning: str) -> bool:
     """Whether every text with this beginning weighs too much for a post.
 
-    What follows can turn the last word into a part of a link or an emoji, which weighs less. It
-    changes nothing before the last word.
+    The rest of the text can turn its last word into a part of a link or an emoji, which weighs
+    less. It changes nothing before the last word.
     """
     settled = beginning.rsplit(maxsplit=1)[:-1]
     # No character weighs more than two, and weighing takes a millisecond.
@@ -65,7 +65,7 @@ def overlong(beginning: str) -> bool:
 
 
 def fitting(whole: str) -> str:
-    """The words at the beginning of `whole` that fit into a post together; all words if all fit.
+    """The longest beginning of `whole`, in whole words, that fits into a post.
 
     The result is the same for a text that was stopped as `overlong` as for the whole text.
     """
@@ -85,5 +85,5 @@ def copying(texts: Sequence[str], training: NoveltyIndex) -> float:
 
 
 def valid(samples: Sequence[Candidate]) -> float:
-    """The share of samples that the model ended and X would take; equal texts count once."""
+    """The share of samples that the model ended and X would accept; equal texts count once."""
     return len({s.text for s in samples if s.ended and text.valid(s.text)}) / len(samples)

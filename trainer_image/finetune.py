@@ -26,7 +26,7 @@ from trainer_image.score import held_out_curve
 
 
 def main(folder: Path) -> None:
-    """Do the job in `folder`: train, score every checkpoint, keep the best."""
+    """Train in `folder`, score every checkpoint, and keep the best."""
     os.chdir(folder)  # gpt-2-simple writes to the working folder
     job = Job.model_validate_json(Path(JOB).read_text())
     if job.require_gpu:
@@ -76,20 +76,20 @@ def train(tweets: Path, start: Path, settings: Settings) -> tuple[Any, dict[int,
         print_every=1,
         sample_every=settings.steps + 1,  # never: a sample takes as long as many steps
     )
-    saved = Path("checkpoint/run").glob("model-*.index")
-    found = {int(index.stem.removeprefix("model-")): index.with_suffix("") for index in saved}
-    return session, dict(sorted(found.items()))
+    indexes = Path("checkpoint/run").glob("model-*.index")
+    saved = {int(index.stem.removeprefix("model-")): index.with_suffix("") for index in indexes}
+    return session, dict(sorted(saved.items()))
 
 
 class Windows:
-    """Draws windows of random tweets. Each starts at an end token, as generation does."""
+    """Draws training examples: random tweets in a row, starting at an end token like generation."""
 
     def __init__(self, tweets: list["np.ndarray[Any, np.dtype[np.int32]]"], length: int) -> None:
         self.tweets, self.length = tweets, length
         self.total_size = sum(map(len, tweets))
 
     def sample(self, _length: int) -> "np.ndarray[Any, np.dtype[np.int32]]":
-        """`length` tokens; the last tweet is cut where they are full."""
+        """Draw `length` tokens; the last tweet is cut off."""
         drawn: list[np.ndarray[Any, np.dtype[np.int32]]] = []
         while sum(map(len, drawn)) < self.length:
             drawn.append(random.choice(self.tweets))
@@ -102,11 +102,11 @@ def keep_best(
     """Score every checkpoint, and keep the best one as a model and as a checkpoint."""
     tf: Any = import_module("tensorflow")
     vocabulary = Vocabulary(start)
-    begin = Path(tf.train.latest_checkpoint(str(start)))
+    initial = Path(tf.train.latest_checkpoint(str(start)))
     curve = held_out_curve(
         session,
         start / "hparams.json",
-        {0: begin, **checkpoints},
+        {0: initial, **checkpoints},
         [vocabulary.between_ends(text) for text in held_out],
     )
     best, loss = min(curve[1:], key=lambda point: point[1])

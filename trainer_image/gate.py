@@ -1,13 +1,13 @@
 """Decides whether a trained model may go live.
 
-Each function returns why it may not, in one line, or None.
+Each function returns an objection to the model in one line, or None.
 """
 
-# Two evaluations of equal models differ by less. Repeated over many releases it adds up to little.
+# In nats. Two evaluations of equal models differ by less. Over many releases it adds up to little.
 LOSS_TOLERANCE = 0.02
-# Both shares are estimates: at a fifth, the difference between 200 samples and 50 held-out tweets
-# has a standard error of 6 points. The app posts no copies; this stops a model that writes little
-# else.
+# Both shares are estimates. With shares of a fifth, 200 samples and 50 held-out tweets, their
+# difference has a standard error of 6 points. The app posts no copies, so this only has to stop a
+# model that writes little else.
 MEMORISED_MORE = 0.25
 # The app draws a batch for each post and drops the texts that it cannot use.
 VALID_AT_LEAST = 0.5

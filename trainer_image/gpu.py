@@ -1,4 +1,4 @@
-"""Gives the GPU to one account at a time, among all processes that train on this machine."""
+"""Gives the GPU to one process at a time, among those that train accounts on this machine."""
 
 import fcntl
 import time
@@ -12,18 +12,18 @@ _LOCK = ".gpu"
 
 @contextmanager
 def alone(scratch: Path, meanwhile: Callable[[], None]) -> Generator[None, None, None]:
-    """Wait for the GPU and hold it during the block; calls `meanwhile` repeatedly until then.
+    """Hold the GPU during the block; calls `meanwhile` repeatedly while it waits for the GPU.
 
-    The lock is a file in `scratch`, which the processes share. It ends when its holder does.
+    The processes share `scratch`, which has the lock file. A lock ends with its process.
     """
     with (scratch / _LOCK).open("w") as lock:
-        while not _taken(lock.fileno()):
+        while not _try_lock(lock.fileno()):
             meanwhile()
             time.sleep(_POLL)
         yield
 
 
-def _taken(lock: int) -> bool:
+def _try_lock(lock: int) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

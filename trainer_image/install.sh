@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the locked packages whose names match, without what training GPT-2 never loads.
+# Installs the locked packages whose names match, and removes files that training never loads.
 set -eu
 awk -v wanted="$1" '/^[a-z0-9]/ { on = $0 ~ wanted } on' requirements.txt > wanted.txt
 pip install --no-cache-dir --no-deps --no-build-isolation --require-hashes \

@@ -1,4 +1,4 @@
-"""What the trainer hands to the process that trains one account, and what that process returns."""
+"""The files by which the trainer and the process that trains one account exchange data."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ class Job(BaseModel):
 
 
 class Result(BaseModel):
-    """What a training found.
+    """The result of a training.
 
     Losses are those of the float32 weights on the held-out tweets, in nats a token. Step 0 of the
     curve is the model that training began with. The folder `release/` beside the result holds the

@@ -22,7 +22,7 @@ class Lease:
     def __init__(self, store: Store, account: str, run: str, clock: Clock) -> None:
         """Take the lease; raise Busy if another run has it.
 
-        The same run may take it again: its first machine is gone, or it would not be asking.
+        The same run may take it again, because its earlier machine must be gone.
         """
         self._store, self._clock = store, clock
         self._name = layout.lease(account)
@@ -36,14 +36,14 @@ class Lease:
             self._held = lease.renew(self._store, self._name, self._held, expires)
 
     def release(self) -> None:
-        """End it now."""
+        """Delete the lease."""
         mine = self._held.document
         lease.release(self._store, self._name, mine.run, mine.by)
 
 
 @contextmanager
 def held(store: Store, account: str, run: str, clock: Clock) -> Generator[Lease, None, None]:
-    """Hold the lease for the block."""
+    """Hold the lease during the block."""
     mine = Lease(store, account, run, clock)
     try:
         yield mine

@@ -1,4 +1,4 @@
-"""Prunes an account's releases in two steps: one training marks them, a later one empties them.
+"""Prunes an account's releases in two steps: one training marks them, a later one deletes files.
 
 Three kinds of releases keep all their files: the live one, the one that was live before it, and the
 newest that passed the gate. A pruned release keeps its manifest and the ids of its tweets. Pruning
@@ -26,8 +26,8 @@ from pipeline.release import Manifest
 from pipeline.store import PreconditionFailed, Store
 from trainer_image.lease import Lease
 
-REST = timedelta(days=3)
-"""The time from mark to deletion. No machine, build or operator's command works for longer."""
+GRACE = timedelta(days=3)
+"""The time from mark to deletion. No machine, build or operator's command runs for longer."""
 
 
 def prune(models: Store, account: str, keep: int, lease: Lease, clock: Clock) -> None:
@@ -71,16 +71,16 @@ class _Pruning:
 
     def _readable(self, tags: list[str]) -> list[Manifest]:
         """The manifests of these releases; a release whose manifest cannot be read stays whole."""
-        found: list[Manifest] = []
+        readable: list[Manifest] = []
         for tag, manifest in release.read_each(self.models, self.account, tags):
             if isinstance(manifest, Manifest):
-                found.append(manifest)
+                readable.append(manifest)
             else:
                 self._log("WARNING", tag, f"is not pruned: {manifest}")
-        return found
+        return readable
 
     def _mark(self, releases: list[Manifest], keep: int) -> list[Manifest]:
-        """Mark the releases that nothing needs; returns all that are marked then."""
+        """Mark the releases that nothing needs; returns all marked releases."""
         in_use = self._in_use()
         passed = [m.tag for m in releases if m.gate == "passed" and m.pruned is None]
         needed = {*in_use, *passed[-keep:]}
@@ -107,7 +107,7 @@ class _Pruning:
                 return
             release.mark(self.models, self.account, manifest.tag, None)
             self._log("NOTICE", manifest.tag, "is in use after all: it is not pruned any more")
-        elif self.now - manifest.pruned >= REST:
+        elif self.now - manifest.pruned >= GRACE:
             for name in self._weights(manifest.tag, names):
                 self.models.remove(name)
             self._log("NOTICE", manifest.tag, "has no weights any more")
@@ -121,11 +121,11 @@ class _Pruning:
             begun = datetime.strptime(tag[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
         except ValueError:  # no trainer uploads under such a name
             return
-        if self.now - begun >= REST:
+        if self.now - begun >= GRACE:
             self.lease.renew()
             for name in names:
                 self.models.remove(name)
-            self._log("NOTICE", tag, "was never completed: what was uploaded of it is deleted")
+            self._log("NOTICE", tag, "was never completed: its files are deleted")
 
     def _in_use(self) -> set[str | None]:
         """The releases that the live pointer names: the live one and the one before it."""

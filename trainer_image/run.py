@@ -17,7 +17,7 @@ from trainer_image.config import Config
 
 
 def train(config: Config, worker: Worker, models: Store, clock: Clock) -> RunResult:
-    """Train the worker's accounts, and write what became of them.
+    """Train the worker's accounts, and write the result.
 
     Raises:
         Busy: Another run is training. The result says so for each account, so that this machine
@@ -44,7 +44,7 @@ def train(config: Config, worker: Worker, models: Store, clock: Clock) -> RunRes
 
 
 def _train_all(machine: str, accounts: list[str]) -> dict[str, Outcome]:
-    """Train the accounts; a failure of one does not keep the others from being trained."""
+    """Train the accounts. If one fails, the others are trained all the same."""
     outcomes: dict[str, Outcome] = {}
     with (
         tempfile.TemporaryDirectory(prefix="train-") as scratch,
@@ -65,7 +65,7 @@ def _train_all(machine: str, accounts: list[str]) -> dict[str, Outcome]:
 
 
 def _accounts(models: Store, run: str) -> list[str]:
-    """The declared accounts; if the run has a list of accounts, only those that are on it."""
+    """The declared accounts, or those of them that are on the run's list, if it has one."""
     declared, chosen = news.accounts(models), read_accounts(models, run)
     if chosen is None:
         return declared

@@ -1,4 +1,4 @@
-"""Scores checkpoints in the TensorFlow session that trained them, and therefore on its GPU."""
+"""Scores checkpoints in the TensorFlow session that trained them, so on the same GPU."""
 
 import json
 import math
@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.errors import UserError
 
-# Scoring takes at most the memory of a training step on one window of this size.
+# Scoring takes no more memory than a training step on one example of this length.
 _TOKENS_AT_ONCE = 1024
 
 Curve = list[tuple[int, float]]

@@ -25,7 +25,7 @@ from trainer_image import lease, prune
 from trainer_image.account import Trainer
 from trainer_image.config import Config
 
-# One account trains and one is judged, so the machine needs memory and disk for two.
+# While one account trains, another is judged. The machine needs memory and disk for both.
 AT_ONCE = 2
 _TIMEOUT = 5.0  # seconds; `docker stop` kills after ten
 
@@ -81,9 +81,9 @@ class _Turn:
         status = self.end(time.monotonic() + _TIMEOUT)
         if written:
             return Outcome.model_validate_json(written)
-        ended = f"was stopped by signal {-status}" if status < 0 else f"ended with status {status}"
+        how = f"was stopped by signal {-status}" if status < 0 else f"ended with status {status}"
         return Outcome(
-            outcome="failed", reason=f"its process {ended}; for 9, give the machine more memory"
+            outcome="failed", reason=f"its process {how}; for 9, give the machine more memory"
         )
 
     def end(self, deadline: float) -> int:
@@ -118,7 +118,7 @@ def _end_with_parent() -> None:
 
 
 def _outcome(machine: str, account: str, scratch: Path) -> Outcome:
-    """Train the account; every error becomes its outcome, so that other accounts go on."""
+    """Train the account. Every error becomes its outcome, so the run continues."""
     try:
         config = Config.read()
         data, models = Store.open(config.data_bucket), Store.open(config.models_bucket)

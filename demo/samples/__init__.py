@@ -1,1 +1,1 @@
-"""Made-up tweets, an account archive of them, and a base model small enough to train here."""
+"""Made-up tweets, an archive of them, and a base model that is small enough to train anywhere."""

@@ -1,8 +1,8 @@
 """Writes a zip like the archive of their own data that X gives people (as of 2024).
 
-It has what makes real archives hard to read: several parts, retweets that are marked as none,
-replies, each version of an edited tweet, truncated long posts, HTML escapes, and private files.
-Read correctly, it has exactly the tweets that it was written from.
+It has everything that makes real archives hard to read: several parts, retweets that are not marked
+as such, replies, each version of an edited tweet, truncated long posts, HTML escapes, and private
+files. A correct reader finds exactly the tweets that the archive was written from.
 """
 
 import html
@@ -20,7 +20,7 @@ _Entry = dict[str, Any]
 
 
 def write(path: Path, handle: str, tweets: Sequence[tuple[str, datetime]]) -> None:
-    """Writes an archive of `tweets` (text and time, oldest first). Over 280 is a long post."""
+    """Writes an archive of `tweets` (text and time, oldest first); long ones become long posts."""
     entries: list[_Entry] = [{"tweet": entry} for entry in _entries(tweets)]
     half = len(entries) // 2
     notes = [_note(text, at, i) for i, (text, at) in enumerate(tweets) if len(text) > _SHORT]
@@ -50,7 +50,7 @@ _PRIVATE = {"email": "private@example.invalid", "text": "nobody but the owner ma
 
 
 def _entries(tweets: Sequence[tuple[str, datetime]]) -> Iterator[_Entry]:
-    """Yields an entry for each tweet, with oddities among them by position."""
+    """Yields an entry for each tweet; its position decides which oddity it has."""
     for i, (text, at) in enumerate(tweets):
         id = _snowflake(at, 2 * i + 1)  # noqa: A001
         if len(text) > _SHORT:
@@ -59,7 +59,7 @@ def _entries(tweets: Sequence[tuple[str, datetime]]) -> Iterator[_Entry]:
             yield (
                 _tweet(id, f"@harbour_radio {text}", at)
                 | {
-                    "in_reply_to_user_id_str": "2244994945",  # no status, as of a deleted tweet
+                    "in_reply_to_user_id_str": "2244994945",  # no status id: it was deleted
                     "in_reply_to_user_id": "2244994945",
                     "in_reply_to_screen_name": "harbour_radio",
                 }
@@ -81,7 +81,7 @@ def _entries(tweets: Sequence[tuple[str, datetime]]) -> Iterator[_Entry]:
 
 
 def _tweet(id: str, text: str, at: datetime) -> _Entry:  # noqa: A002
-    """Returns an entry, which is always marked as neither retweeted nor truncated, as at X."""
+    """Returns an entry. X marks every entry as neither retweeted nor truncated."""
     return {
         "id": id,
         "id_str": id,

@@ -1,7 +1,7 @@
 """`python -m demo.samples.base DIR`: makes the tiny base model that stands in for GPT-2 124M.
 
-Like 124M it has gpt-2-simple's layout and knows words but no voice. It has 823 thousand parameters
-and takes about a minute on two cores.
+Like 124M it has gpt-2-simple's layout, and knows words but none of the voices. It has 823 thousand
+parameters. Training it takes about a minute on two cores.
 """
 
 import hashlib
@@ -15,13 +15,13 @@ from demo.samples import grammar
 from pipeline.errors import PipelineError, UserError
 
 Progress = Callable[[int, int], None]
-"""Takes the number of steps done and of all steps."""
+"""Takes the number of steps done, and the number of all steps."""
 
 _RECIPE = (Path(__file__).with_name("base_recipe.py"), Path(grammar.__file__))
 
 
 def build(folder: Path, progress: Progress = lambda _done, _all: None) -> None:
-    """Makes the model in `folder`, in a process of its own, since that needs TensorFlow."""
+    """Makes the model in `folder`, in another process, because that needs TensorFlow."""
     command = [sys.executable, "-m", "demo.samples.base_recipe", str(folder)]
     root = Path(__file__).parents[2]
     with (
@@ -43,7 +43,7 @@ def build(folder: Path, progress: Progress = lambda _done, _all: None) -> None:
 
 
 def cached(root: Path, progress: Progress = lambda _done, _all: None) -> Path:
-    """Returns the model below `root`/.cache, made first if its recipe is new."""
+    """Returns the model in `root`/.cache. Makes it first if its recipe has changed."""
     home = root / ".cache" / "base" / f"tiny-{_recipe_hash()}"
     if not home.is_dir():
         home.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +51,7 @@ def cached(root: Path, progress: Progress = lambda _done, _all: None) -> Path:
             model = Path(building, "model")
             build(model, progress)
             try:
-                model.rename(home)  # so that it is there whole or not at all
+                model.rename(home)  # So the folder is complete as soon as it exists.
             except OSError:  # Another process was first.
                 if not home.is_dir():
                     raise
@@ -66,7 +66,7 @@ def _recipe_hash() -> str:
 
 
 def main() -> None:
-    """Builds into the folder that the command names, and shows the progress."""
+    """Makes the model in the folder that the argument names, and shows the progress."""
     if len(sys.argv) != 2:
         sys.exit("usage: python -m demo.samples.base DIR")
     try:

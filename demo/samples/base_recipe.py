@@ -1,4 +1,4 @@
-"""How the tiny base model is made; run as a process of its own, which prints its steps."""
+"""Makes the tiny base model. `demo.samples.base` runs it as a process, which prints its steps."""
 
 import json
 import os
@@ -16,15 +16,15 @@ from demo.samples import grammar
 from pipeline.tokens import END, Vocabulary
 
 MERGES = 2048
-LAYERS, WIDTH, HEADS = 2, 128, 1  # attention over 1,024 positions costs by heads
-CONTEXT = 1024  # gpt-2-simple asks for no less
+LAYERS, WIDTH, HEADS = 2, 128, 1  # One head, because each costs time over 1,024 positions.
+CONTEXT = 1024  # the least that gpt-2-simple accepts
 STEPS, BATCH, WINDOW = 300, 16, 128
 RATE, WARM_UP = 2e-3, 30
 SEED = 1
 
 
 def main(folder: Path) -> None:
-    """Vocabulary, then weights, both from the posts of `grammar.base_corpus` alone."""
+    """Makes the vocabulary and then the weights from the posts of `grammar.base_corpus`."""
     folder.mkdir(parents=True, exist_ok=True)
     posts = grammar.base_corpus()
     write_vocabulary(folder, posts)
@@ -41,7 +41,7 @@ def main(folder: Path) -> None:
 
 
 def write_vocabulary(folder: Path, posts: list[str]) -> None:
-    """GPT-2's kind: the 256 bytes, then the merges in the order they were learnt, then END."""
+    """Writes a vocabulary like GPT-2's: 256 bytes, the merges in the order of learning, END."""
     tokenizer = Tokenizer(BPE())
     tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
     letters = sorted(ByteLevel.alphabet())
@@ -59,7 +59,7 @@ def write_vocabulary(folder: Path, posts: list[str]) -> None:
 
 
 def train(folder: Path, shape: dict[str, int], posts: list[list[int]]) -> None:
-    """Adam with warm-up and cosine decay, on windows that start where a post does."""
+    """Trains with Adam, warm-up and cosine decay, on windows that start with a post."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     tf: Any = import_module("tensorflow").compat.v1
     model: Any = import_module("gpt_2_simple.src.model")

@@ -1,8 +1,8 @@
 """Made-up tweets in two voices, and posts in neither, from the seeded grammars in `voices/`.
 
-A grammar file is paragraphs of `name:` and its alternatives, divided by `|`; `{name}` in an
-alternative stands for one of that name's, and a line that starts with `#` is a comment. Every
-tweet begins as `{tweet}`.
+A grammar file consists of paragraphs: a line `name:`, and then its alternatives, separated by `|`.
+In an alternative, `{name}` stands for one of that name's alternatives. Every tweet expands
+`{tweet}`. A line that starts with `#` is a comment.
 """
 
 import random
@@ -19,14 +19,14 @@ _LENGTHS = range(25, 281)
 
 
 def tweets(voice: str, count: int = 600, seed: int = 7) -> list[str]:
-    """`count` distinct tweets; a larger `count` only adds to the end of a smaller one."""
+    """Returns `count` distinct tweets; a larger `count` adds tweets at the end."""
     return _distinct(_grammar(voice), count, f"{voice}-{seed}")
 
 
 def timeline(
     voice: str, until: datetime, count: int = 600, seed: int = 7
 ) -> list[tuple[str, datetime]]:
-    """Those tweets with times some hours apart, the oldest first, the last before `until`."""
+    """Returns these tweets with times some hours apart, all before `until`, the oldest first."""
     rng = random.Random(f"{voice}-{seed}-times")
     at = until
     dated: list[tuple[str, datetime]] = []
@@ -37,10 +37,9 @@ def timeline(
 
 
 def base_corpus(count: int = 20_000, seed: int = 1) -> list[str]:
-    """Distinct posts in neither voice, with every word that the voices use out of its order.
+    """Returns distinct posts in neither voice, with all words of the voices in random order.
 
-    So the base model stands to the voices as the real GPT-2 does: it knows their words, and none
-    of their tweets.
+    So the base model knows the words of the voices and none of their tweets, like the real GPT-2.
     """
     words = {w for voice in VOICES for w in _words(_grammar(voice))}
     return _distinct(_grammar("base") | {"w": sorted(words)}, count, f"base-{seed}")
@@ -73,20 +72,20 @@ def _words(grammar: _Grammar) -> set[str]:
 
 def _distinct(grammar: _Grammar, count: int, seed: str) -> list[str]:
     rng = random.Random(seed)
-    found: dict[str, None] = {}
-    while len(found) < count:
+    texts: dict[str, None] = {}
+    while len(texts) < count:
         text = _tidy(_expand(grammar, rng, "tweet"))
         if len(text) in _LENGTHS:
-            found[text] = None
-    return list(found)
+            texts[text] = None
+    return list(texts)
 
 
 def _expand(grammar: _Grammar, rng: random.Random, name: str) -> str:
     text = rng.choice(grammar[name])
-    return re.sub(r"\{(\w+)\}", lambda found: _expand(grammar, rng, found[1]), text)
+    return re.sub(r"\{(\w+)\}", lambda match: _expand(grammar, rng, match[1]), text)
 
 
 def _tidy(text: str) -> str:
-    """Mend what the grammars leave: "a eclair", and small letters where a sentence starts."""
+    """Corrects "a eclair" to "an eclair", and starts each sentence with a capital letter."""
     text = re.sub(r"\b([Aa]) (?=[aeiouAEIOU])", r"\1n ", text)
-    return re.sub(r"(^|[.?!] )([a-z])", lambda found: found[1] + found[2].upper(), text)
+    return re.sub(r"(^|[.?!] )([a-z])", lambda match: match[1] + match[2].upper(), text)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The middle step of the release build: builds the image that the fetch step prepared, tests it with
-# the memory of the job that posts (MEMORY), and pushes it.
+# The middle step of the release build: builds the image from the context that the step `fetch` wrote,
+# tests it with the memory of the posting job (MEMORY), and pushes it.
 set -euo pipefail
 [ -f image ] || exit 0 # there is no release yet
 image=$(cat image)

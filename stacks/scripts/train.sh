@@ -17,12 +17,12 @@ object() {
         <<<"Authorization: Bearer $token"
 }
 
-# The machine's name tells the run. Metadata that is given on insert cannot, because it would replace
-# all of the template's.
+# The machine's name is the run. Metadata cannot name it, because metadata in an insert request
+# replaces all of the template's.
 machine=$(metadata name)
 token=$(metadata service-accounts/default/token | sed 's/.*"access_token" *: *"\([^"]*\)".*/\1/')
 
-# An interrupted boot has left files.
+# An interrupted boot may have left files.
 rm -rf /var/trainer
 mkdir /var/trainer
 
@@ -53,7 +53,7 @@ driver() {
     mount -o remount,exec /var/lib/nvidia
 }
 
-# If it fails, the trainer takes the base model from the bucket, or downloads it from OpenAI.
+# If this fails, the trainer takes the base model from the bucket, or downloads it from OpenAI.
 base() {
     mkdir /var/trainer/arriving
     for file in $BASE_FILES; do
@@ -86,8 +86,8 @@ for step in "${steps[@]}"; do wait "$step"; done
 
 gpu=()
 if [ -n "$GPU" ]; then
-    # How a container gets to the driver, by Container-Optimized OS's documentation. If there is no
-    # GPU, the pattern stays as it is, and Docker reports it.
+    # Source: Container-Optimized OS's documentation on GPUs in containers. If there is no GPU, the
+    # pattern matches nothing, stays as it is, and Docker reports it.
     gpu=(
         --volume /var/lib/nvidia/lib64:/usr/local/nvidia/lib64
         --volume /var/lib/nvidia/bin:/usr/local/nvidia/bin

@@ -30,9 +30,9 @@ def test_a_model_is_downloaded_once_and_put_where_it_is_missing(
     bucket_factory: Callable[[], storage.Bucket], downloads: list[str]
 ) -> None:
     stores = [Store(bucket_factory(), timeout=5) for _ in range(3)]
-    assert base.bring(stores[:1], "124M") == [stores[0].bucket_name]
-    assert base.bring(stores, "124M") == [store.bucket_name for store in stores[1:]]
-    assert base.bring(stores, "124M") == []
+    assert base.copy(stores[:1], "124M") == [stores[0].bucket_name]
+    assert base.copy(stores, "124M") == [store.bucket_name for store in stores[1:]]
+    assert base.copy(stores, "124M") == []
     assert downloads == ["124M", "124M"]
     for store in stores:
         names = {*layout.BASE_MODEL_FILES, "manifest.json"}
@@ -41,5 +41,5 @@ def test_a_model_is_downloaded_once_and_put_where_it_is_missing(
 
 def test_a_model_that_nobody_publishes_is_refused_before_any_request(downloads: list[str]) -> None:
     with pytest.raises(UserError, match="OpenAI publishes 124M"):
-        base.bring([], "my-own")
+        base.copy([], "my-own")
     assert downloads == []

@@ -1,3 +1,5 @@
+# pyright: reportPrivateUsage=false, reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """Every command acts on what was asked for and prints what was reviewed, on buckets in memory."""
 
 import argparse
@@ -242,7 +244,7 @@ def test_a_base_model_goes_to_every_project(run: Run, monkeypatch: pytest.Monkey
         asked.append(([store.bucket_name for store in stores], name))
         return [stores[1].bucket_name]
 
-    monkeypatch.setattr(base, "bring", bring)
+    monkeypatch.setattr(base, "copy", bring)
     messages.check("bots-base", {"base": lines(run("base", "355M"))})
     assert asked == [(["some-bots-test-models", "more-bots-test-models"], "355M")]
 

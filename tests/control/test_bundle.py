@@ -173,7 +173,7 @@ def test_a_file_that_the_manifest_does_not_list_is_not_in_the_bundle(
 )
 def test_a_file_is_never_laid_out_beside_the_model(store: Store, tmp_path: Path, name: str) -> None:
     release(store, tmp_path, **{name: "0" * 64})
-    with pytest.raises(UserError, match="is no name of a model's file"):
+    with pytest.raises(UserError, match="is not a valid name"):
         bundle.fetch(store, REPOSITORY, PAIR, tmp_path)
 
 

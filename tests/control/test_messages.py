@@ -1,3 +1,5 @@
+# pyright: reportPrivateUsage=false, reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """What the programs that run the pipeline log and report is what was reviewed."""
 
 import json
@@ -272,9 +274,9 @@ def test_a_second_verdict_is_told_and_not_written(
 def test_without_its_list_of_accounts_a_run_ends_in_one_line(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Retrain, "_begun_before", lambda _: RUN)
+    monkeypatch.setattr(Retrain, "_begun_run", lambda _: RUN)
     with pytest.raises(
-        UserError, match=rf"^object runs/{RUN}/accounts\.json is missing: start another run$"
+        UserError, match=rf"^object runs/{RUN}/accounts\.json is missing: execute the job again$"
     ):
         world.run()
 
@@ -538,7 +540,7 @@ class Opened:
     def _watcher(self, **given: Any) -> Any:
         assert given.pop("clock") is program.clock.now
         self.noted.append(given)
-        return SimpleNamespace(look=lambda: self.failures)
+        return SimpleNamespace(run=lambda: self.failures)
 
     def _wanted(self, models: str, account: str) -> Wanted | None:
         self.noted.append(["wanted", models, account])

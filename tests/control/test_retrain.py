@@ -630,7 +630,7 @@ def test_without_credentials_the_error_is_one_line(monkeypatch: pytest.MonkeyPat
         raise DefaultCredentialsError("…")
 
     monkeypatch.setattr(google.auth, "default", nobody)
-    with pytest.raises(UserError, match=r"^no Google credentials here"):
+    with pytest.raises(UserError, match=r"^there are no Google credentials here"):
         Client.open(PROJECT, lambda: START, lambda seconds: None)
 
 

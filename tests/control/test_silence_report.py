@@ -33,6 +33,6 @@ def test_a_report_of_silence_has_the_task_and_its_last_success(world: World) -> 
     )
     assert reports["collect"]["success"] is None
     assert (
-        "no collection has ended well yet; declared by 2026-11-23 12:00 UTC"
+        "no collection has succeeded yet; declared by 2026-11-23 12:00 UTC"
         in reports["collect"]["message"]
     )

@@ -57,7 +57,7 @@ class World:
         self.announced.append((bucket, name, generation))
 
     def look(self) -> int:
-        return Watcher(self.data, self.models, self, self, lambda: self.now).look()
+        return Watcher(self.data, self.models, self, self, lambda: self.now).run()
 
     def logged(self) -> list[dict[str, Any]]:
         """The lines that an alert listens for, since the last call."""

@@ -51,7 +51,7 @@ class Stack:
         """Let the watcher look; what it says that an alert may listen for."""
         self._capsys.readouterr()
         watcher = Watcher(self.data, self.models, self.registry, self.topic, self.cloud.clock.now)
-        assert watcher.look() == 0
+        assert watcher.run() == 0
         lines = map(json.loads, self._capsys.readouterr().out.splitlines())
         return [line for line in lines if "event" in line]
 

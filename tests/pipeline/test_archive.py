@@ -178,13 +178,13 @@ def test_the_archive_of_somebody_else_is_refused(read: Read) -> None:
 
 def test_an_archive_with_fewer_tweets_than_its_manifest_says_is_refused(read: Read) -> None:
     files = {"data/tweets.js": tweets_js(entry(1, "mine")), "data/manifest.js": manifest(2)}
-    with pytest.raises(UserError, match=r"data/tweets\.js holds 1 of the 2 entries"):
+    with pytest.raises(UserError, match=r"data/tweets\.js has 1 entries, and the manifest says 2"):
         read(files)
 
 
 def test_an_archive_that_lacks_a_part_is_refused(read: Read) -> None:
     files = {"data/tweets-part1.js": tweets_js(entry(1, "mine")), "data/manifest.js": manifest(2)}
-    with pytest.raises(UserError, match=r"data/tweets\.js holds 0 of the 2 entries"):
+    with pytest.raises(UserError, match=r"data/tweets\.js has 0 entries, and the manifest says 2"):
         read(files)
 
 
@@ -232,7 +232,7 @@ def test_damaged_notes_are_refused_with_the_files_name(read: Read, listed: Any) 
         "data/tweets.js": tweets_js(entry(2, "mine")),
         "data/note-tweet.js": js("YTD.note_tweet.part0", listed),
     }
-    with pytest.raises(UserError, match=r"data/note-tweet\.js holds something"):
+    with pytest.raises(UserError, match=r"data/note-tweet\.js has an entry that is not"):
         read(files)
 
 
@@ -247,7 +247,7 @@ def test_a_damaged_manifest_is_refused(read: Read, value: Any) -> None:
 
 
 def test_a_foreign_zip_is_refused(read: Read) -> None:
-    with pytest.raises(UserError, match=r"tweets\.js is missing, so this is no archive of X's"):
+    with pytest.raises(UserError, match=r"tweets\.js is missing, so X did not make this archive"):
         read({"holiday/photo.jpg": "x", "data/deleted-tweets.js": "x"})
 
 

@@ -223,7 +223,9 @@ def test_the_error_for_a_newer_version_says_to_update() -> None:
     ],
 )
 def test_a_damaged_document_is_one_line_that_says_what_to_restore(data: bytes) -> None:
-    with pytest.raises(Damaged, match=r"^gs://bucket/object: .*; restore the object's last") as one:
+    with pytest.raises(
+        Damaged, match=r"^gs://bucket/object: .*; restore an earlier version"
+    ) as one:
         documents.parse(Manifest, data, ADDRESS)
     assert "\n" not in str(one.value)
 

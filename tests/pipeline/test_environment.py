@@ -66,7 +66,7 @@ def test_an_empty_variable_counts_as_unset() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"ACCOUNT": ""}, "ACCOUNT is not set; the stack declares it"),
+        ({"ACCOUNT": ""}, "ACCOUNT is not set; set it as the stack does"),
         ({"WORKERS": "0"}, "WORKERS is '0': Input should be greater than 0"),
         ({"LIMIT": "five\ndollars"}, r"LIMIT is 'five\\ndollars': Input should be a valid decimal"),
         ({"SETTINGS": "nonsense"}, "SETTINGS is 'nonsense': Invalid JSON"),

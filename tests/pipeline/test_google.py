@@ -1,14 +1,19 @@
 """Google's REST APIs as the programs ask them."""
 
+from typing import Any
 from unittest import mock
 
 import google.auth
 import pytest
-from google.auth.exceptions import DefaultCredentialsError
+from google.auth.credentials import Credentials
+from google.auth.exceptions import DefaultCredentialsError, RefreshError, TransportError
+from google.auth.transport.requests import AuthorizedSession
+from google.cloud import storage
 
 from pipeline import secrets
 from pipeline.errors import Unavailable, UserError
 from pipeline.google import ask, refused, session
+from pipeline.store import Store
 from tests.google_api import Google
 
 KEYS = "projects/p/secrets/keys"
@@ -22,7 +27,7 @@ def test_a_request_is_repeated_while_the_api_is_busy(api: Google, trouble: int) 
 
 def test_a_post_request_is_repeated_only_on_demand(api: Google) -> None:
     api.answers += [(503, {}), (503, {}), (200, {})]
-    with pytest.raises(Unavailable, match="takes no new version: 503"):
+    with pytest.raises(Unavailable, match="cannot get a new version: 503"):
         secrets.add_version(KEYS, "sesame")
     with session(repeat_posts=True) as repeating:
         assert ask(repeating, "POST", "pubsub", "projects/p/topics/t:publish").ok
@@ -53,3 +58,44 @@ def test_without_credentials_the_error_has_the_command_to_run() -> None:
         pytest.raises(UserError, match="gcloud auth application-default login"),
     ):
         session()
+
+
+class Refusing(Credentials):
+    """An identity that gets no access token."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self._error = error
+
+    def refresh(self, request: object) -> None:
+        raise self._error
+
+
+def metadata_outage() -> RefreshError:
+    """What a machine's identity raises while its metadata server does not answer."""
+    error = RefreshError("the metadata server does not answer")
+    error.__cause__ = TransportError("no response")
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (RefreshError("invalid_grant: Token has been expired or revoked."), UserError),
+        (RefreshError("Reauthentication is needed."), UserError),
+        (RefreshError("internal_failure", retryable=True), Unavailable),
+        (metadata_outage(), Unavailable),
+    ],
+)
+def test_only_a_login_that_has_expired_is_for_a_person_to_renew(
+    error: RefreshError, kind: type[Exception]
+) -> None:
+    credentials = Refusing(error)
+    client: Any = storage.Client("p", credentials=credentials)
+    with pytest.raises((UserError, Unavailable)) as asked:
+        ask(AuthorizedSession(credentials), "GET", "pubsub", "projects/p/topics/t")
+    with pytest.raises((UserError, Unavailable)) as read:
+        Store(client.bucket("b"), timeout=1).read("object")
+    for caught in (asked, read):
+        assert caught.type is kind
+        assert ("gcloud auth application-default login" in str(caught.value)) == (kind is UserError)

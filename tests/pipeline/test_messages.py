@@ -1,3 +1,5 @@
+# pyright: reportPrivateUsage=false, reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """What the parts of the pipeline say and ask for is what was reviewed."""
 
 import base64
@@ -188,7 +190,7 @@ def test_stored_documents_are_the_reviewed_bytes() -> None:
     history.remember(store, "keeper", "20261123T0900Z", "a text")
     history.remember(store, "keeper", "20261123T0900Z", "a text")
     history.remember(store, "keeper", "20261123T1000Z", "a text")
-    last_collection.note(store, "keeper", NOW)
+    last_collection.record(store, "keeper", NOW)
     put(store, a_manifest(TAG))
     release.move_live(store, "keeper", TAG, "x", 0, NOW)
     outcome = runs.Outcome(outcome="live")

@@ -6,7 +6,7 @@ SETTINGS = Settings(min_tweets=100, min_new_tweets=20)
 
 def test_too_few_tweets_are_not_trained_on() -> None:
     assert news.too_few(100, 10, SETTINGS) is None
-    assert "99 tweets, min_tweets asks for 100" in str(news.too_few(99, 10, SETTINGS))
+    assert "99 tweets, min_tweets is 100" in str(news.too_few(99, 10, SETTINGS))
 
 
 def test_a_corpus_without_held_out_tweets_is_not_trained_on() -> None:

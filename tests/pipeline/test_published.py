@@ -91,12 +91,12 @@ def test_the_weights_have_four_bytes_for_each_number_of_the_model(
 def test_a_model_is_stored_once_and_comes_back_unchanged(
     openai: OpenAI, store: Store, tmp_path: Path
 ) -> None:
-    assert not published.kept(store, "124M")
+    assert not published.is_stored(store, "124M")
     published.download("124M", tmp_path / "124M", openai.url)
     assert openai.asked == list(layout.BASE_MODEL_FILES)
-    published.keep(store, "124M", tmp_path / "124M")
-    assert published.kept(store, "124M")
-    published.keep(store, "124M", tmp_path / "124M")  # a second writer of the same is no mistake
+    published.store(store, "124M", tmp_path / "124M")
+    assert published.is_stored(store, "124M")
+    published.store(store, "124M", tmp_path / "124M")  # a second writer of the same is no mistake
     published.restore(store, "124M", tmp_path / "again")
     for file in layout.BASE_MODEL_FILES:
         assert (tmp_path / "again" / file).read_bytes() == content(file)
@@ -109,7 +109,7 @@ def test_a_model_is_stored_once_and_comes_back_unchanged(
     ("harm", "md5", "said"),
     [
         ({"vocab.bpe": b"what is in vocab.bpX"}, {}, "its SHA-256 is"),
-        ({"vocab.bpe": b"less"}, {}, "4 bytes came, of 20"),
+        ({"vocab.bpe": b"less"}, {}, "4 bytes, not 20"),
         ({WEIGHTS: b"x" * len(content(WEIGHTS))}, {WEIGHTS: "of others"}, "MD5"),
     ],
 )
@@ -143,8 +143,8 @@ def test_other_bytes_in_the_bucket_are_an_error_and_stay(
     store.write(f"{layout.base_model('124M')}hparams.json", b"mine", generation=0)
     published.download("124M", tmp_path / "124M", openai.url)
     with pytest.raises(UserError, match=r"base/124M/hparams\.json is not what OpenAI publishes"):
-        published.keep(store, "124M", tmp_path / "124M")
-    assert not published.kept(store, "124M")
+        published.store(store, "124M", tmp_path / "124M")
+    assert not published.is_stored(store, "124M")
 
 
 def test_an_unknown_model_is_refused_with_the_names_of_the_known_ones() -> None:

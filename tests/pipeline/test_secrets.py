@@ -69,6 +69,6 @@ def test_a_secret_that_is_no_text_is_an_error_that_does_not_show_it(
 ) -> None:
     secret_manager.secrets.create("keys")
     secret_manager.secrets.add_version("keys", b"sesame\xff")
-    with pytest.raises(UserError, match="is no text") as error:
+    with pytest.raises(UserError, match="is not text") as error:
         secrets.latest(KEYS)
     assert "sesame" not in str(error.value)

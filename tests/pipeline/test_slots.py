@@ -86,7 +86,7 @@ def test_the_ticks_are_those_of_known_schedulers(shared_data: Any) -> None:
     ("schedule", "zone"), [("61 * * * *", "Etc/UTC"), ("0 9 * * *", "Europe/Pariss"), ("x", "")]
 )
 def test_an_invalid_schedule_is_an_error_of_one_line(schedule: str, zone: str) -> None:
-    with pytest.raises(UserError, match=r"schedule .* is none"):
+    with pytest.raises(UserError, match=r"schedule .* is invalid"):
         slots.latest(schedule, zone, at("2026-11-23T08:00:00Z"))
 
 

@@ -96,5 +96,5 @@ def test_the_document_is_as_documented(store: Store) -> None:
 @pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"month": "2026-11", "usd": "x"}'])
 def test_a_damaged_ledger_stops_spending(store: Store, data: bytes) -> None:
     store.write("spend.json", data, generation=0)
-    with pytest.raises(UserError, match=r"spend\.json: .*; restore the object.s last version"):
+    with pytest.raises(UserError, match=r"spend\.json: .*; restore an earlier version"):
         ledger(store).reserve(POST_CREATE)

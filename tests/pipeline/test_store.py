@@ -113,7 +113,7 @@ def test_a_bucket_that_does_not_exist_is_an_error_of_one_line(
     client: Any = bucket_factory().client
     store = Store(client.bucket("nobody-made-this"), timeout=1)
     for call in (lambda: store.write("a", b"", generation=0), lambda: store.names("")):
-        with pytest.raises(UserError, match=r"bucket nobody-made-this: .*is the stack up"):
+        with pytest.raises(UserError, match=r"bucket nobody-made-this: .*deploy the stack"):
             call()
 
 

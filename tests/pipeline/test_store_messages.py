@@ -131,7 +131,7 @@ def test_without_credentials_a_store_cannot_be_opened(monkeypatch: pytest.Monkey
     monkeypatch.setattr(store_module.storage, "Client", no_client)
     with pytest.raises(
         UserError,
-        match=r"^bucket bots-data: cannot open it: no Google credentials here;"
+        match=r"^bucket bots-data: cannot open it: there are no Google credentials here;"
         r" run `gcloud auth application-default login`$",
     ):
         Store.open("bots-data")

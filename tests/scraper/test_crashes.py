@@ -210,7 +210,7 @@ def test_the_program_killed_while_x_answers_carries_on(
     [
         ({"X_BEARER_SECRET": f"{SECRETS}/empty"}, "bearer token is not set; .*bots credentials"),
         ({"X_BEARER_SECRET": f"{SECRETS}/wrong"}, "refuses the keys .*bots credentials"),
-        ({"X_BEARER_SECRET": ""}, "X_BEARER_SECRET is not set; the stack declares it"),
+        ({"X_BEARER_SECRET": ""}, "X_BEARER_SECRET is not set; set it as the stack does"),
         ({"HANDLE": "@keeper"}, "HANDLE is '@keeper': String should match"),
         ({"HANDLE": ""}, "HANDLE is not set"),
         ({"ACCOUNT": ""}, "ACCOUNT is not set"),
@@ -223,7 +223,7 @@ def test_the_program_killed_while_x_answers_carries_on(
             "READS_USD_PER_MONTH is 'NaN': .*finite number",
         ),
         ({"READS_USD_PER_MONTH": "0"}, "of this month's .0 are spent"),
-        ({"DATA_BUCKET": "nobody-made-this"}, "bucket nobody-made-this: .*is the stack up"),
+        ({"DATA_BUCKET": "nobody-made-this"}, "bucket nobody-made-this: .*deploy the stack"),
         ({"X_API_URL": "http://127.0.0.1:9"}, "X does not answer"),
     ],
 )

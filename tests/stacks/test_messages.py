@@ -1,3 +1,5 @@
+# pyright: reportPrivateUsage=false, reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """Every mistake in a stack file, and everything that the machine lacks, has its reviewed line."""
 
 from collections.abc import Callable

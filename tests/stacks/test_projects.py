@@ -79,7 +79,7 @@ def test_accounts_may_be_in_a_file_of_their_own(tmp_path: Path) -> None:
     ("text", "error"),
     [
         (None, "'more.yaml': there is no such file in the stack file"),
-        ("- a", "'more.yaml': it has no accounts by name"),
+        ("- a", "'more.yaml': it does not map names to accounts"),
         ("a: [", "'more.yaml': not YAML"),
         ("keeper: {}", "accounts.keeper is in the stack file, too"),
         ("weather: {}", "accounts.weather.handle: missing"),

@@ -1,3 +1,5 @@
+# pyright: reportPrivateUsage=false, reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """What a training makes of its measures: manifest, log, files, outcome. Nothing real is trained."""
 
 import json
@@ -253,7 +255,7 @@ def test_a_pointer_that_moves_meanwhile_leaves_the_release_passed(
     monkeypatch.undo()
     other = release.tag(NOON, "f" * 10)
     put(training.models, a_manifest(other))
-    live = documents.Found(
+    live = documents.Stored(
         release.LivePointer(release=other, at=NOON, by="x", previous=None), generation=1
     )
     trainer = Trainer(
@@ -261,7 +263,7 @@ def test_a_pointer_that_moves_meanwhile_leaves_the_release_passed(
     )
     made = a_manifest(LIVE)
     assert trainer._go_live(made, live).outcome == "passed"
-    mine = documents.Found(
+    mine = documents.Stored(
         release.LivePointer(release=LIVE, at=NOON, by="x", previous=None), generation=1
     )
     assert trainer._go_live(made, mine) == Outcome(outcome="live", release=LIVE)
@@ -297,7 +299,7 @@ def test_a_base_model_that_is_nowhere_is_brought_to_the_machines_disk(
     def find(name: str, ahead: Path, mount: Path) -> None:
         asked.append([name, str(ahead), str(mount)])
 
-    monkeypatch.setattr(account.base_model, "bring", bring)
+    monkeypatch.setattr(account.base_model, "fetch", bring)
     monkeypatch.setattr(account.base_model, "find", find)
     training.train()
     assert asked == [
@@ -524,15 +526,15 @@ def test_a_base_model_is_brought_as_reviewed(
         slept.append(seconds)
         holds.release()
 
-    monkeypatch.setattr(published, "kept", lambda *given: next(kept))
-    for name in ("download", "keep", "restore"):
+    monkeypatch.setattr(published, "is_stored", lambda *given: next(kept))
+    for name in ("download", "store", "restore"):
         monkeypatch.setattr(published, name, lambda *given, n=name: did.append([n, *given]))
     folder = tmp_path / "124M"
-    assert base_model.bring(bucket, "124M", folder, "mine", lambda: NOON, sleep) == folder
+    assert base_model.fetch(bucket, "124M", folder, "mine", lambda: NOON, sleep) == folder
     assert slept == [5.0]
-    assert did == [["download", "124M", folder], ["keep", bucket, "124M", folder]]
+    assert did == [["download", "124M", folder], ["store", bucket, "124M", folder]]
     did.clear()
-    assert base_model.bring(bucket, "124M", folder, "mine", lambda: NOON, sleep) == folder
+    assert base_model.fetch(bucket, "124M", folder, "mine", lambda: NOON, sleep) == folder
     assert did == [["restore", bucket, "124M", folder]]
     messages.check("base-model", {"log": logged(capsys)})
 

@@ -57,7 +57,7 @@ def test_the_first_run_brings_the_model_into_the_bucket_and_the_next_takes_it_fr
 ) -> None:
     for machine in ("one", "two"):
         folder = tmp_path / machine / "124M"
-        assert base_model.bring(store, "124M", folder, machine, now) == folder
+        assert base_model.fetch(store, "124M", folder, machine, now) == folder
         assert {path.name for path in folder.iterdir()} == set(layout.BASE_MODEL_FILES)
     assert downloads == ["124M"]
 
@@ -71,10 +71,10 @@ def test_machines_that_start_at_once_wait_for_the_one_that_downloads(
     def sleep(seconds: float) -> None:
         slept.append(seconds)
         if len(slept) == 2:
-            published.keep(store, "124M", put(tmp_path / "first"))
+            published.store(store, "124M", put(tmp_path / "first"))
             first.release()
 
-    base_model.bring(store, "124M", tmp_path / "second/124M", "second", now, sleep)
+    base_model.fetch(store, "124M", tmp_path / "second/124M", "second", now, sleep)
     assert downloads == []
     assert len(slept) == 2
 
@@ -89,7 +89,7 @@ def test_a_machine_that_died_while_it_downloaded_delays_others_until_its_lease_e
         time[0] += timedelta(minutes=10)
 
     clock: Callable[[], datetime] = lambda: time[0]  # noqa: E731
-    base_model.bring(store, "124M", tmp_path / "124M", "next", clock, sleep)
+    base_model.fetch(store, "124M", tmp_path / "124M", "next", clock, sleep)
     assert downloads == ["124M"]
 
 
@@ -97,5 +97,5 @@ def test_an_own_model_that_is_not_in_the_bucket_is_named(
     store: Store, tmp_path: Path, downloads: list[str]
 ) -> None:
     with pytest.raises(UserError, match="base model 'mine': OpenAI publishes 124M"):
-        base_model.bring(store, "mine", tmp_path / "mine", "run", now)
+        base_model.fetch(store, "mine", tmp_path / "mine", "run", now)
     assert downloads == []

@@ -28,7 +28,7 @@ def test_the_environment_is_read() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"DATA_BUCKET": ""}, r"DATA_BUCKET is not set; the stack declares it"),
+        ({"DATA_BUCKET": ""}, r"DATA_BUCKET is not set; set it as the stack does"),
         ({"MAX_RUN_SECONDS": "0"}, r"MAX_RUN_SECONDS is '0': Input should be greater than 0"),
         ({"SETTINGS": "nonsense"}, r"SETTINGS is 'nonsense': Invalid JSON"),
         ({"SETTINGS": '{"step": 7}'}, "SETTINGS is .*: step: Extra inputs"),

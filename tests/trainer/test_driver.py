@@ -33,7 +33,7 @@ CUDA_ERROR_NO_DEVICE: no CUDA-capable device is detected
         (NO_DRIVER, ["libcuda.so.1", "/usr/local/nvidia/lib64"], "does not start"),
         (NO_CUSOLVER, ["libcusolver.so.11", "LD_LIBRARY_PATH (/x)"], "libcuda"),
         (NOT_STARTED, ["does not start", "CUDA_ERROR_NO_DEVICE"], "LD_LIBRARY_PATH"),
-        ("", ["counts none"], "libcuda"),
+        ("", ["finds no GPU"], "libcuda"),
     ],
 )
 def test_the_error_names_what_tensorflow_found_missing(

@@ -22,13 +22,13 @@ from trainer_image import prune
 from trainer_image.account import Trainer
 from trainer_image.config import Config
 from trainer_image.lease import LENGTH, Lease
-from trainer_image.prune import REST
+from trainer_image.prune import GRACE
 
 START = datetime(2026, 11, 23, 12, tzinfo=UTC)
 FILES = ("model/model.bin", "checkpoint/model.ckpt.index", "dataset.json")
 OLD, BEFORE, LIVE, NEW = (release.tag(START + timedelta(days=d), "0123456789") for d in range(4))
 NOW = START + timedelta(days=10)
-LATER = NOW + REST
+LATER = NOW + GRACE
 KEEP = 1
 
 SHARED = (layout.live_pointer("keeper"), layout.manifest("keeper", OLD))
@@ -101,7 +101,7 @@ def check(bucket: Bucket) -> None:
 def check_now_and_later(bucket: Bucket) -> None:
     """Check now and after each of the next two trainings, when no used release is marked."""
     check(bucket)
-    for now in (LATER, LATER + REST):
+    for now in (LATER, LATER + GRACE):
         run_prune(Steps(bucket), now)
         check(bucket)
     assert live_tag(Steps(bucket)) not in pruned(Steps(bucket))
@@ -154,7 +154,7 @@ def test_nothing_is_deleted_until_a_while_after_the_mark() -> None:
 
 def test_no_machine_runs_for_longer_than_the_time_from_mark_to_deletion() -> None:
     with pytest.raises(ValueError, match="hours"):
-        config.Training(zones=("europe-west4-a",), hours=REST // timedelta(hours=1) + 1)
+        config.Training(zones=("europe-west4-a",), hours=GRACE // timedelta(hours=1) + 1)
 
 
 def test_a_mark_changes_nothing_else_in_the_manifest() -> None:
@@ -182,7 +182,7 @@ def test_pruning_again_changes_nothing() -> None:
     run_prune(Steps(bucket), LATER)
     before = dict(bucket.objects)
     run_prune(Steps(bucket), LATER)
-    run_prune(Steps(bucket), LATER + REST)
+    run_prune(Steps(bucket), LATER + GRACE)
     lease = layout.lease("keeper")
     assert {k: v for k, v in bucket.objects.items() if k != lease} == {
         k: v for k, v in before.items() if k != lease
@@ -424,7 +424,7 @@ def test_pruning_that_dies_at_any_call_leaves_a_true_state_and_the_next_complete
                 actor.advance()
             check(bucket)
             run_prune(Steps(bucket), LATER)
-            run_prune(Steps(bucket), LATER + REST)
+            run_prune(Steps(bucket), LATER + GRACE)
             check(bucket)
             assert pruned(Steps(bucket)) == [OLD]
             assert files(Steps(bucket), OLD) == {"dataset.json", "manifest.json"}
@@ -476,7 +476,7 @@ def test_a_training_prunes_the_account_even_when_it_has_nothing_to_train(
     for tag in (OLD, BEFORE, LIVE):
         assert tag < first
         publish(models, tag, run=f"run-{tag[6:8]}")
-    release.mark(models, "keeper", OLD, datetime.now(UTC) - REST)
+    release.mark(models, "keeper", OLD, datetime.now(UTC) - GRACE)
     finished = keeper_live.train("second", REAL, without_tensorflow)
     assert finished["keeper"].outcome == "skipped"
     assert files(models, OLD) == {"dataset.json", "manifest.json"}

@@ -51,7 +51,7 @@ def test_an_old_account_costs_as_many_reads_as_a_young_one(tmp_path: Path) -> No
     young, old = an_account(10), an_account(300)
     for store in (young, old):
         outcome = train(store, tmp_path)
-        assert outcome.reason == "1 tweets, min_tweets asks for 100: collect more"
+        assert outcome.reason == "1 tweets, min_tweets is 100: collect more"
     assert len(old.read_names) == len(young.read_names) < 10
 
 

@@ -35,7 +35,7 @@ def test_an_account_with_too_few_tweets_is_refused_at_once(
     world.collect("keeper", TWEETS[:19])
     finished = world.train("first", FAST, without_tensorflow)
     assert finished["keeper"].outcome == "refused"
-    assert "19 tweets, min_tweets asks for 20" in finished["keeper"].reason
+    assert "19 tweets, min_tweets is 20" in finished["keeper"].reason
     assert finished.status == 0
 
 

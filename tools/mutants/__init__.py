@@ -1,1 +1,1 @@
-"""Measures what the tests notice: changes the code in small ways and sees whether a test fails."""
+"""Mutation testing: changes the code in small ways, and sees whether a test fails."""

@@ -1,4 +1,4 @@
-"""`make mutants`: how many small changes of the code the tests notice."""
+"""`make mutants` shows how many small changes of the code the tests notice."""
 
 import argparse
 import shutil
@@ -28,20 +28,22 @@ WORKERS = 2
 
 
 def main() -> int:
-    """Judge a sample of changes to the last commit and write the report."""
+    """Judge a sample of mutations of the last commit, and write the report."""
     parser = argparse.ArgumentParser(prog="python -m tools.mutants", description=__doc__)
-    parser.add_argument("--number", type=int, default=300, help="how many changes (300)")
-    parser.add_argument("--seed", type=int, default=1, help="chooses the changes (1)")
-    parser.add_argument("names", nargs="*", help="judge only these of them, and write no report")
-    asked = parser.parse_args()
+    parser.add_argument("--number", type=int, default=300, help="how many mutations (300)")
+    parser.add_argument("--seed", type=int, default=1, help="chooses the mutations (1)")
+    parser.add_argument(
+        "names", nargs="*", help="judge only these mutations of the sample, and write no report"
+    )
+    arguments = parser.parse_args()
     with _checkouts() as checkouts:
         everything = list(mutations(checkouts[0], PACKAGES))
-        chosen = sample(everything, asked.number, asked.seed)
-        facts = {"total": len(everything), "seed": asked.seed, "commit": _commit(checkouts[0])}
-        if asked.names:
-            chosen = [mutation for mutation in chosen if mutation.id in asked.names]
+        chosen = sample(everything, arguments.number, arguments.seed)
+        facts = {"total": len(everything), "seed": arguments.seed, "commit": _commit(checkouts[0])}
+        if arguments.names:
+            chosen = [mutation for mutation in chosen if mutation.id in arguments.names]
         judged = _judge(chosen, checkouts)
-    if not asked.names:
+    if not arguments.names:
         for name in report.write(ROOT / "docs", judged, **facts):
             print(f"{name}: a survivor without explanation, or an explanation without survivor")
     return 0
@@ -55,7 +57,7 @@ def _judge(chosen: list[Mutation], checkouts: list[Path]) -> list[Judged]:
         for one in judge.judge(waiting, known, checkouts):
             judged[one.mutation.id] = one
             print(f"{len(judged)}/{len(chosen)} {_line(one)}", flush=True)
-        # A test that fails without any change, alone or under load, has noticed nothing.
+        # A test that fails without a mutation, for example under load, has noticed nothing.
         killers = {test for one in judged.values() for test in one.killers if "::" in test}
         broken = killers.intersection(judge.failures(sorted(killers), checkouts[0]))
         known.forget(broken)
@@ -65,13 +67,13 @@ def _judge(chosen: list[Mutation], checkouts: list[Path]) -> list[Judged]:
 
 def _line(one: Judged) -> str:
     mutation = one.mutation
-    told = [f"{one.verdict}: {mutation.file}:{mutation.line} ({mutation.id}, {one.tests} tests)"]
-    return "\n".join(told + (one.killers or report.diff(mutation)))
+    lines = [f"{one.verdict}: {mutation.file}:{mutation.line} ({mutation.id}, {one.tests} tests)"]
+    return "\n".join(lines + (one.killers or report.diff(mutation)))
 
 
 @contextmanager
 def _checkouts() -> Generator[list[Path]]:
-    """Copies of the last commit, one for each worker, as tests need it."""
+    """Create a checkout of the last commit for each worker, with everything that tests need."""
     with tempfile.TemporaryDirectory() as folder:
         # Tests look for recorded data beside the repository.
         Path(folder, "shared").symlink_to(ROOT.parent / "shared")
@@ -79,7 +81,7 @@ def _checkouts() -> Generator[list[Path]]:
         for copy in copies:
             subprocess.check_call(["git", "clone", "--quiet", "--shared", str(ROOT), str(copy)])
             (copy / ".venv").symlink_to(ROOT / ".venv")
-            if BASE.is_dir():  # made by tests; it takes a minute
+            if BASE.is_dir():  # the tiny base model, which takes a minute to make
                 shutil.copytree(BASE, copy / BASE.relative_to(ROOT))
         yield copies
 

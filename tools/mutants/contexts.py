@@ -1,8 +1,8 @@
 """A pytest plugin that tells coverage which test runs, also in the programs that the test starts.
 
-What a fixture of a whole module or session does counts for every test that uses the fixture: it is
-recorded under the fixture's own name. `CONTEXTS` names the folder for what else is to be known:
-each test's duration and such fixtures.
+A fixture of a module or a session is recorded under its own name, and counts for every test that
+uses it. The plugin writes each test's duration and its fixtures to the folder that the variable
+`CONTEXTS` names.
 """
 
 import json
@@ -22,7 +22,7 @@ _Wrapper = Generator[None, Any, Any]
 
 
 class Contexts:
-    """Of one process: pytest itself, or a worker of pytest-xdist."""
+    """The tests of one process: pytest itself, or a worker of pytest-xdist."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / f"{os.getpid()}.json"
@@ -71,7 +71,7 @@ class Contexts:
                 test["passed"] = report.passed
 
     def pytest_sessionfinish(self) -> None:
-        """Write what is known of this process's tests."""
+        """Write the tests and fixtures of this process."""
         self._file.write_text(json.dumps({"tests": self._tests, "fixtures": self._fixtures}))
 
     def _enter(self, context: str) -> None:
@@ -84,7 +84,7 @@ class Contexts:
 
 
 class _Popen(subprocess.Popen[Any]):
-    """Tests give programs few variables: those of coverage are added."""
+    """Adds coverage's variable to the environment that a test passes to a program."""
 
     def __init__(self, *arguments: Any, env: Mapping[str, str] | None = None, **more: Any) -> None:
         if env is not None:
@@ -93,7 +93,7 @@ class _Popen(subprocess.Popen[Any]):
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Plug in."""
+    """Register the plugin, and let programs that tests start measure coverage."""
     subprocess.Popen = _Popen
     config.pluginmanager.register(Contexts(Path(os.environ[FOLDER])))
 
@@ -103,7 +103,7 @@ def _name(fixture: pytest.FixtureDef[Any]) -> str:
 
 
 def _switch(context: str) -> None:
-    """In this process, and in those that it will start: they find their settings in a variable."""
+    """Set the context in this process, and in the variable from which new processes read it."""
     measuring = coverage.Coverage.current()
     assert measuring is not None
     measuring.switch_context(context)

@@ -1,4 +1,4 @@
-"""Which tests run which line, and how long each takes: one run of the tests finds out."""
+"""Finds out which tests run which line, and how long each takes, by running the tests once."""
 
 import json
 import os
@@ -15,30 +15,30 @@ from coverage import CoverageData
 from tools.mutants import contexts
 from tools.mutants.mutations import Mutation
 
-# These test the local cloud, shell scripts, and all programs together. They are too slow to run
-# for each change.
+# Tests of the local cloud, of shell scripts, and of all programs together. They are too slow to run
+# for each mutation.
 _LEFT_OUT = ("local", "loop", "machine", "real")
 
-# Seconds of tests that a change is given.
+# The longest time in seconds of the tests of a mutation.
 BUDGET = 90.0
 
 
 @dataclass
 class Covered:
-    """Tests by their pytest node id, fixtures by their names in `contexts`."""
+    """Which tests run which line. Fixtures have their names in `contexts`."""
 
     seconds: dict[str, float] = field(default_factory=dict[str, float])
-    """Of each test, and of each fixture that tests share."""
+    """The duration of each test, and of each fixture that tests share."""
     shared: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
-    """Such fixtures of each test that passed."""
+    """The shared fixtures of each test that passed."""
     lines: dict[str, dict[int, list[str]]] = field(default_factory=dict[str, dict[int, list[str]]])
-    """By file and line: the tests and fixtures that run it; "" at import."""
+    """By file and line: the tests and fixtures that run the line; "" if it runs at import."""
 
     def tests_of(self, mutation: Mutation) -> list[str]:
-        """The tests that could notice a change, as far as the budget goes.
+        """The tests that could notice a mutation, as far as the budget goes.
 
-        Those that run the very line come first. Of these, the quickest file comes first, and in a
-        file the quickest test.
+        Tests that run the mutated line come first. Among these, the quickest file comes first, and
+        in a file the quickest test.
         """
         chosen: list[str] = []
         left = BUDGET
@@ -58,24 +58,24 @@ class Covered:
         return chosen
 
     def forget(self, tests: Iterable[str]) -> None:
-        """Use these tests no more."""
+        """Do not use these tests any more."""
         for test in tests:
             self.shared.pop(test, None)
 
     def cost(self, tests: Sequence[str]) -> float:
-        """Seconds that tests take together."""
+        """The seconds that tests take together."""
         shared = {fixture for test in tests for fixture in self.shared[test]}
         return sum(self.seconds.get(name, 0) for name in (*tests, *shared))
 
     def _names(self, mutation: Mutation) -> list[set[str]]:
-        """Tests and fixtures: the likeliest first."""
+        """Sets of tests and fixtures that could notice a mutation, the likeliest first."""
         lines = self.lines.get(mutation.file, {})
         exact = {name for line in mutation.statement for name in lines.get(line, [])}
         # Tests of no single room look at all code.
         general = {test for test in self.shared if test.startswith("tests/test_")}
         if mutation.in_function and "" not in exact:
             return [exact, general]
-        # Whoever uses the module, or the package, can notice what happens at its import.
+        # Every test that uses the module, or the package, can notice what happens at its import.
         package = mutation.file.partition("/")[0]
         return [
             exact,
@@ -92,7 +92,7 @@ class Covered:
 
 
 def measure(root: Path) -> Covered:
-    """Run the tests of a checkout, on two cores; those that fail there are told and left out."""
+    """Run the tests of a checkout on two cores. Tests that fail are left out."""
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         coverage = [sys.executable, "-m", "coverage"]
@@ -116,17 +116,17 @@ def measure(root: Path) -> Covered:
         subprocess.run(
             [*coverage, "combine", "--quiet", f"--data-file={data}"], cwd=root, check=True
         )
-        found = Covered(lines=_lines(data, root))
+        covered = Covered(lines=_lines(data, root))
         for file in Path(folder).glob("*.json"):
             process = json.loads(file.read_text())
-            found.seconds |= process["fixtures"]
+            covered.seconds |= process["fixtures"]
             for name, test in process["tests"].items():
-                found.seconds[name] = test["seconds"] - sum(
+                covered.seconds[name] = test["seconds"] - sum(
                     process["fixtures"].get(fixture, 0) for fixture in test["began"]
                 )
                 if test["passed"]:
-                    found.shared[name] = test["fixtures"]
-    return found
+                    covered.shared[name] = test["fixtures"]
+    return covered
 
 
 def _lines(file: Path, root: Path) -> dict[str, dict[int, list[str]]]:

@@ -1,4 +1,4 @@
-"""Says of each change whether the tests notice it."""
+"""Judges mutations: runs tests, and says whether one notices the mutation."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from tools.mutants.mutations import Mutation
 Verdict = Literal["killed", "timed out", "refused", "survived"]
 """A change is refused if no test notices it and pyright reports an error."""
 
-# A change may make a test wait for ever. A test's seconds were measured beside one other process.
+# The factor by which tests may take longer than measured. A mutation may make a test wait for ever.
 _SLOWER = 4
 _START = 60.0  # seconds, for pytest and what tests import
 _PYTEST = "pytest itself"
@@ -28,7 +28,7 @@ _PYTEST = "pytest itself"
 
 @dataclass(frozen=True)
 class Judged:
-    """What became of a change, and what failed by it."""
+    """The verdict on a mutation, and the tests that failed because of it."""
 
     mutation: Mutation
     verdict: Verdict
@@ -39,7 +39,7 @@ class Judged:
 def judge(
     mutations: Sequence[Mutation], covered: Covered, checkouts: Sequence[Path]
 ) -> Iterator[Judged]:
-    """Yield the verdicts as they come; each worker changes a checkout of its own."""
+    """Yield the verdicts in the order of their completion; each worker uses its own checkout."""
     free: queue.SimpleQueue[Path] = queue.SimpleQueue()
     for checkout in checkouts:
         free.put(checkout)
@@ -55,7 +55,7 @@ def judge(
         try:
             for done in as_completed([workers.submit(work, mutation) for mutation in mutations]):
                 yield done.result()
-        finally:  # whoever interrupts does not wait for all of them
+        finally:  # an interruption does not wait for the other mutations
             workers.shutdown(wait=False, cancel_futures=True)
 
 
@@ -86,7 +86,7 @@ def _refused(mutation: Mutation, checkout: Path) -> bool:
 def failures(
     tests: Sequence[str], checkout: Path, *options: str, seconds: float | None = None
 ) -> list[str]:
-    """The tests that fail, or the files that pytest cannot import."""
+    """Run tests; returns those that fail, and files that pytest cannot import."""
     if not tests:
         return []
     with tempfile.TemporaryDirectory() as cache:

@@ -1,4 +1,4 @@
-"""The small changes that could be made to the code: mutmut's operators at every place.
+"""The possible mutations of the code: mutmut's operators at every place.
 
 mutmut's own command changes only functions without decorators. Much of this project is declared
 in modules, classes and decorated functions, so this module looks for the places itself.
@@ -16,8 +16,8 @@ from libcst import matchers as m
 from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
 from mutmut.mutation.mutators import mutation_operators
 
-# No test can notice a change of an annotation, of a type variable, of a `cast` or of `__all__`:
-# they do nothing at run time. mutmut's operators leave docstrings alone.
+# Annotations, type variables, `cast` and `__all__` do nothing at run time, so no test can notice a
+# mutation of them. mutmut's operators do not change docstrings.
 _NEVER = (
     m.Annotation()
     | m.Assign(targets=[m.AssignTarget(target=m.Name("__all__"))])
@@ -27,16 +27,16 @@ _NEVER = (
 
 @dataclass(frozen=True)
 class Mutation:
-    """One change of one file, whose name is relative to the root of the repository."""
+    """One change of one file. The file's name is relative to the root of the repository."""
 
     file: str
     line: int
     statement: range
-    """The lines of the statement that holds the change; of a compound one, of its head."""
+    """The lines of the statement with the change; for a compound statement, those of its head."""
     in_function: bool
     """False for code that runs when the module is imported."""
     id: str
-    """Names the change. It stays the same where code elsewhere changes."""
+    """The name of the mutation. It does not change when other code changes."""
     module: cst.Module
     before: cst.CSTNode
     after: cst.CSTNode
@@ -49,14 +49,14 @@ class Mutation:
 
 
 def mutations(root: Path, packages: Iterable[str]) -> Iterator[Mutation]:
-    """All changes to the Python files of some packages."""
+    """Yield all mutations of the Python files of some packages."""
     for package in packages:
         for file in sorted((root / package).rglob("*.py")):
             yield from _of_file(file.relative_to(root).as_posix(), file.read_text())
 
 
 def sample(found: Iterable[Mutation], number: int, seed: int) -> list[Mutation]:
-    """Choose changes by a hash of their names, so that a choice outlives edits elsewhere."""
+    """Choose mutations by a hash of their names, so edits elsewhere do not change the choice."""
 
     def rank(mutation: Mutation) -> str:
         return _digest(f"{seed} {mutation.id}")
@@ -72,14 +72,14 @@ def _of_file(file: str, text: str) -> Iterator[Mutation]:
     for place in places.found:
         before = wrapper.module.code_for_node(place.node).strip()
         for changed in place.changes:
-            what = f"{file}: {before} -> {wrapper.module.code_for_node(changed).strip()}"
-            seen[what] += 1
+            change = f"{file}: {before} -> {wrapper.module.code_for_node(changed).strip()}"
+            seen[change] += 1
             yield Mutation(
                 file,
                 place.line,
                 place.statement,
                 place.in_function,
-                _digest(f"{what} {seen[what]}")[:10],
+                _digest(f"{change} {seen[change]}")[:10],
                 wrapper.module,
                 place.node,
                 changed,
@@ -100,7 +100,7 @@ class _Place:
 
 
 class _Places(cst.CSTVisitor):
-    """Collects the nodes that an operator changes."""
+    """Collects the nodes that an operator can change."""
 
     METADATA_DEPENDENCIES = (PositionProvider,)
 
@@ -153,6 +153,6 @@ class _Places(cst.CSTVisitor):
         return range(position.start.line, max(end, position.start.line + 1))
 
     def _first_line(self, node: cst.CSTNode) -> int:
-        """0 for the few nodes of which libcst does not know it."""
+        """The first line of a node; 0 for the few nodes whose position libcst does not know."""
         position = self.get_metadata(PositionProvider, node, None)
         return position.start.line if position else 0

@@ -1,4 +1,4 @@
-"""Writes `docs/mutants.md`; the explanations in it are kept in `docs/mutants.toml`."""
+"""Writes `docs/mutants.md`. Its explanations come from `docs/mutants.toml`."""
 
 import difflib
 import tomllib
@@ -26,7 +26,7 @@ _DECISION = "[38](decisions/0038-mutants-by-a-driver-of-our-own.md)"
 
 
 def write(docs: Path, judged: Sequence[Judged], **facts: object) -> list[str]:
-    """Write the page; return the survivors that nobody has explained, and unused explanations."""
+    """Write the page; returns survivors without explanation, and unused explanations."""
     explanations = tomllib.loads((docs / "mutants.toml").read_text())
     survivors = [one for one in judged if one.verdict == "survived"]
     lines = [_HEAD.format(decision=_DECISION, number=len(judged), **facts).rstrip()]
@@ -43,10 +43,10 @@ def write(docs: Path, judged: Sequence[Judged], **facts: object) -> list[str]:
 
 
 def diff(mutation: Mutation) -> list[str]:
-    """The lines that go and come, with `-` and `+` before them."""
+    """The removed and added lines, with `-` and `+` before them."""
     before, after = mutation.module.code.splitlines(), mutation.text().splitlines()
-    found = list(difflib.unified_diff(before, after, n=0, lineterm=""))[2:]
-    return [line for line in found if not line.startswith("@@")]
+    lines = list(difflib.unified_diff(before, after, n=0, lineterm=""))[2:]
+    return [line for line in lines if not line.startswith("@@")]
 
 
 def _package(one: Judged) -> str:

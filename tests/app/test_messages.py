@@ -1,6 +1,6 @@
-# pyright: reportPrivateUsage=false, reportUnknownLambdaType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """What the app logs and what its API responds is what was reviewed."""
+
+# pyright: reportPrivateUsage=false
 
 import json
 import socket
@@ -66,7 +66,7 @@ class Program:
         self._monkeypatch = monkeypatch
         monkeypatch.chdir(folder)
         monkeypatch.setattr(program.clock, "now", lambda: NOW)
-        monkeypatch.setattr(program.time, "sleep", lambda _: None)
+        monkeypatch.setattr(program.time, "sleep", self._sleep)
         monkeypatch.setattr(program.Store, "open", self._open)
         monkeypatch.setattr(program.secrets, "latest", self._secret)
         monkeypatch.setattr(program, "sender", self._sender)
@@ -84,6 +84,9 @@ class Program:
         if self.error is not None:
             raise self.error
         return f"a text unlike {len(history)} others"
+
+    def _sleep(self, seconds: float) -> None:
+        pass
 
     def _open(self, name: str) -> Store:
         self.opened.append(name)
@@ -265,7 +268,10 @@ def test_what_x_refuses_is_kept_with_its_reason() -> None:
 
 @pytest.mark.parametrize("response", [{}, {"data": {}}, {"data": {"id": "x"}}, {"data": None}])
 def test_a_post_without_an_id_is_nonsense(response: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(send.x, "ask", lambda *_, **__: response)
+    def ask(*_: object, **__: object) -> Any:
+        return response
+
+    monkeypatch.setattr(send.x, "ask", ask)
     with pytest.raises(
         Unavailable, match=r"^X's response to a post has no id; check the account at X$"
     ) as raised:
@@ -419,9 +425,12 @@ def test_each_mistake_in_a_request_is_answered_as_reviewed() -> None:
 def test_the_server_is_set_up_for_run(monkeypatch: pytest.MonkeyPatch) -> None:
     listened: list[int] = []
     real = socket.socket.listen
-    monkeypatch.setattr(
-        socket.socket, "listen", lambda self, n: (listened.append(n), real(self, n))[1]
-    )
+
+    def listen(there: socket.socket, backlog: int) -> None:
+        listened.append(backlog)
+        real(there, backlog)
+
+    monkeypatch.setattr(socket.socket, "listen", listen)
     server = Server(0, Live("keeper", Steps(Bucket()), lambda: NOW))
     config = server._uvicorn.config
     try:

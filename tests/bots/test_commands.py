@@ -1,6 +1,6 @@
-# pyright: reportPrivateUsage=false, reportUnknownLambdaType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """Every command acts on what was asked for and prints what was reviewed, on buckets in memory."""
+
+# pyright: reportPrivateUsage=false
 
 import argparse
 import getpass
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import pytest
 import requests
@@ -90,6 +90,10 @@ Run = Callable[..., str]
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the stack file of `test`; nothing is asked for over the network."""
+
+    def add_version(secret: str, value: str) -> None:
+        Cloud.versions.append((secret, value))
+
     Cloud.stores = {
         name: NamedStore(name)
         for project in ("some-bots", "more-bots")
@@ -102,7 +106,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setattr(program, "Cloud", Cloud)
     monkeypatch.setattr(getpass, "getuser", lambda: "ada")
-    monkeypatch.setattr(secrets, "add_version", lambda *given: Cloud.versions.append(given))
+    monkeypatch.setattr(secrets, "add_version", add_version)
     return tmp_path
 
 
@@ -305,14 +309,18 @@ def test_a_stack_file_elsewhere_can_be_named(
     assert json.loads(capsys.readouterr().out)["stack"] == "mine"
 
 
+def has_commands(
+    action: argparse.Action,
+) -> TypeGuard["argparse._SubParsersAction[argparse.ArgumentParser]"]:
+    return isinstance(action, argparse._SubParsersAction)
+
+
 def test_the_help_pages_are_as_reviewed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     parser = program._parser()
-    (commands,) = (
-        action for action in parser._actions if isinstance(action, argparse._SubParsersAction)
-    )
+    (commands,) = (action for action in parser._actions if has_commands(action))
     # Versions of Python differ in white space.
     pages = {name: one.format_help().split() for name, one in commands.choices.items()}
     pages["bots"] = parser.format_help().split()

@@ -1,5 +1,3 @@
-# pyright: reportPrivateUsage=false, reportUnknownLambdaType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """What the programs that run the pipeline log and report is what was reviewed."""
 
 import json
@@ -128,8 +126,12 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Two accounts with news, on buckets in memory."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     clock = Time(START)
+
+    def default(*_: object, **__: object) -> tuple[Identity, str]:
+        return Identity(), PROJECT
+
     with serving(Compute(templates())) as there:
-        monkeypatch.setattr(google.auth, "default", lambda *_, **__: (Identity(), PROJECT))
+        monkeypatch.setattr(google.auth, "default", default)
         monkeypatch.setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE", f"{there.url}/")
         world = World(there, Steps(Bucket()), Steps(Bucket()), clock)
         world.declare("keeper")
@@ -155,7 +157,7 @@ def an_account_cannot_be_read(world: World) -> None:
 
 
 def no_zone_has_a_machine(world: World) -> None:
-    world.compute.refuse = lambda *_: Refusal("STOCKOUT", "none")
+    world.compute.refuse = lambda zone, template, name: Refusal("STOCKOUT", "none")
 
 
 def only_the_last_zone_has_the_fallback(world: World) -> None:
@@ -166,7 +168,7 @@ def only_the_last_zone_has_the_fallback(world: World) -> None:
 
 
 def an_insert_is_forbidden(world: World) -> None:
-    world.compute.refuse = lambda *_: Refusal("forbidden", "no grant", status=403)
+    world.compute.refuse = lambda zone, template, name: Refusal("forbidden", "no grant", status=403)
 
 
 def a_machine_of_an_earlier_run_is_left(world: World) -> None:
@@ -274,7 +276,10 @@ def test_a_second_verdict_is_told_and_not_written(
 def test_without_its_list_of_accounts_a_run_ends_in_one_line(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Retrain, "_begun_run", lambda _: RUN)
+    def begun_run(_: Retrain) -> str:
+        return RUN
+
+    monkeypatch.setattr(Retrain, "_begun_run", begun_run)
     with pytest.raises(
         UserError, match=rf"^object runs/{RUN}/accounts\.json is missing: execute the job again$"
     ):
@@ -374,7 +379,7 @@ def test_the_requests_name_project_zone_and_machine() -> None:
     def noting(name: str, answer: object) -> Callable[..., Any]:
         def call(request: Any, **_: Any) -> Any:
             asked[name] = json.loads(
-                type(request).to_json(request, always_print_fields_with_no_presence=False)
+                request.__class__.to_json(request, always_print_fields_with_no_presence=False)
             )
             return answer
 
@@ -469,6 +474,10 @@ def test_the_registry_is_asked_and_answers_as_reviewed(monkeypatch: pytest.Monke
     good = Session(200, {})
     there = a_registry(monkeypatch, good)
     manifest = registry.Manifest(b"{}", "application/x")
+    calls: dict[str, Callable[[Registry], object]] = {
+        "read": lambda r: r.read("keeper", "live"),
+        "put": lambda r: r.put("keeper", "live", manifest),
+    }
     assert there.read("keeper", "live") == manifest
     assert there.digest("keeper", "live") == manifest.digest
     there.put("keeper", "live", manifest)
@@ -482,10 +491,7 @@ def test_the_registry_is_asked_and_answers_as_reviewed(monkeypatch: pytest.Monke
         "an outage": Session(503, {}),
         "no response": Session(0, error=requests.ConnectionError("secret")),
     }.items():
-        for verb, call in {
-            "read": lambda r: r.read("keeper", "live"),
-            "put": lambda r: r.put("keeper", "live", manifest),
-        }.items():
+        for verb, call in calls.items():
             with pytest.raises(PipelineError) as raised:
                 call(a_registry(monkeypatch, session))
             who = "time" if isinstance(raised.value, Unavailable) else "a person"
@@ -519,14 +525,14 @@ class Opened:
         self.wanted: Wanted | None = PAIR
         self.problems: list[str] = []
         self._monkeypatch = monkeypatch
-        monkeypatch.setattr(program.Store, "open", lambda name: name)
-        monkeypatch.setattr(program, "Registry", lambda url: f"registry {url}")
-        monkeypatch.setattr(program, "Rollout", lambda topic: f"topic {topic}")
+        monkeypatch.setattr(program.Store, "open", self._open)
+        monkeypatch.setattr(program, "Registry", self._registry)
+        monkeypatch.setattr(program, "Rollout", self._rollout)
         monkeypatch.setattr(program, "Watcher", self._watcher)
         monkeypatch.setattr(program, "wanted", self._wanted)
         monkeypatch.setattr(program, "point", self._point)
         monkeypatch.setattr(bundle, "fetch", self._fetch)
-        monkeypatch.setattr("control_image.compute.Compute.open", lambda *given: given)
+        monkeypatch.setattr("control_image.compute.Compute.open", self._compute)
         monkeypatch.setattr("control_image.retrain.Retrain", self._retrain)
 
     def run(self, *arguments: str, **environment: str) -> int:
@@ -536,6 +542,18 @@ class Opened:
         for name, value in environment.items():
             self._monkeypatch.setenv(name, value)
         return program.main()
+
+    def _open(self, name: str) -> str:
+        return name
+
+    def _registry(self, url: str) -> str:
+        return f"registry {url}"
+
+    def _rollout(self, topic: str) -> str:
+        return f"topic {topic}"
+
+    def _compute(self, *given: object) -> tuple[object, ...]:
+        return given
 
     def _watcher(self, **given: Any) -> Any:
         assert given.pop("clock") is program.clock.now

@@ -1,6 +1,6 @@
-# pyright: reportPrivateUsage=false, reportUnknownLambdaType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """What the parts of the pipeline say and ask for is what was reviewed."""
+
+# pyright: reportPrivateUsage=false
 
 import base64
 import hashlib
@@ -17,6 +17,7 @@ from typing import Any, Self
 import google.auth
 import pytest
 import requests
+from requests.adapters import HTTPAdapter
 
 from pipeline import (
     archive,
@@ -111,7 +112,7 @@ def test_secrets_are_asked_for_and_refused_as_reviewed(monkeypatch: pytest.Monke
     ):
         answers(status, body)
         assert secrets.latest(name) == ""
-    for case, given in {
+    cases: dict[str, tuple[int, dict[str, Any]]] = {
         "refused": (403, {"error": {"message": "no\n  grant"}}),
         "refused without a reason": (403, {"error": "no"}),
         "gone": (404, {}),
@@ -120,7 +121,8 @@ def test_secrets_are_asked_for_and_refused_as_reviewed(monkeypatch: pytest.Monke
         "an outage": (500, {}),
         "no payload": (200, {}),
         "no text": (200, {"payload": {"data": base64.b64encode(b"\xff").decode()}}),
-    }.items():
+    }
+    for case, given in cases.items():
         answers(*given)
         if case != "gone":
             lines[f"read, {case}"] = said(lambda: secrets.latest(name))
@@ -144,7 +146,9 @@ def test_a_session_of_google_repeats_what_is_safe(
     monkeypatch.setattr(google.auth, "default", default)
     with google_api.session(repeat_posts=repeat) as session:
         for address in ("https://x/", "http://x/"):
-            retries: Any = session.get_adapter(address).max_retries  # pyright: ignore[reportAttributeAccessIssue]
+            adapter = session.get_adapter(address)
+            assert isinstance(adapter, HTTPAdapter)
+            retries = adapter.max_retries
             assert (retries.total, retries.backoff_factor) == (3, 1)
             assert list(retries.status_forcelist) == [429, 500, 502, 503, 504]
             assert not retries.raise_on_status
@@ -335,6 +339,9 @@ def test_the_published_models_are_as_reviewed() -> None:
     messages.check("published", {"host": published.HOST, "models": models, "unknown": unknown})
 
 
+Answer = tuple[int, bytes, dict[str, str]]
+
+
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     """OpenAI's host, in this process: `answer` makes the response to each request."""
@@ -366,19 +373,23 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
 def test_a_download_that_fails_is_told_as_reviewed(host: SimpleNamespace, tmp_path: Path) -> None:
     lines: dict[str, str] = {}
 
-    def broken(_: str) -> Any:
+    def broken(_: str) -> Answer:
         raise requests.ConnectionError
 
+    def hello(**headers: str) -> Callable[[str], Answer]:
+        return lambda _: (200, b"hello", {f"Content-{k}": value for k, value in headers.items()})
+
     good = base64.b64encode(hashlib.md5(b"hello", usedforsecurity=False).digest()).decode()
-    for name, answer, known in (
+    cases: tuple[tuple[str, Callable[[str], Answer], published.File], ...] = (
         ("no response", broken, published.File()),
         ("a status", lambda _: (404, b"", {}), published.File()),
-        ("too short", lambda _: (200, b"hello", {"Content-Length": "9"}), published.File()),
-        ("no length", lambda _: (200, b"hello", {}), published.File()),
-        ("another size", lambda _: (200, b"hello", {"Content-Length": "5"}), published.File(7)),
-        ("another digest", lambda _: (200, b"hello", {}), published.File(5, "00")),
-        ("another MD5", lambda _: (200, b"hello", {"Content-MD5": "x"}), published.File(5)),
-    ):
+        ("too short", hello(Length="9"), published.File()),
+        ("no length", hello(), published.File()),
+        ("another size", hello(Length="5"), published.File(7)),
+        ("another digest", hello(), published.File(5, "00")),
+        ("another MD5", hello(MD5="x"), published.File(5)),
+    )
+    for name, answer, known in cases:
         host.answer = answer
         host.asked.clear()
         host.slept.clear()
@@ -386,7 +397,7 @@ def test_a_download_that_fails_is_told_as_reviewed(host: SimpleNamespace, tmp_pa
         assert host.asked == [["https://h/x", {"stream": True, "timeout": (10, 60)}]] * 3
         assert host.slept == [1, 1]
     messages.check("downloads", lines)
-    host.answer = lambda _: (200, b"hello", {"Content-MD5": good})
+    host.answer = hello(MD5=good)
     published._download("https://h/x", tmp_path / "x", published.File(5))
     assert (tmp_path / "x").read_bytes() == b"hello"
 
@@ -431,11 +442,12 @@ def test_texts_are_drawn_and_scored_with_the_reviewed_arguments(
             asked.append(["score", *given, named])
             return [SimpleNamespace(log_probs=[-1.0, -0.5]), SimpleNamespace(log_probs=[-0.25])]
 
+    def seed(number: int) -> None:
+        asked.append(["seed", number])
+
     monkeypatch.setattr(generation, "Vocabulary", Vocabulary)
     monkeypatch.setattr(generation.ctranslate2, "Generator", Generator)
-    monkeypatch.setattr(
-        generation.ctranslate2, "set_random_seed", lambda n: asked.append(["seed", n])
-    )
+    monkeypatch.setattr(generation.ctranslate2, "set_random_seed", seed)
     monkeypatch.setattr(generation.os, "cpu_count", lambda: None)
     Model(Path("/m"))
     model = Model(Path("/m"), threads=3, seed=7)
@@ -459,7 +471,10 @@ def test_a_model_that_cannot_be_loaded_has_its_reviewed_line(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("two\nlines")
 
-    monkeypatch.setattr(generation, "Vocabulary", lambda folder: None)
+    def vocabulary(folder: Path) -> None:
+        pass
+
+    monkeypatch.setattr(generation, "Vocabulary", vocabulary)
     monkeypatch.setattr(generation.ctranslate2, "Generator", broken)
     messages.check("model", {"broken": said(lambda: Model(Path("/m")))})
 
@@ -495,7 +510,7 @@ def test_an_archive_that_is_none_has_its_reviewed_line(
         "too few entries": {"data__tweets": good, "data__manifest": listed},
         "a way out": {"..__data__tweets": good},
     }
-    lines = {}
+    lines: dict[str, str] = {}
     for name, files in cases.items():
         path = an_archive(tmp_path / "x.zip", **files)
         lines[name] = said(lambda p=path: archive.read(p, "lampkeeper"))

@@ -1,6 +1,6 @@
-# pyright: reportPrivateUsage=false, reportUnknownLambdaType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """Stored names are those that earlier programs wrote: without them nothing would be found again."""
+
+# pyright: reportPrivateUsage=false
 
 import inspect
 from collections.abc import Callable
@@ -29,10 +29,11 @@ ARGUMENTS: dict[str, Any] = {
     "until": "200",
     "workers": 2,
 }
+Name = str | int | list[str] | tuple[str, str] | None
 LONG = dict.fromkeys(("account", "project", "run", "stack"), "x" * 80)
 
 
-def functions() -> dict[str, Callable[..., object]]:
+def functions() -> dict[str, Callable[..., Name]]:
     return {
         name: found
         for name, found in inspect.getmembers(layout, inspect.isfunction)
@@ -40,7 +41,7 @@ def functions() -> dict[str, Callable[..., object]]:
     }
 
 
-def named(found: Callable[..., object], **changes: Any) -> object:
+def named(found: Callable[..., Name], **changes: Any) -> object:
     given = {name: (ARGUMENTS | changes)[name] for name in inspect.signature(found).parameters}
     result = found(**given)
     return list(result) if isinstance(result, tuple) else result

@@ -1,6 +1,6 @@
-# pyright: reportPrivateUsage=false, reportUnknownLambdaType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """Each character that a pattern names is one that it admits, and its neighbours are not."""
+
+# pyright: reportPrivateUsage=false
 
 import string
 import sys

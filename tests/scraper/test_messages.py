@@ -1,5 +1,3 @@
-# pyright: reportPrivateUsage=false, reportUnknownLambdaType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """What the scraper logs, and why it refuses, is what was reviewed."""
 
 import json
@@ -152,11 +150,12 @@ def page(x: X, since: str | None = "5", until: str | None = "9") -> Page:
 
 def test_a_response_without_sense_has_its_reviewed_line() -> None:
     said: dict[str, str] = {}
-    for name, response in {
+    users: dict[str, Any] = {
         "no id": {"data": {}},
         "an id that is no number": {"data": {"id": "x"}},
         "no object": {"data": None},
-    }.items():
+    }
+    for name, response in users.items():
         said[f"user: {name}"] = str(raised(lambda r=response: X(r).timeline.user_id("lampkeeper")))
     for name, response in {
         "no text": {"data": [{"id": "7", "created_at": POST["created_at"]}]},

@@ -1,6 +1,6 @@
-# pyright: reportPrivateUsage=false, reportUnknownLambdaType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """Every mistake in a stack file, and everything that the machine lacks, has its reviewed line."""
+
+# pyright: reportPrivateUsage=false
 
 from collections.abc import Callable
 from pathlib import Path
@@ -161,11 +161,14 @@ def test_a_stack_file_that_is_none_has_its_reviewed_line(folder: Path) -> None:
 def test_what_the_machine_lacks_has_its_reviewed_line(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def answers(host: str) -> bool:
+        return host == "ssh://elsewhere"
+
     for name in ("DOCKER_HOST", "DOCKER_TLS_VERIFY", surroundings.ATTACHED):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DOCKER_CONFIG", str(folder))
     monkeypatch.setenv("HOME", str(folder))
-    monkeypatch.setattr(surroundings, "_answers", lambda host: host == "ssh://elsewhere")
+    monkeypatch.setattr(surroundings, "_answers", answers)
     dev = stack_file.load("dev", stack_values("dev"))
     said = {
         "no local cloud": message(

@@ -1,6 +1,6 @@
-# pyright: reportPrivateUsage=false, reportUnknownLambdaType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """What a training makes of its measures: manifest, log, files, outcome. Nothing real is trained."""
+
+# pyright: reportPrivateUsage=false
 
 import json
 import math
@@ -106,7 +106,7 @@ class Training:
         monkeypatch.setattr(account, "time", SimpleNamespace(monotonic=lambda: 100.0))
         monkeypatch.setattr(account, "load", self._load)
         monkeypatch.setattr(account, "sample", self._sample)
-        monkeypatch.setattr(account.base_model, "find", lambda *given: Path("/base", given[0]))
+        monkeypatch.setattr(account.base_model, "find", self._find)
 
     def train(self, clock: Callable[[], datetime] = lambda: NOON) -> Outcome:
         trainer = Trainer(self.config, "mine", self.data, self.models, self.scratch, clock)
@@ -136,6 +136,9 @@ class Training:
         model.mkdir(parents=True)
         (model / "model.bin").write_bytes(b"weights")
         return Result(step=2, held_out_float=1.5, held_out_curve=[(0, 6.0), (2, 1.5)])
+
+    def _find(self, name: str, ahead: Path, mount: Path) -> Path:
+        return Path("/base", name)
 
     def _load(self, folder: Path, seed: int | None = None) -> Scores:
         self.loaded.append([str(folder).replace(str(self.scratch), "SCRATCH"), seed])
@@ -210,7 +213,11 @@ def test_a_model_that_the_gate_refuses_is_stored_and_not_live(
     training: Training, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     training.go_live()
-    monkeypatch.setattr(gate, why, lambda *_: f"{why}!")
+
+    def objection(*_: object) -> str:
+        return f"{why}!"
+
+    monkeypatch.setattr(gate, why, objection)
     outcome = training.train()
     assert (outcome.outcome, outcome.reason) == ("refused", f"{why}!")
     assert (training.manifest.gate, training.manifest.reason) == ("refused", f"{why}!")
@@ -225,15 +232,25 @@ def test_what_is_measured_is_what_the_gate_is_told(
     training: Training, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: dict[str, Any] = {}
+
+    def telling(name: str) -> Callable[..., None]:
+        def tell(*given: float) -> None:
+            told[name] = given
+
+        return tell
+
+    def copying(texts: Sequence[str], training: novelty.NoveltyIndex) -> float:
+        return float("fog number 7 0" in texts)
+
     for name in ("worse", "memorised", "unusable"):
-        monkeypatch.setattr(gate, name, lambda *given, n=name: told.update({n: given}))
+        monkeypatch.setattr(gate, name, telling(name))
     training.go_live()
     training.nats = {"release": 4.0, LIVE: 3.0}
     training.text = "fog number 7"
     training.train()
     assert told == {"worse": (2.0, 1.5), "memorised": (0.0, 0.0), "unusable": (0.5,)}
     copies = release.Memorisation(samples=1.0, held_out=0.0)
-    monkeypatch.setattr(account, "copying", lambda texts, _: float("fog number 7 0" in texts))
+    monkeypatch.setattr(account, "copying", copying)
     training.models.remove(layout.manifest("keeper", training.manifest.tag))
     (training.scratch / "again").mkdir()
     training.scratch = training.scratch / "again"
@@ -318,7 +335,11 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Bucketful:
     bucket = Bucketful(Bucket())
     for name in ("keeper", "baker"):
         bucket.write(layout.base_pointer(name), b"{}", generation=0)
-    monkeypatch.setattr(program.Store, "open", lambda name: bucket)
+
+    def opened(name: str) -> Bucketful:
+        return bucket
+
+    monkeypatch.setattr(program.Store, "open", opened)
     monkeypatch.setattr(program.clock, "now", lambda: NOON)
     monkeypatch.setattr(program.interrupt, "listen", lambda: None)
     for name, value in ENVIRONMENT.items():
@@ -393,7 +414,10 @@ def test_a_result_of_another_machine_stays_and_is_told(
     def fail(*_: object) -> None:
         raise PreconditionFailed
 
-    monkeypatch.setattr(run, "_train_all", lambda *_: {})
+    def train_none(machine: str, accounts: list[str]) -> dict[str, Outcome]:
+        return {}
+
+    monkeypatch.setattr(run, "_train_all", train_none)
     monkeypatch.setattr(run, "write_result", fail)
     run.train(Config.read(ENVIRONMENT), Worker.parse("first"), machine, lambda: NOON)
     messages.check("trainer-race", {"log": logged(capsys)})
@@ -411,9 +435,11 @@ def test_each_error_of_a_turn_becomes_its_outcome(
         "disk": OSError("no space"),
         "defect": KeyError("two\nlines"),
     }
-    monkeypatch.setattr(
-        turn.prune, "prune", lambda models, name, keep, held, clock: pruned.append([name, keep])
-    )
+
+    def pruning(models: Store, name: str, keep: int, held: object, clock: object) -> None:
+        pruned.append([name, keep])
+
+    monkeypatch.setattr(turn.prune, "prune", pruning)
     said: dict[str, Any] = {}
     for name, error in errors.items():
 
@@ -438,7 +464,11 @@ def test_a_turn_writes_its_outcome_where_it_was_told(
     machine: Bucketful, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = Outcome(outcome="live", release=LIVE)
-    monkeypatch.setattr(turn, "_outcome", lambda *given: made if given[1] == "keeper" else None)
+
+    def told(machine: str, account: str, scratch: Path) -> Outcome | None:
+        return made if account == "keeper" else None
+
+    monkeypatch.setattr(turn, "_outcome", told)
     monkeypatch.setattr(turn, "_end_with_parent", lambda: None)
     reader, writer = os.pipe()
     assert turn.main("first", "keeper", "/nowhere", str(writer)) == 0
@@ -526,9 +556,18 @@ def test_a_base_model_is_brought_as_reviewed(
         slept.append(seconds)
         holds.release()
 
-    monkeypatch.setattr(published, "is_stored", lambda *given: next(kept))
+    def is_stored(models: Store, name: str) -> bool:
+        return next(kept)
+
+    def noting(name: str) -> Callable[..., None]:
+        def note(*given: object) -> None:
+            did.append([name, *given])
+
+        return note
+
+    monkeypatch.setattr(published, "is_stored", is_stored)
     for name in ("download", "store", "restore"):
-        monkeypatch.setattr(published, name, lambda *given, n=name: did.append([n, *given]))
+        monkeypatch.setattr(published, name, noting(name))
     folder = tmp_path / "124M"
     assert base_model.fetch(bucket, "124M", folder, "mine", lambda: NOON, sleep) == folder
     assert slept == [5.0]
@@ -601,10 +640,15 @@ def test_the_training_process_is_followed(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(child.subprocess, "Popen", Process)
     job = Job(settings=Settings(), start=tmp_path, require_gpu=False, train=["a"], held_out=["b"])
-    steps, scores = list[Any](), list[Any]()
-    result = child.finetune(
-        job, tmp_path, lambda *step: steps.append(step), lambda *score: scores.append(score)
-    )
+    steps, scores = list[tuple[int, float]](), list[tuple[int, int]]()
+
+    def on_step(step: int, loss: float) -> None:
+        steps.append((step, loss))
+
+    def on_score(done: int, texts: int) -> None:
+        scores.append((done, texts))
+
+    result = child.finetune(job, tmp_path, on_step, on_score)
     assert (result.step, steps, scores) == (1, [(30, 2.13)], [(1, 3)])
     assert Job.model_validate_json((tmp_path / "job.json").read_text()) == job
     ((command, how),) = started
@@ -622,10 +666,11 @@ def test_gpt_2_simple_is_called_with_the_jobs_settings(
     seeds: list[int] = []
     called: dict[str, Any] = {}
     tf = SimpleNamespace(compat=SimpleNamespace(v1=SimpleNamespace(set_random_seed=seeds.append)))
-    gpt2 = SimpleNamespace(
-        start_tf_sess=lambda: "session",
-        finetune=lambda session, **given: called.update(session=session, **given),
-    )
+
+    def train(session: str, **given: Any) -> None:
+        called.update(session=session, **given)
+
+    gpt2 = SimpleNamespace(start_tf_sess=lambda: "session", finetune=train)
     modules = {"tensorflow": tf, "gpt_2_simple.gpt_2": gpt2}
     monkeypatch.setattr(finetune, "import_module", modules.__getitem__)
     monkeypatch.setattr(finetune.random, "seed", seeds.append)
@@ -663,7 +708,11 @@ def test_gpt_2_simple_is_called_with_the_jobs_settings(
 
 def test_a_loaded_model_leaves_a_processor_to_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[Any] = []
-    monkeypatch.setattr(evaluate, "Model", lambda folder, **how: given.append([folder, how]))
+
+    def model(folder: Path, **how: Any) -> None:
+        given.append([folder, how])
+
+    monkeypatch.setattr(evaluate, "Model", model)
     for processors, threads in ((8, 7), (2, 1), (1, 1), (None, 1)):
         monkeypatch.setattr(evaluate.os, "cpu_count", lambda n=processors: n)
         evaluate.load(Path("/m"), 3)
@@ -730,13 +779,20 @@ def test_the_loaders_log_is_asked_for_with_what_makes_it_speak(
 @pytest.mark.parametrize("built", [True, False])
 def test_without_a_gpu_the_reason_is_told(monkeypatch: pytest.MonkeyPatch, built: bool) -> None:
     seen: list[str] = []
+
+    def missing(log: str, devices: Path) -> str:
+        return f"{log} of {devices}"
+
+    def one_device(kind: str) -> list[str]:
+        return ["one"]
+
     tf = SimpleNamespace(
         config=SimpleNamespace(list_physical_devices=seen.append),
         test=SimpleNamespace(is_built_with_cuda=lambda: built),
     )
     monkeypatch.setattr(driver, "import_module", {"tensorflow": tf}.__getitem__)
     monkeypatch.setattr(driver, "_loader_log", lambda: "a log")
-    monkeypatch.setattr(driver, "missing", lambda log, devices: f"{log} of {devices}")
+    monkeypatch.setattr(driver, "missing", missing)
     reason = (
         "a log of /dev" if built else "it is built without CUDA; install requirements/trainer.txt"
     )
@@ -744,7 +800,7 @@ def test_without_a_gpu_the_reason_is_told(monkeypatch: pytest.MonkeyPatch, built
         driver.require_gpu()
     assert str(raised.value) == f"TensorFlow sees no GPU: {reason}. Nothing was trained"
     assert seen == ["GPU"]
-    tf.config.list_physical_devices = lambda _: ["one"]
+    tf.config.list_physical_devices = one_device
     driver.require_gpu()
 
 
@@ -802,15 +858,21 @@ def test_a_turn_ends_when_the_program_that_gave_it_does(monkeypatch: pytest.Monk
         def start(self) -> None:
             did.append("started")
 
+    def outcome(*_: object) -> Outcome:
+        return Outcome(outcome="live")
+
+    def doing(*given: int) -> None:
+        did.append(given)
+
     monkeypatch.setattr(turn.interrupt, "listen", lambda: None)
     monkeypatch.setattr(turn.threading, "Thread", Thread)
-    monkeypatch.setattr(turn, "_outcome", lambda *_: Outcome(outcome="live"))
+    monkeypatch.setattr(turn, "_outcome", outcome)
     reader, writer = os.pipe()
     assert turn.main("first", "keeper", "/nowhere", str(writer)) == 0
     os.close(reader)
     assert started == [{"target": turn._end_with_parent, "daemon": True}]
     monkeypatch.setattr(turn.sys, "stdin", SimpleNamespace(fileno=lambda: 7))
-    monkeypatch.setattr(turn.os, "read", lambda *given: did.append(given))
-    monkeypatch.setattr(turn.os, "kill", lambda *given: did.append(given))
+    monkeypatch.setattr(turn.os, "read", doing)
+    monkeypatch.setattr(turn.os, "kill", doing)
     turn._end_with_parent()
     assert did == ["started", (7, 1), (os.getpid(), turn.signal.SIGTERM)]

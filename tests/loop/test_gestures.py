@@ -100,8 +100,8 @@ def test_destroying_the_machine_alone_leaves_everything_else(deployed: Deploymen
     deployed.pulumi("destroy", "--yes", "--skip-preview", "--target", "**train-by-target")
     assert _comparable(deployed.state()) == before
     assert not deployed.client.status()["instances"]
-    # The machine, and what the watcher is told of it.
-    assert len(new) == 2
+    # The machine, its note for the watcher, and their component.
+    assert len(new) == 3
     assert all(urn.endswith("::train-by-target") for urn in new)
 
 

@@ -16,13 +16,12 @@ from pydantic import Field
 from app.compose import Composer, NothingFit
 from app.post import Poster
 from app.send import sender
-from pipeline import clock, layout, novelty, secrets, slots
+from pipeline import clock, layout, secrets, slots
 from pipeline.environment import Environment
 from pipeline.errors import PipelineError, UserError
 from pipeline.generation import Model
 from pipeline.log import log
-from pipeline.novelty import NoveltyIndex
-from pipeline.objections import Objections, unsafe_words
+from pipeline.objections import Objections
 from pipeline.slots import Slot
 from pipeline.spend import Ledger
 from pipeline.store import Store
@@ -140,7 +139,7 @@ def self_test() -> int:
 
 def load_composer() -> Composer:
     """Load the model in MODEL, and its objections."""
-    objections = Objections(NoveltyIndex.load(MODEL / novelty.FILE), unsafe_words())
+    objections = Objections.load(MODEL)
     return Composer(Model(MODEL).candidates, objections)
 
 

@@ -6,13 +6,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipeline import novelty, release
+from pipeline import release
 from pipeline.clock import Clock
 from pipeline.errors import PipelineError
 from pipeline.generation import Model
 from pipeline.log import log
-from pipeline.novelty import NoveltyIndex
-from pipeline.objections import Objections, unsafe_words
+from pipeline.objections import Objections
 from pipeline.store import Store
 
 CHECK_EVERY = timedelta(seconds=10)
@@ -91,6 +90,4 @@ def load_release(store: Store, account: str, tag: str) -> Release:
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
         release.download_model(store, account, tag, folder)
-        return Release(
-            tag, Model(folder), Objections(NoveltyIndex.load(folder / novelty.FILE), unsafe_words())
-        )
+        return Release(tag, Model(folder), Objections.load(folder))

@@ -35,10 +35,9 @@ def report(
     """
     seen: dict[str, datetime] = {}
     for name in data.names(layout.runs_by_hand()):
-        stored = documents.read(data, name, Run)
-        if stored is None:
+        run = documents.load(data, name, Run)
+        if run is None:
             continue  # removed since it was listed
-        run = stored.document
         seen[run.run] = before.get(run.run, now)
         _report_one(run, models, now - seen[run.run])
     return seen

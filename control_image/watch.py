@@ -170,10 +170,9 @@ class Watcher:
         return now
 
     def _check(self, account: str, before: State, after: State) -> None:
-        stored = documents.read(self.data, layout.schedules(account), Schedules)
-        if stored is None:
+        declared = documents.load(self.data, layout.schedules(account), Schedules)
+        if declared is None:
             return  # removed since it was listed
-        declared = stored.document
         after.tasks[account] = {
             kind: self._task(account, kind, schedule, declared.time_zone, before)
             for kind, schedule in (("collect", declared.collect), ("post", declared.post))

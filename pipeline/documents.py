@@ -83,6 +83,16 @@ def read(store: Store, name: str, model: type[D]) -> Stored[D] | None:
     return Stored(document, object_.generation)
 
 
+def load(store: Store, name: str, model: type[D]) -> D | None:
+    """Read a document that is not to be changed; None if there is none.
+
+    Raises:
+        Unreadable: It is of a newer version, or damaged.
+    """
+    stored = read(store, name, model)
+    return stored and stored.document
+
+
 def write(store: Store, name: str, document: Document, generation: int) -> int:
     """Replace exactly that generation (0: create the object) and return the new generation.
 

@@ -31,8 +31,8 @@ class History(Document):
 
 def texts(store: Store, account: str) -> list[str]:
     """The texts, the oldest first."""
-    stored = documents.read(store, layout.history(account), History)
-    return [entry.text for entry in stored.document.entries] if stored else []
+    history = documents.load(store, layout.history(account), History)
+    return [entry.text for entry in history.entries] if history else []
 
 
 def remember(store: Store, account: str, slot: str, text: str) -> None:

@@ -16,8 +16,8 @@ class LastCollection(Document):
 
 def read(store: Store, account: str) -> datetime | None:
     """When collecting last succeeded; None if it never has."""
-    stored = documents.read(store, layout.collected(account), LastCollection)
-    return stored and stored.document.at
+    last = documents.load(store, layout.collected(account), LastCollection)
+    return last and last.at
 
 
 def record(store: Store, account: str, at: datetime) -> None:

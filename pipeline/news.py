@@ -76,9 +76,9 @@ def nothing_new(new: int, settings: Settings, live_settings: StoredSettings) -> 
 
 def _trained_on(models: Store, before: Manifest) -> set[str]:
     name = layout.release(before.account, before.tag) + release.DATASET
-    stored = documents.read(models, name, TweetIds)
-    if stored is None:
+    ids = documents.load(models, name, TweetIds)
+    if ids is None:
         raise UserError(
             f"gs://{models.bucket_name}/{name} is missing; restore an earlier version of the object"
         )
-    return {*stored.document.train, *stored.document.held_out}
+    return {*ids.train, *ids.held_out}

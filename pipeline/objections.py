@@ -3,9 +3,10 @@
 import hashlib
 from collections.abc import Collection
 from pathlib import Path
+from typing import Self
 
 from pipeline import text as rules
-from pipeline.novelty import NoveltyIndex, words
+from pipeline.novelty import FILE, NoveltyIndex, words
 
 UNSAFE_WORDS = Path(__file__).with_name("unsafe-words.sha256")
 
@@ -17,6 +18,11 @@ class Objections:
         """Set up the checks with the index of training tweets and the digests of unsafe words."""
         self._corpus = corpus
         self._unsafe = unsafe
+
+    @classmethod
+    def load(cls, model: Path) -> Self:
+        """Load the checks of a release's texts from its `model/` folder; raises UserError."""
+        return cls(NoveltyIndex.load(model / FILE), unsafe_words())
 
     def first(self, text: str, posted: Collection[str]) -> str | None:
         """The first objection to `text`, in a word or two; None if it may be posted.

@@ -14,7 +14,8 @@ import base64
 import hashlib
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,15 +111,9 @@ def download(name: str, folder: Path, host: str = HOST) -> None:
         UserError: It cannot be downloaded, or its files are not the published ones.
     """
     check_name(name)
-    partial = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with _appearing(folder) as partial:
         for file, known in MODELS[name].items():
             _download(f"{host}/{name}/{file}", partial / file, known)
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def store(models: Store, name: str, folder: Path) -> None:
@@ -146,12 +141,19 @@ def store(models: Store, name: str, folder: Path) -> None:
 
 def restore(models: Store, name: str, folder: Path) -> None:
     """Download a stored model from the bucket to `folder`, which appears when it is complete."""
+    with _appearing(folder) as partial:
+        for file in MODELS[name]:
+            models.download(layout.base_model(name) + file, partial / file)
+
+
+@contextmanager
+def _appearing(folder: Path) -> Generator[Path]:
+    """A folder to fill, which becomes `folder` if the block succeeds, and is removed if not."""
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        for file in MODELS[name]:
-            models.download(layout.base_model(name) + file, partial / file)
+        yield partial
         partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

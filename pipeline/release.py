@@ -196,8 +196,7 @@ def read_live(store: Store, account: str) -> Stored[LivePointer] | None:
 
 def read_base(store: Store, account: str) -> BasePointer | None:
     """The base pointer; None if the stack does not declare the account."""
-    stored = documents.read(store, layout.base_pointer(account), BasePointer)
-    return stored and stored.document
+    return documents.load(store, layout.base_pointer(account), BasePointer)
 
 
 def download_model(store: Store, account: str, tag: str, folder: Path) -> None:
@@ -243,9 +242,9 @@ def move_live(
     # Pruning marks the manifest and then reads the pointer. Here the pointer is moved first, and
     # then the manifest read. So whatever the order, at least one of the two notices the other.
     try:
-        manifest = documents.read(store, layout.manifest(account, tag), Manifest)
+        manifest = documents.load(store, layout.manifest(account, tag), Manifest)
         if manifest is not None:
-            _whole(manifest.document)
+            _whole(manifest)
     except (Pruned, Unreadable):
         with suppress(PreconditionFailed):  # somebody has made another one live
             if live is None:

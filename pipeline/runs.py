@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Literal
 
 from pipeline import documents, layout
-from pipeline.documents import D, Document, Part
+from pipeline.documents import Document, Part
 from pipeline.store import Store
 
 
@@ -53,7 +53,7 @@ class RunVerdict(Document):
 
 def read_result(store: Store, run: str) -> RunResult | None:
     """How a machine's part of a run ended; None while it has not."""
-    return _read(store, layout.run_result(run), RunResult)
+    return documents.load(store, layout.run_result(run), RunResult)
 
 
 def write_result(store: Store, result: RunResult) -> None:
@@ -63,7 +63,7 @@ def write_result(store: Store, result: RunResult) -> None:
 
 def read_accounts(store: Store, run: str) -> RunAccounts | None:
     """The accounts of a scheduled run; None for a run by hand, which trains all accounts."""
-    return _read(store, layout.run_accounts(run), RunAccounts)
+    return documents.load(store, layout.run_accounts(run), RunAccounts)
 
 
 def write_accounts(store: Store, run: str, accounts: RunAccounts) -> None:
@@ -73,14 +73,9 @@ def write_accounts(store: Store, run: str, accounts: RunAccounts) -> None:
 
 def read_verdict(store: Store, run: str) -> RunVerdict | None:
     """How a scheduled run ended; None while it has not."""
-    return _read(store, layout.run_verdict(run), RunVerdict)
+    return documents.load(store, layout.run_verdict(run), RunVerdict)
 
 
 def write_verdict(store: Store, run: str, verdict: RunVerdict) -> None:
     """Raises PreconditionFailed if the run has a verdict already."""
     documents.write(store, layout.run_verdict(run), verdict, generation=0)
-
-
-def _read(store: Store, name: str, model: type[D]) -> D | None:
-    stored = documents.read(store, name, model)
-    return stored and stored.document

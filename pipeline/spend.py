@@ -56,8 +56,7 @@ class Ledger:
 
     def spent(self) -> Spent:
         """The purchases of this month."""
-        stored = documents.read(self._store, self._name, Spent)
-        return self._this_month(stored and stored.document)
+        return self._this_month(documents.load(self._store, self._name, Spent))
 
     def left(self) -> Decimal:
         """US dollars that may still be spent this month."""

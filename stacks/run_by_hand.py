@@ -89,7 +89,6 @@ class RunByHand(Component):
         The record is written after the machines are created and, like them, never changed.
         """
         gcp.storage.BucketObject(
-            # Named like the machine, so that `--target '**train-RUN'` finds both.
             self.named(f"train-{run}"),
             gcp.storage.BucketObjectArgs(
                 bucket=data,

@@ -4,10 +4,11 @@ import json
 from collections import deque
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
-from typing import Any
+from typing import Any, Self
 
 import google.auth
 import pytest
+import requests
 from google.auth.credentials import Credentials
 
 from local.gateway import discovery
@@ -32,6 +33,32 @@ def check(verb: str, target: str, body: bytes, status: int, response: bytes) -> 
     discovery.report(method.request(query, "application/json", body))
     if 200 <= status < 300:
         discovery.report(method.response(query, "application/json", response))
+
+
+class Session:
+    """In place of a session of requests: answers every request alike, and notes it."""
+
+    def __init__(
+        self, status: int = 200, body: object = None, error: Exception | None = None
+    ) -> None:
+        self.status, self.body, self.error = status, body, error
+        self.asked: list[Any] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def request(self, method: str, url: str, **options: Any) -> requests.Response:
+        self.asked.append([method, url, options])
+        if self.error is not None:
+            raise self.error
+        response = requests.Response()
+        response.status_code, response.reason = self.status, "the reason"
+        response._content = json.dumps(self.body).encode()  # pyright: ignore[reportPrivateUsage]
+        response.headers["Content-Type"] = "application/x"
+        return response
 
 
 class Google:

@@ -15,17 +15,9 @@ from pipeline.documents import Part
 from pipeline.environment import Environment
 from pipeline.log import Severity
 from tests import messages
+from tools.mutants.__main__ import PACKAGES
 
 ROOT = Path(__file__).parents[1]
-ROOMS = (
-    "app",
-    "bots",
-    "control_image",
-    "pipeline",
-    "scraper_image",
-    "stacks",
-    "trainer_image",
-)
 
 
 def classes(room: str) -> Iterator[type[Any]]:
@@ -43,14 +35,14 @@ def is_frozen(value: type[Any]) -> bool:
     return bool(value.__dataclass_params__.frozen)
 
 
-@pytest.mark.parametrize("room", ROOMS)
+@pytest.mark.parametrize("room", PACKAGES)
 def test_values_are_frozen(room: str) -> None:
     values = [c for c in classes(room) if is_dataclass(c) or issubclass(c, BaseModel)]
     assert values
     assert [value.__qualname__ for value in values if not is_frozen(value)] == []
 
 
-@pytest.mark.parametrize("room", ROOMS)
+@pytest.mark.parametrize("room", PACKAGES)
 def test_a_literal_severity_is_one_that_log_takes(room: str) -> None:
     for file in sorted((ROOT / room).rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):
@@ -65,7 +57,7 @@ def test_a_literal_severity_is_one_that_log_takes(room: str) -> None:
 
 
 def test_stored_documents_and_environments_have_the_reviewed_keys_and_limits() -> None:
-    models = {c.__qualname__: c for room in ROOMS for c in classes(room)}
+    models = {c.__qualname__: c for room in PACKAGES for c in classes(room)}
     schemas = {
         name: model.model_json_schema()
         for name, model in models.items()

@@ -10,6 +10,7 @@ from typing import Any
 from pipeline import layout, published
 from pipeline.clock import Clock
 from pipeline.errors import UserError
+from pipeline.lease import Busy
 from pipeline.log import log
 from pipeline.store import Store
 from pipeline.tokens import Vocabulary
@@ -53,7 +54,7 @@ def fetch(
                 published.download(name, folder)
                 published.store(models, name, folder)
                 return folder
-        except lease.Busy as error:
+        except Busy as error:
             log("INFO", f"base model {name}: {error}")
             sleep(_POLL)
     published.restore(models, name, folder)

@@ -7,11 +7,9 @@ from datetime import timedelta
 from pipeline import layout, lease
 from pipeline.clock import Clock
 from pipeline.errors import PipelineError
-from pipeline.lease import Busy, Terms
+from pipeline.lease import Terms
 from pipeline.log import log
 from pipeline.store import Store
-
-__all__ = ["LENGTH", "Busy", "Lease", "held"]
 
 LENGTH = timedelta(minutes=30)
 

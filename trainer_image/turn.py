@@ -18,6 +18,7 @@ from pathlib import Path
 
 from pipeline import clock, interrupt
 from pipeline.errors import PipelineError
+from pipeline.lease import Busy
 from pipeline.log import log
 from pipeline.runs import Outcome
 from pipeline.store import Store
@@ -127,7 +128,7 @@ def _outcome(machine: str, account: str, scratch: Path) -> Outcome:
             outcome = trainer.train(account, held)
             prune.prune(models, account, config.keep_releases, held, clock.now)
             return outcome
-    except lease.Busy as error:
+    except Busy as error:
         return Outcome(outcome="busy", reason=str(error))
     except PipelineError as error:
         return Outcome(outcome="failed", reason=str(error))

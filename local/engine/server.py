@@ -7,6 +7,7 @@ that are not here: all but Attach are optional.
 
 # ruff: noqa: ARG002, N802  gRPC's names and parameters
 
+import functools
 import importlib.metadata
 import json
 import logging
@@ -95,8 +96,18 @@ def _anything(_token: str, _inputs: Json) -> None:
     """Admits every call."""
 
 
-class _Errors(grpc.ServerInterceptor):
-    """Turns whatever a call raises into a gRPC error of one line, which the CLI shows."""
+class Interceptor(grpc.ServerInterceptor):
+    """Wraps every call of the providers; a subclass decides how in `around`."""
+
+    def around(
+        self,
+        name: str,
+        method: Callable[[Any, grpc.ServicerContext], Any],
+        request: Any,
+        context: grpc.ServicerContext,
+    ) -> Any:
+        """Calls the method of this name, such as "Create", and returns its response."""
+        raise NotImplementedError
 
     def intercept_service(
         self, continuation: Callable[[Any], Any], handler_call_details: Any
@@ -105,25 +116,36 @@ class _Errors(grpc.ServerInterceptor):
         handler = continuation(handler_call_details)
         if handler is None:
             return None  # This version of the protocol has no such method.
-
-        def call(request: Any, context: Any) -> Any:
-            try:
-                return handler.unary_unary(request, context)
-            except UserError as error:
-                line = str(error)
-            except Exception as error:  # noqa: BLE001 - a handler may raise anything
-                _log.debug("%s failed", handler_call_details.method, exc_info=True)
-                line = f"{type(error).__name__}: {error}"
-            first = next(iter(line.splitlines()), "")
-            # For a method that is not here, the base class has set UNIMPLEMENTED.
-            code = context.code() or grpc.StatusCode.UNKNOWN
-            return context.abort(code, redact(first, _given(request)))
-
+        name: str = handler_call_details.method.rpartition("/")[2]
         return grpc.unary_unary_rpc_method_handler(
-            call,
+            functools.partial(self.around, name, handler.unary_unary),
             request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )
+
+
+class _Errors(Interceptor):
+    """Turns whatever a call raises into a gRPC error of one line, which the CLI shows."""
+
+    def around(
+        self,
+        name: str,
+        method: Callable[[Any, grpc.ServicerContext], Any],
+        request: Any,
+        context: Any,
+    ) -> Any:
+        """Calls the method; aborts with the first line of what it raises."""
+        try:
+            return method(request, context)
+        except UserError as error:
+            line = str(error)
+        except Exception as error:  # noqa: BLE001 - a handler may raise anything
+            _log.debug("%s failed", name, exc_info=True)
+            line = f"{type(error).__name__}: {error}"
+        first = next(iter(line.splitlines()), "")
+        # For a method that is not here, the base class has set UNIMPLEMENTED.
+        code = context.code() or grpc.StatusCode.UNKNOWN
+        return context.abort(code, redact(first, _given(request)))
 
 
 def _given(request: Any) -> Json:

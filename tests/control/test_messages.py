@@ -40,6 +40,7 @@ from tests.control.retraining import (
 )
 from tests.control.test_watch import BASE, DAY, HOUR, NOON, ONE, TAG, TWO, by_hand, ended
 from tests.control.test_watch import World as Watched
+from tests.google_api import Session
 from tests.trainer.steps import Bucket, Steps
 
 Said = list[Any]
@@ -443,24 +444,6 @@ def test_a_shortage_is_told_from_other_refusals(text: str, shortage: bool) -> No
 
 
 # The registry, the build and the command
-
-
-class Session:
-    """Answers every request alike, and notes it."""
-
-    def __init__(self, status: int, body: object = None, error: Exception | None = None) -> None:
-        self.status, self.body, self.error = status, body, error
-        self.asked: list[Any] = []
-
-    def request(self, method: str, url: str, **options: Any) -> requests.Response:
-        self.asked.append([method, url, options])
-        if self.error is not None:
-            raise self.error
-        response = requests.Response()
-        response.status_code, response.reason = self.status, "the reason"
-        response._content = json.dumps(self.body).encode()
-        response.headers["Content-Type"] = "application/x"
-        return response
 
 
 def a_registry(monkeypatch: pytest.MonkeyPatch, session: Session) -> Registry:

@@ -9,7 +9,6 @@ A real provider that gives up waiting for what it had begun reports the resource
 response that is lost for good is a call that hangs until its engine is killed.
 """
 
-import functools
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -25,6 +24,7 @@ from local import daemon
 from local.client import LONG, Client
 from local.cloud import Cloud, fired_as_json
 from local.control import Calls
+from local.engine.server import Interceptor
 from local.gateway.iam import Grant
 from local.services.iam.grants import grants
 from local.services.scheduler.resources import JOB
@@ -49,7 +49,7 @@ class EngineFault:
     hang: bool = False
 
 
-class EngineFaults(grpc.ServerInterceptor):
+class EngineFaults(Interceptor):
     """The faults to come."""
 
     def __init__(self) -> None:
@@ -70,21 +70,7 @@ class EngineFaults(grpc.ServerInterceptor):
                 "hanging": [asdict(fault) for fault in self._hanging],
             }
 
-    def intercept_service(
-        self, continuation: Callable[[Any], Any], handler_call_details: Any
-    ) -> Any:
-        """Wraps the method that is called."""
-        handler = continuation(handler_call_details)
-        if handler is None:
-            return None  # This version of the protocol has no such method.
-        name: str = handler_call_details.method.rpartition("/")[2]
-        return grpc.unary_unary_rpc_method_handler(
-            functools.partial(self._call, name, handler.unary_unary),
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
-        )
-
-    def _call(
+    def around(
         self,
         name: str,
         method: Callable[[Any, grpc.ServicerContext], Any],

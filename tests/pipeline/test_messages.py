@@ -53,6 +53,7 @@ from pipeline.spend import POST_CREATE, POST_READ, USER_READ, Ledger
 from pipeline.store import PreconditionFailed
 from pipeline.worker import Worker
 from tests import messages
+from tests.google_api import Session
 from tests.trainer.steps import Bucket, Steps
 from tests.trainer.test_release import a_manifest, put
 
@@ -66,31 +67,6 @@ def said(call: Callable[[], object]) -> str:
     assert "\n" not in str(raised.value)
     who = "time" if isinstance(raised.value, Unavailable) else "a person"
     return f"{who} mends it: {raised.value}"
-
-
-class Session:
-    """Answers every request alike, and notes it."""
-
-    def __init__(
-        self, status: int = 200, body: object = None, error: Exception | None = None
-    ) -> None:
-        self.status, self.body, self.error = status, body, error
-        self.asked: list[Any] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def request(self, method: str, url: str, **options: Any) -> requests.Response:
-        self.asked.append([method, url, options])
-        if self.error is not None:
-            raise self.error
-        response = requests.Response()
-        response.status_code, response.reason = self.status, "the reason"
-        response._content = json.dumps(self.body).encode()
-        return response
 
 
 def test_secrets_are_asked_for_and_refused_as_reviewed(monkeypatch: pytest.MonkeyPatch) -> None:

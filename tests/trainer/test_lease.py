@@ -3,9 +3,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pipeline.clock import Clock
+from pipeline.lease import Busy
 from pipeline.store import Store
 from trainer_image import lease
-from trainer_image.lease import LENGTH, Busy, Lease
+from trainer_image.lease import LENGTH, Lease
 
 START = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

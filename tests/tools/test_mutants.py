@@ -148,6 +148,7 @@ def test_a_change_gets_no_more_tests_than_its_budget_allows(shop: Path) -> None:
     slow = {f"tests/shop/test_{n}.py::test": covered.BUDGET * 0.4 for n in range(4)}
     known = Covered(dict(slow), {test: [] for test in slow}, {"shop/till.py": {5: list(slow)}})
     assert len(known.tests_of(change(shop, "    return count - 10"))) == 2
+    assert len(known.tests_of(change(shop, "    return count - 10"), covered.THOROUGH)) == 4
     known.seconds[min(slow)] = covered.BUDGET * 9
     only = Covered(known.seconds, {min(slow): []}, known.lines)
     assert only.tests_of(change(shop, "    return count - 10")) == [min(slow)]

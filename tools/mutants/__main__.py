@@ -52,9 +52,9 @@ def main() -> int:
 def _judge(chosen: list[Mutation], checkouts: list[Path]) -> list[Judged]:
     known = covered.measure(checkouts[0])
     judged: dict[str, Judged] = {}
-    waiting = chosen
+    waiting, budget = chosen, covered.BUDGET
     while waiting:
-        for one in judge.judge(waiting, known, checkouts):
+        for one in judge.judge(waiting, known, checkouts, budget):
             judged[one.mutation.id] = one
             print(f"{len(judged)}/{len(chosen)} {_line(one)}", flush=True)
         # A test that fails without a mutation, for example under load, has noticed nothing.
@@ -62,6 +62,9 @@ def _judge(chosen: list[Mutation], checkouts: list[Path]) -> list[Judged]:
         broken = killers.intersection(judge.failures(sorted(killers), checkouts[0]))
         known.forget(broken)
         waiting = [one.mutation for one in judged.values() if broken.intersection(one.killers)]
+        if not waiting and budget < covered.THOROUGH:
+            budget = covered.THOROUGH
+            waiting = [one.mutation for one in judged.values() if one.verdict == "survived"]
     return [judged[mutation.id] for mutation in chosen]
 
 

@@ -19,8 +19,10 @@ from tools.mutants.mutations import Mutation
 # for each mutation.
 _LEFT_OUT = ("local", "loop", "machine", "real")
 
-# The longest time in seconds of the tests of a mutation.
 BUDGET = 90.0
+"""The longest time in seconds of the tests of a mutation."""
+THOROUGH = 4 * BUDGET
+"""The budget for a mutation that survived the tests of a smaller one."""
 
 
 @dataclass
@@ -34,14 +36,14 @@ class Covered:
     lines: dict[str, dict[int, list[str]]] = field(default_factory=dict[str, dict[int, list[str]]])
     """By file and line: the tests and fixtures that run the line; "" if it runs at import."""
 
-    def tests_of(self, mutation: Mutation) -> list[str]:
-        """The tests that could notice a mutation, as far as the budget goes.
+    def tests_of(self, mutation: Mutation, budget: float = BUDGET) -> list[str]:
+        """The tests that could notice a mutation, as far as the budget in seconds goes.
 
         Tests that run the mutated line come first. Among these, the quickest file comes first, and
         in a file the quickest test.
         """
         chosen: list[str] = []
-        left = BUDGET
+        left = budget
         for names in self._names(mutation):
             by_file = defaultdict[str, list[str]](list)
             for test, shared in self.shared.items():

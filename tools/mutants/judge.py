@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from tools.mutants.covered import Covered
+from tools.mutants.covered import BUDGET, Covered
 from tools.mutants.mutations import Mutation
 
 Verdict = Literal["killed", "timed out", "refused", "survived"]
@@ -37,9 +37,15 @@ class Judged:
 
 
 def judge(
-    mutations: Sequence[Mutation], covered: Covered, checkouts: Sequence[Path]
+    mutations: Sequence[Mutation],
+    covered: Covered,
+    checkouts: Sequence[Path],
+    budget: float = BUDGET,
 ) -> Iterator[Judged]:
-    """Yield the verdicts in the order of their completion; each worker uses its own checkout."""
+    """Yield the verdicts in the order of their completion; each worker uses its own checkout.
+
+    `budget` is the longest time in seconds of the tests of a mutation.
+    """
     free: queue.SimpleQueue[Path] = queue.SimpleQueue()
     for checkout in checkouts:
         free.put(checkout)
@@ -47,7 +53,7 @@ def judge(
     def work(mutation: Mutation) -> Judged:
         checkout = free.get()
         try:
-            return _judge(mutation, covered, checkout)
+            return _judge(mutation, covered, checkout, budget)
         finally:
             free.put(checkout)
 
@@ -59,8 +65,8 @@ def judge(
             workers.shutdown(wait=False, cancel_futures=True)
 
 
-def _judge(mutation: Mutation, covered: Covered, checkout: Path) -> Judged:
-    tests = covered.tests_of(mutation)
+def _judge(mutation: Mutation, covered: Covered, checkout: Path, budget: float) -> Judged:
+    tests = covered.tests_of(mutation, budget)
     file = checkout / mutation.file
     original = file.read_text()
     file.write_text(mutation.text())

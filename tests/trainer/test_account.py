@@ -639,6 +639,8 @@ def test_the_training_process_is_followed(tmp_path: Path, monkeypatch: pytest.Mo
             return 0
 
     monkeypatch.setattr(child.subprocess, "Popen", Process)
+    for name in ("PYTHONUNBUFFERED", "TF_CPP_MIN_LOG_LEVEL"):
+        monkeypatch.delenv(name, raising=False)
     job = Job(settings=Settings(), start=tmp_path, require_gpu=False, train=["a"], held_out=["b"])
     steps, scores = list[tuple[int, float]](), list[tuple[int, int]]()
 

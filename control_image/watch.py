@@ -20,7 +20,7 @@ from pydantic import Field
 
 from control_image import by_hand
 from control_image.live import LIVE
-from pipeline import documents, events, last_collection, layout, slots
+from pipeline import declared, documents, events, last_collection, layout, slots
 from pipeline.clock import Clock
 from pipeline.documents import Document, Part
 from pipeline.errors import PipelineError
@@ -38,14 +38,6 @@ _LONG = timedelta(hours=1)
 _ALIVE = timedelta(days=7)
 # The number of newest ticks that are searched for a post.
 _TICKS = 10
-
-
-class Schedules(Document):
-    """When an account collects and posts, None if never; the Pulumi program writes this."""
-
-    time_zone: str
-    collect: str | None
-    post: str | None
 
 
 class Task(Part):
@@ -130,7 +122,7 @@ class Watcher:
         before = stored.document if stored else State()
         # A copy keeps the keys of a newer program.
         after = before.model_copy(update={"tasks": {}, "images": {}})
-        prefix = layout.all_schedules()
+        prefix = layout.all_declared()
         accounts = [n.removeprefix(prefix).removesuffix(".json") for n in self.data.names(prefix)]
         failed = 0
         for account in accounts:
@@ -170,12 +162,12 @@ class Watcher:
         return now
 
     def _check(self, account: str, before: State, after: State) -> None:
-        declared = documents.load(self.data, layout.schedules(account), Schedules)
-        if declared is None:
+        found = declared.read(self.data, account)
+        if found is None:
             return  # removed since it was listed
         after.tasks[account] = {
-            kind: self._task(account, kind, schedule, declared.time_zone, before)
-            for kind, schedule in (("collect", declared.collect), ("post", declared.post))
+            kind: self._task(account, kind, schedule, found.time_zone, before)
+            for kind, schedule in (("collect", found.collect), ("post", found.post))
             if schedule is not None
         }
         image = self._image(account, before.images.get(account))

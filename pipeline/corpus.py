@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pipeline import index, layout
 from pipeline.store import Store
-from pipeline.tweets import Tweet, from_jsonl
+from pipeline.tweets import Tweet, from_jsonl, together
 
 _RETWEET = re.compile(r"RT @\w")
 # X turns every address into a t.co link. Only the oldest archives hold addresses as typed.
@@ -107,10 +107,13 @@ def collected(store: Store, account: str) -> Collected:
 
 
 def read(store: Store, account: str) -> list[Tweet]:
-    """Read all tweets that were collected of an account, uncleaned, from all its segments."""
+    """Read all tweets that were collected of an account, uncleaned, the oldest first.
+
+    A tweet that several segments hold is one tweet, with all that is known of it.
+    """
     tweets: list[Tweet] = []
     for name in store.names(layout.segments(account)):
         segment = store.read(name)
         if segment is not None:
             tweets += from_jsonl(segment.data, name)
-    return tweets
+    return together(tweets)

@@ -58,9 +58,9 @@ def all_collected() -> str:
     return "collected/"
 
 
-def all_schedules() -> str:
-    """The prefix of the accounts' schedules."""
-    return "schedules/"
+def all_declared() -> str:
+    """The prefix of the documents that hold what the stack file says of each account."""
+    return "accounts/"
 
 
 def all_releases() -> str:
@@ -134,6 +134,21 @@ def index(account: str) -> str:
     return f"{tweets(account)}index.json"
 
 
+def forgotten(account: str) -> str:
+    """The tweets of an account that were deleted on request, by id."""
+    return f"{tweets(account)}forgotten.json"
+
+
+def collecting(account: str) -> str:
+    """The lease of collecting: only one execution buys an account's tweets at a time."""
+    return f"{tweets(account)}collecting.json"
+
+
+def stack_reads() -> str:
+    """The ledger of the reads of all accounts of a project. No account's name has a dot."""
+    return f"{all_tweets()}reads.json"
+
+
 def reads(account: str) -> str:
     """The ledger of an account's reads."""
     return f"{tweets(account)}reads.json"
@@ -167,9 +182,9 @@ def collected(account: str) -> str:
     return f"{all_collected()}{account}.json"
 
 
-def schedules(account: str) -> str:
-    """When an account collects and posts; written by the Pulumi program alone."""
-    return f"{all_schedules()}{account}.json"
+def declared(account: str) -> str:
+    """What the stack file says of an account; written by the Pulumi program alone."""
+    return f"{all_declared()}{account}.json"
 
 
 def watch_state() -> str:

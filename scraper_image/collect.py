@@ -41,7 +41,7 @@ class Collector:
         if not new:
             return index
         newest = max((tweet.id for tweet in new), key=int)
-        moved = index.model_copy(update={"newest_id": newest, "count": index.count + len(new)})
+        moved = index.covering(int(index.newest_id or 0), int(newest), len(new))
         try:
             self._write_index(moved, generation)
         except PreconditionFailed:
@@ -103,7 +103,7 @@ class Collector:
         if stored is not None:
             return from_jsonl(stored.data, name), False
         try:
-            page = self._buy(index.user_id, since, until, name)
+            page = self._buy(index.user_id or "", since, until, name)
         except PreconditionFailed:
             return self._page(index, until)
         return page.tweets, page.more is None

@@ -27,7 +27,7 @@ class Account(Component):
         self._name = name
         self._bot = bot
         self._shared = shared
-        self._schedules()
+        self._declared()
         if bot.collect is not None:
             self._collect(bot.collect)
         live = self._live_image()
@@ -35,16 +35,16 @@ class Account(Component):
             self._post(live, bot.post)
         self.register_outputs({})
 
-    def _schedules(self) -> None:
-        """Write the account's schedules to an object that the watcher reads.
+    def _declared(self) -> None:
+        """Write what the stack file says of the account to an object that other programs read.
 
-        So the watcher's job names no account, and a new account does not change it.
+        So no job of the stack names accounts, and a new account changes none.
         """
         gcp.storage.BucketObject(
-            f"{self._name}-schedules",
+            f"{self._name}-declared",
             gcp.storage.BucketObjectArgs(
                 bucket=self._shared.storage.data.name,
-                name=layout.schedules(self._name),
+                name=layout.declared(self._name),
                 content_type="application/json",
                 content=json.dumps(
                     {

@@ -21,7 +21,7 @@ class Watcher(Component):
             "watcher",
             identity.member,
             READ,
-            layout.all_schedules(),
+            layout.all_declared(),
             layout.runs_by_hand(),
             layout.all_collected(),
             layout.all_posts(),

@@ -11,7 +11,7 @@ from bots import show
 from bots.cloud import Cloud
 from bots.status import NEWEST_RELEASES, NEWEST_SLOTS, AccountStatus, Status, gather
 from pipeline import index, layout, release, slots
-from pipeline.index import Index
+from pipeline.index import Index, Range
 from pipeline.slots import Slot
 from pipeline.spend import POST_CREATE, Ledger
 from stacks import stack_file
@@ -93,7 +93,9 @@ def a_cloud(stack: Stack, *, age: int, live: int = 0) -> FakeCloud:
         slots.write(cloud.data, "keeper", slot(number), record, generation=0)
     posted = Ledger(cloud.data, layout.spent("keeper"), POST_CREATE * 9 * age, lambda: NOW)
     posted.reserve(POST_CREATE * 9 * age, 9 * age)
-    collected = Index(user_id="1", handle="lampkeeper", newest_id="77", count=600)
+    collected = Index(
+        user_id="1", handle="lampkeeper", held=[Range(oldest="0", newest="77")], count=600
+    )
     index.write(cloud.data, "keeper", collected, generation=0)
     for digest, new in (("a" * 64, 60), ("b" * 64, 15)):
         cloud.data.write(layout.archive_segment("keeper", digest, new), b"", generation=0)

@@ -12,8 +12,9 @@ import pytest
 from google.cloud import storage
 
 from control_image.bundle import Wanted
-from control_image.watch import Image, Schedules, Watcher, ask_again, overdue
+from control_image.watch import Image, Watcher, ask_again, overdue
 from pipeline import documents, events, layout, release, slots
+from pipeline.declared import Declared
 from pipeline.errors import UserError
 from pipeline.release import BasePointer
 from pipeline.runs import RunResult, write_result
@@ -80,7 +81,7 @@ class World:
         self, name: str = "keeper", post: str | None = None, collect: str | None = None
     ) -> None:
         document = {"time_zone": "Europe/London", "post": post, "collect": collect}
-        self.put(self.data, layout.schedules(name), document)
+        self.put(self.data, layout.declared(name), document)
 
     def put(self, store: Store, name: str, document: object) -> None:
         found = store.read(name)
@@ -254,7 +255,7 @@ def test_a_changed_schedule_is_measured_from_the_change_on(world: World) -> None
 def test_an_account_that_is_added_again_is_measured_from_then_on(world: World) -> None:
     world.declare(post="0 9 * * *")
     world.look()
-    world.data._bucket.blob(layout.schedules("keeper")).delete()
+    world.data._bucket.blob(layout.declared("keeper")).delete()
     world.now += 5 * DAY
     world.look()
     world.declare(post="0 9 * * *")
@@ -321,12 +322,12 @@ def test_an_account_that_cannot_be_looked_at_does_not_hide_the_others(world: Wor
     world.declare("aaa", post="0 9 * * *")
     world.declare(post="0 9 * * *")
     world.look()
-    world.put(world.data, layout.schedules("aaa"), {"post": 3})
+    world.put(world.data, layout.declared("aaa"), {"post": 3})
     world.now += 3 * DAY
     assert world.look() == 1
     lines = [json.loads(line) for line in world.capsys.readouterr().out.splitlines()]
     assert [e["account"] for e in lines if e.get("event") == events.SILENT] == ["keeper"]
-    assert any("schedules/aaa.json" in e["message"] for e in lines)
+    assert any("accounts/aaa.json" in e["message"] for e in lines)
 
 
 def test_what_was_known_of_an_account_survives_a_look_that_failed(world: World) -> None:
@@ -361,7 +362,7 @@ def test_the_state_keeps_unknown_keys(world: World) -> None:
 def test_what_the_program_declares_is_what_the_watcher_reads() -> None:
     objects = declare("dev", stack_values("dev")).of("gcp:storage/bucketObject:BucketObject")
     for name, model in (
-        (layout.schedules("keeper"), Schedules),
+        (layout.declared("keeper"), Declared),
         (layout.base_pointer("keeper"), BasePointer),
     ):
         contents: list[str | dict[str, str]] = [

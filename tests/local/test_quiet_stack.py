@@ -82,7 +82,7 @@ def stack(
     base = json.dumps({"base": f"{REGISTRY}/app@sha256:{'b' * 64}"}).encode()
     stack.models.write(layout.base_pointer("keeper"), base, generation=0)
     schedules = json.dumps({"time_zone": "Etc/UTC", "collect": None, "post": None}).encode()
-    stack.data.write(layout.schedules("keeper"), schedules, generation=0)
+    stack.data.write(layout.declared("keeper"), schedules, generation=0)
     builds(cloud)
     yield stack
     stack.close()

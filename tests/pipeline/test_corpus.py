@@ -7,7 +7,7 @@ import pytest
 
 from pipeline import corpus, index, layout
 from pipeline.errors import UserError
-from pipeline.index import Index
+from pipeline.index import Index, Range
 from pipeline.store import Store
 from pipeline.tweets import Tweet, to_jsonl
 from tests.pipeline.test_tweets import tweet
@@ -126,7 +126,9 @@ def test_what_was_collected_is_counted_without_reading_a_segment(store: Store) -
             name = layout.archive_segment(account, digest, new)
             store.write(name, b"not even tweets", generation=0)
     assert corpus.collected(store, "keeper") == corpus.Collected(tweets=75, newest_id=None)
-    timeline = Index(user_id="1", handle="lampkeeper", newest_id="99", count=7)
+    timeline = Index(
+        user_id="1", handle="lampkeeper", held=[Range(oldest="0", newest="99")], count=7
+    )
     index.write(store, "keeper", timeline, generation=0)
     assert corpus.collected(store, "keeper") == corpus.Collected(tweets=82, newest_id="99")
 

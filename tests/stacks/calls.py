@@ -24,7 +24,7 @@ _SEGMENT = f"{{data}}/objects/{layout.segments(_ONE)}timeline-0-newest.jsonl"
 _INDEX = f"{{data}}/objects/{layout.index(_ONE)}"
 _READS = f"{{data}}/objects/{layout.reads(_ONE)}"
 _SLOT = f"{{data}}/objects/{layout.slot(_ONE, '2026-11-23T09-00Z')}"
-_SCHEDULES = f"{{data}}/objects/{layout.schedules(_ONE)}"
+_DECLARED = f"{{data}}/objects/{layout.declared(_ONE)}"
 _COLLECTED = f"{{data}}/objects/{layout.collected(_ONE)}"
 _STATE = f"{{data}}/objects/{layout.watch_state()}"
 _BY_HAND = f"{{data}}/objects/{layout.run_by_hand('first')}"
@@ -66,7 +66,7 @@ _TABLE = [
     ("scheduler", "start the posting job", _RUN, "{post_job}"),
     ("scheduler", "start the watcher", _RUN, "{watcher_job}"),
     ("watcher", "list the accounts", _LIST, "{data}"),
-    ("watcher", "read an account's schedules", _GET, _SCHEDULES),
+    ("watcher", "read what is declared of an account", _GET, _DECLARED),
     ("watcher", "read which run by hand the stack file names", _GET, _BY_HAND),
     ("watcher", "see whether that run has ended", _GET, _RESULT),
     ("watcher", "read when collecting last succeeded", _GET, _COLLECTED),

@@ -11,13 +11,16 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from demo.samples import grammar
+from demo.samples import expander, grammar
 from pipeline.errors import PipelineError, UserError
 
 Progress = Callable[[int, int], None]
 """Takes the number of steps done, and the number of all steps."""
 
-_RECIPE = (Path(__file__).with_name("base_recipe.py"), Path(grammar.__file__))
+_RECIPE = tuple(
+    Path(file)
+    for file in (Path(__file__).with_name("base_recipe.py"), grammar.__file__, expander.__file__)
+)
 
 
 def build(folder: Path, progress: Progress = lambda _done, _all: None) -> None:

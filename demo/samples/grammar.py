@@ -1,8 +1,6 @@
 """Made-up tweets in two voices, and posts in neither, from the seeded grammars in `voices/`.
 
-A grammar file consists of paragraphs: a line `name:`, and then its alternatives, separated by `|`.
-In an alternative, `{name}` stands for one of that name's alternatives. Every tweet expands
-`{tweet}`. A line that starts with `#` is a comment.
+Every tweet expands `{tweet}`.
 """
 
 import random
@@ -11,10 +9,11 @@ from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 
+from demo.samples.expander import Grammar, expand, read, tidy
+
 FOLDER = Path(__file__).parent / "voices"
 VOICES = ("keeper", "baker")
 
-_Grammar = dict[str, list[str]]
 _LENGTHS = range(25, 281)
 
 
@@ -46,46 +45,21 @@ def base_corpus(count: int = 20_000, seed: int = 1) -> list[str]:
 
 
 @cache
-def _grammar(name: str) -> _Grammar:
-    own = _parse((FOLDER / f"{name}.txt").read_text(encoding="utf-8"))
+def _grammar(name: str) -> Grammar:
+    own = read(FOLDER / f"{name}.txt")
     return own if name == "common" else _grammar("common") | own
 
 
-def _parse(text: str) -> _Grammar:
-    rules: _Grammar = {}
-    name = ""
-    for line in text.splitlines():
-        if line.startswith("#") or not line.strip():
-            continue
-        if not line.startswith(" "):
-            name = line.rstrip(":")
-            rules[name] = []
-        else:
-            rules[name] += [part.strip() for part in line.split("|") if part.strip()]
-    return rules
-
-
-def _words(grammar: _Grammar) -> set[str]:
+def _words(grammar: Grammar) -> set[str]:
     plain = (re.sub(r"\{\w+\}", " ", text) for texts in grammar.values() for text in texts)
     return {word for text in plain for word in re.findall(r"[\w'-]+", text)}
 
 
-def _distinct(grammar: _Grammar, count: int, seed: str) -> list[str]:
+def _distinct(grammar: Grammar, count: int, seed: str) -> list[str]:
     rng = random.Random(seed)
     texts: dict[str, None] = {}
     while len(texts) < count:
-        text = _tidy(_expand(grammar, rng, "tweet"))
+        text = tidy(expand(grammar, rng, "tweet"))
         if len(text) in _LENGTHS:
             texts[text] = None
     return list(texts)
-
-
-def _expand(grammar: _Grammar, rng: random.Random, name: str) -> str:
-    text = rng.choice(grammar[name])
-    return re.sub(r"\{(\w+)\}", lambda match: _expand(grammar, rng, match[1]), text)
-
-
-def _tidy(text: str) -> str:
-    """Corrects "a eclair" to "an eclair", and starts each sentence with a capital letter."""
-    text = re.sub(r"\b([Aa]) (?=[aeiouAEIOU])", r"\1n ", text)
-    return re.sub(r"(^|[.?!] )([a-z])", lambda match: match[1] + match[2].upper(), text)

@@ -46,8 +46,9 @@ from pipeline import events, history, layout, slots
 from pipeline.clock import Clock
 from pipeline.errors import PipelineError, UserError
 from pipeline.log import log
+from pipeline.prices import POST_CREATE
 from pipeline.slots import Slot
-from pipeline.spend import POST_CREATE, Ledger, LimitReached
+from pipeline.spend import Ledger, LimitReached, Reservation
 from pipeline.store import PreconditionFailed, Store
 from pipeline.x import XError
 
@@ -139,6 +140,8 @@ class _ClaimedSlot:
         self._slot = slot
         self.record = claim
         self._generation = generation
+        # An earlier attempt may have made the reservation. That was not before the slot's tick.
+        self._reserved = Reservation(month=f"{slot[:4]}-{slot[4:6]}")
         self._move()
 
     def decide(self, release: str, compose: Callable[[Collection[str]], str]) -> None:
@@ -152,7 +155,7 @@ class _ClaimedSlot:
                 self._move(state="nothing", reason=str(error))
                 return
         try:
-            self._poster.ledger.reserve(POST_CREATE)
+            self._reserved = self._poster.ledger.reserve(POST_CREATE)
         except LimitReached as error:
             log(
                 "ERROR",
@@ -194,7 +197,7 @@ class _ClaimedSlot:
             return
         self._move(state="refused", reason=str(refusal), in_doubt=in_doubt)
         if not in_doubt:
-            self._poster.ledger.give_back(POST_CREATE)
+            self._poster.ledger.give_back(POST_CREATE, 1, self._reserved)
 
     def _move(self, **changes: Any) -> None:
         """Replace the record that this attempt wrote by one with these changes."""

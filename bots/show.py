@@ -53,6 +53,20 @@ def status(stack: Status) -> None:
     ]
     if without_post:
         table("slots without a certain post", ("account", "slot", "state", "reason"), without_post)
+    stopped = [
+        (name, found["state"], found["since"] or "", found["reason"])
+        for name, account in accounts.items()
+        if (found := account["collecting"]) and found["state"]
+    ]
+    if stopped:
+        table("collecting has stopped", ("account", "state", "since", "reason"), stopped)
+    unfinished = [
+        (name, f"${found['back_fill_usd']}")
+        for name, account in accounts.items()
+        if (found := account["collecting"]) and found["back_fill_usd"]
+    ]
+    if unfinished:
+        table("first collections to finish", ("account", "costs at most"), unfinished)
     apis = [(name, account["api"]) for name, account in accounts.items() if account["api"]]
     if apis:
         table("HTTP APIs", ("account", "address"), apis)

@@ -12,7 +12,8 @@ from typing import TypedDict
 
 from bots.cloud import Cloud
 from bots.releases import live_tag
-from pipeline import corpus, layout, release, slots
+from pipeline import corpus, index, last_collection, layout, prices, release, slots
+from pipeline.last_collection import LastCollection
 from pipeline.slots import Slot
 from pipeline.spend import Ledger
 from stacks import config
@@ -46,6 +47,21 @@ class OpenSlot(TypedDict):
     reason: str
 
 
+class Collecting(TypedDict):
+    """How collecting stands.
+
+    `state` is what stops it, such as "limit reached", since when, and what mends it; null if
+    nothing does. `back_fill_usd` is what the rest of the first collection costs at most; null if
+    there is none.
+    """
+
+    last_success: str | None
+    state: str | None
+    since: str | None
+    reason: str
+    back_fill_usd: str | None
+
+
 class AccountStatus(TypedDict):
     """An account's figures. Lists have the oldest first.
 
@@ -53,11 +69,12 @@ class AccountStatus(TypedDict):
     the live one; `releases_total` counts all. `posts` and `without_post` are of the newest slots.
     `reads` and `posts_bought` count all that was ever paid for; the dollars are this month's. `api`
     is the account's HTTP API: an address in the local cloud, the name of the Run service at Google,
-    null if there is none.
+    null if there is none. `collecting` is null if the account has no schedule for it.
     """
 
     tweets: int
     newest_id: str | None
+    collecting: Collecting | None
     releases: list[ReleaseStatus]
     releases_total: int
     posts: list[PostStatus]
@@ -107,6 +124,7 @@ def _account(cloud: Cloud, name: str, account: config.Account) -> AccountStatus:
     return {
         "tweets": collected.tweets,
         "newest_id": collected.newest_id,
+        "collecting": None if account.collect is None else _collecting(cloud, name, account),
         "releases": _releases(cloud, name, tags),
         "releases_total": len(tags),
         "posts": [
@@ -125,6 +143,26 @@ def _account(cloud: Cloud, name: str, account: config.Account) -> AccountStatus:
         "posts_usd": str(posts.usd),
         "api": _api(cloud.stack, name) if account.serve is not None else None,
     }
+
+
+def _collecting(cloud: Cloud, name: str, account: config.Account) -> Collecting:
+    last = last_collection.read(cloud.data, name) or LastCollection()
+    return {
+        "last_success": last.at and last.at.isoformat(),
+        "state": last.state,
+        "since": last.since and last.since.isoformat(),
+        "reason": last.reason,
+        "back_fill_usd": _back_fill_usd(cloud, name, account),
+    }
+
+
+def _back_fill_usd(cloud: Cloud, name: str, account: config.Account) -> str | None:
+    """What the rest of the back-fill costs at most; None if all that X shows is held."""
+    stored = index.read(cloud.data, name)
+    if stored and not any(gap.until for gap in stored.document.gaps()) and stored.document.held:
+        return None
+    left = prices.MOST_POSTS - (stored.document.count if stored else 0)
+    return str(max(left, 0) * prices.post_read(account.read_with))
 
 
 def _releases(cloud: Cloud, account: str, tags: list[str]) -> list[ReleaseStatus]:

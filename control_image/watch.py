@@ -2,7 +2,8 @@
 
 - If an account's `:live` is not the image that its pointers name, the watcher sends the event that
   starts the build again: at once, and then at growing intervals.
-- It reports an account that had no success in two ticks of a schedule.
+- It reports an account that had no success in two ticks of a schedule. If a state stops collecting,
+  such as a reached limit, the scraper has reported that, and the watcher does not report it again.
 - It reports machines of a run by hand that are left over (`control_image.by_hand`).
 - Once a week, it keeps the build trigger's subscription alive with a message that starts no build.
 
@@ -180,12 +181,17 @@ class Watcher:
         schedule = f"{cron} {time_zone}"
         if task is None or task.schedule != schedule:
             task = Task(schedule=schedule, since=now, success=task and task.success)
-        last = last_collection.read(self.data, account) if kind == "collect" else None
-        if kind == "post":
+        told = None
+        if kind == "collect":
+            collected = last_collection.read(self.data, account)
+            last, told = (collected.at, collected.seen) if collected else (None, None)
+        else:
             last = self._posted(account, cron, time_zone, task.success or task.since, now)
         if last is not None:
             task = task.model_copy(update={"success": last})
-        if overdue(cron, time_zone, max(task.since, task.success or task.since), now):
+        # A state that stops collecting was told when it began. A job that sees it is not silent.
+        heard = max(filter(None, (task.since, task.success, told)))
+        if overdue(cron, time_zone, heard, now):
             fact = {"collect": "no collection has succeeded", "post": "nothing was posted"}[kind]
             since = (
                 f"since {task.success:%Y-%m-%d %H:%M} UTC"

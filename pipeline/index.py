@@ -25,6 +25,17 @@ class Range(Part):
     newest: Id
 
 
+class SomebodyElses(UserError):
+    """An account holds the tweets of somebody else."""
+
+
+class Stranger(Part):
+    """A user who was looked up by the handle of the stack file, and whose tweets these are not."""
+
+    user_id: Id
+    handle: str
+
+
 class Index(Document):
     """Whose tweets these are, which of them are held, and how many came from the timeline."""
 
@@ -37,6 +48,9 @@ class Index(Document):
         Field(default_factory=list[Range])
     )
     count: int = 0
+    stranger: Annotated[
+        Stranger | None, Field(description="kept, so that a look-up is not bought at every tick")
+    ] = None
 
     @model_validator(mode="before")
     @classmethod
@@ -61,8 +75,12 @@ class Index(Document):
             if until is None or since + 1 < until:
                 yield Gap(since, until)
             until = int(held.oldest)
-        if until is None or until > 0:
+        if until is None or until > 1:
             yield Gap(0, until)
+
+    def holds(self, oldest: int, newest: int) -> bool:
+        """Whether all ids from `oldest` to `newest` are held."""
+        return any(int(held.oldest) <= oldest and newest <= int(held.newest) for held in self.held)
 
     def covering(self, oldest: int, newest: int, count: int = 0) -> "Index":
         """This index after the ids from `oldest` to `newest` were collected, `count` tweets."""
@@ -97,7 +115,7 @@ def of(owner: Owner, index: Index | None, account: str) -> Index:
     A person who changed their handle is recognised by their id.
 
     Raises:
-        UserError: The account holds the tweets of somebody else.
+        SomebodyElses: The account holds the tweets of somebody else.
     """
     if index is None:
         return Index(user_id=owner.user_id, handle=owner.handle)
@@ -107,13 +125,17 @@ def of(owner: Owner, index: Index | None, account: str) -> Index:
         else index.handle.lower() == owner.handle.lower()
     )
     if not same:
-        raise UserError(
+        raise SomebodyElses(
             f"account {account} holds the tweets of {_name(index.user_id, index.handle)}, and these"
             f" are of {_name(owner.user_id, owner.handle)}; give them an account of their own, or"
             f" delete what {account} holds with `bots forget {account} --all`"
         )
     return index.model_copy(
-        update={"user_id": index.user_id or owner.user_id, "handle": owner.handle}
+        update={
+            "user_id": index.user_id or owner.user_id,
+            "handle": owner.handle,
+            "stranger": None,
+        }
     )
 
 

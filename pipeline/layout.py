@@ -54,7 +54,7 @@ def all_posts() -> str:
 
 
 def all_collected() -> str:
-    """The prefix of the documents that say when each account was last collected."""
+    """The prefix of the documents that say how collecting each account stands."""
     return "collected/"
 
 
@@ -124,13 +124,27 @@ def new_in_archive(segment: str) -> int:
     return int(segment.removesuffix(".jsonl").rpartition("-")[2])
 
 
+def page(account: str, oldest: int, newest: int, tweets: int) -> str:
+    """The segment of a page of a timeline: all that X shows of the ids `oldest` to `newest`."""
+    return f"{segments(account)}page-{oldest}-{newest}-{tweets}.jsonl"
+
+
+def page_of(segment: str) -> tuple[int, int, int] | None:
+    """The oldest and newest id and the number of tweets of a page; None for another segment."""
+    match = re.search(r"/page-([0-9]+)-([0-9]+)-([0-9]+)\.jsonl$", segment)
+    return match and (int(match[1]), int(match[2]), int(match[3]))
+
+
 def timeline_segment(account: str, since: str | None, until: str | None) -> str:
-    """The segment of a page of a timeline: tweets with ids above `since` and below `until`."""
+    """The segment of a page as programs up to version 0.2 named it, after the request for the page.
+
+    Its tweets have ids above `since` and below `until`; X may have more of them.
+    """
     return f"{segments(account)}timeline-{since or 0}-{until or 'newest'}.jsonl"
 
 
 def index(account: str) -> str:
-    """The index of an account's timeline: its user id and the cursor."""
+    """The index of an account's tweets: whose they are, and which ids are held."""
     return f"{tweets(account)}index.json"
 
 
@@ -175,7 +189,7 @@ def spent(account: str) -> str:
 
 
 def collected(account: str) -> str:
-    """When collecting an account last succeeded.
+    """When collecting an account last succeeded, and why it has stopped.
 
     It is not below `tweets`, which the watcher may not read.
     """

@@ -81,12 +81,20 @@ class Tweet(BaseModel):
 
 
 def together(tweets: Iterable[Tweet]) -> list[Tweet]:
-    """One tweet for each id, with all that is known of it, the oldest first."""
+    """One tweet for each id, with all that is known of it, the oldest first.
+
+    An edit has an id of its own. Of the versions of an edited tweet, the newest one counts.
+    """
     by_id: dict[int, Tweet] = {}
     for tweet in tweets:
         known = by_id.get(int(tweet.id))
         by_id[int(tweet.id)] = tweet if known is None else _merged(known, tweet)
-    return [tweet for _, tweet in sorted(by_id.items())]
+    newest = {_first_version(tweet): tweet for _, tweet in sorted(by_id.items())}
+    return sorted(newest.values(), key=lambda tweet: int(tweet.id))
+
+
+def _first_version(tweet: Tweet) -> int:
+    return int(tweet.edits[0] if tweet.edits else tweet.id)
 
 
 def _merged(one: Tweet, other: Tweet) -> Tweet:

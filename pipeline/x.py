@@ -2,7 +2,9 @@
 
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Literal, cast
 from urllib.parse import urlsplit, urlunsplit
 
@@ -11,8 +13,6 @@ import tweepy  # pyright: ignore[reportMissingTypeStubs]
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from requests.adapters import HTTPAdapter
 
-from pipeline import clock
-from pipeline.clock import Clock
 from pipeline.environment import variable
 from pipeline.errors import PipelineError, Unavailable, UserError
 
@@ -22,7 +22,7 @@ Kind = Literal[
     "duplicate",  # 403: the account has posted this very text
     "forbidden",  # 403, or the user is protected or suspended
     "invalid",  # 400: the request itself; for a post, its text
-    "rate",  # 429: passes by itself, after `retry_after`
+    "rate",  # 429: passes by itself, when it `resets`
     "cap",  # 429: the cap of the month is used up
     "unavailable",  # 5xx, or no response: whether X did it is not known
     "not-found",  # no such user
@@ -42,10 +42,10 @@ class XError(PipelineError):
     It is always an XRefused or an XUnavailable.
     """
 
-    def __init__(self, kind: Kind, message: str, retry_after: int | None = None) -> None:
+    def __init__(self, kind: Kind, message: str, resets: datetime | None = None) -> None:
         super().__init__(message)
         self.kind: Kind = kind
-        self.retry_after = retry_after
+        self.resets = resets
 
     @property
     def outcome_unknown(self) -> bool:
@@ -58,7 +58,11 @@ class XRefused(XError, UserError):
 
 
 class XUnavailable(XError, Unavailable):
-    """X may carry out the request later; `retry_after` is in seconds, if X says when."""
+    """X may carry out the request later; `resets` is the time, if X says when."""
+
+
+class NotSet(UserError):
+    """Nobody has set the keys yet, or not in their form."""
 
 
 class Keys(BaseModel):
@@ -71,25 +75,30 @@ class Keys(BaseModel):
     access_token: str = Field(min_length=1, repr=False)
     access_token_secret: str = Field(min_length=1, repr=False)
 
+    @property
+    def user_id(self) -> str:
+        """The user whose keys they are; X begins each access token with their id."""
+        return self.access_token.partition("-")[0]
+
     @classmethod
     def parse(cls, text: str) -> "Keys":
-        """Parse the keys from their JSON; UserError, which shows no key, if one is missing."""
+        """Parse the keys from their JSON; NotSet, which shows no key, if one is missing."""
         required(text, "secret with the X keys", "bots credentials ACCOUNT")
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
             names = sorted({".".join(map(str, e["loc"])) or "JSON" for e in error.errors()})
-            raise UserError(
+            raise NotSet(
                 f"the X keys have no valid {', '.join(names)}; "
                 "set all four again with `bots credentials ACCOUNT`"
             ) from None
 
 
 def required(secret: str, name: str, command: str) -> str:
-    """A secret's value; UserError, with the command that sets it, if it is empty."""
+    """A secret's value; NotSet, with the command that sets it, if it is empty."""
     value = secret.strip()
     if not value:
-        raise UserError(f"the {name} is not set; set it with `{command}`")
+        raise NotSet(f"the {name} is not set; set it with `{command}`")
     return value
 
 
@@ -116,7 +125,7 @@ def client(bearer: str) -> tweepy.Client:
 
 
 def poster(keys: Keys) -> tweepy.Client:
-    """The client that posts as one account."""
+    """The client that acts as one account: it posts, and reads the account's own timeline."""
     return _client(
         consumer_key=keys.api_key,
         consumer_secret=keys.api_secret,
@@ -154,10 +163,10 @@ def ask(method: Callable[..., Any], *args: Any, **parameters: Any) -> dict[str, 
     return body
 
 
-def translate(error: Exception, now: Clock = clock.now) -> XError:
+def translate(error: Exception) -> XError:
     """Turn an error of tweepy's into an XError; one that X cannot have caused is raised again."""
     if isinstance(error, tweepy.HTTPException):
-        return _refused(cast("Any", error).response, now)
+        return _refused(cast("Any", error).response)
     if isinstance(error, requests.JSONDecodeError):
         return _nonsense("it is not JSON")
     if isinstance(error, requests.RequestException):
@@ -170,7 +179,7 @@ def translate(error: Exception, now: Clock = clock.now) -> XError:
     raise error
 
 
-def _refused(response: requests.Response, now: Clock) -> XError:
+def _refused(response: requests.Response) -> XError:
     status = response.status_code
     body = _body(response)
     message = _words(body) or response.reason
@@ -187,7 +196,7 @@ def _refused(response: requests.Response, now: Clock) -> XError:
     if status == 404:
         return XRefused("not-found", f"X does not have what was asked for (404: {message})")
     if status == 429:
-        return _too_many(response.headers, body, message, now)
+        return _too_many(response.headers, body, message)
     if status >= 500:
         why = f"X has an outage ({status}: {message}); try again later"
         return XUnavailable("unavailable", why)
@@ -206,25 +215,25 @@ def _forbidden(body: dict[str, Any], message: str) -> XError:
     return XRefused("forbidden", f"X does not allow this (403: {message}); {mend}")
 
 
-def _too_many(headers: Mapping[str, str], body: dict[str, Any], message: str, now: Clock) -> XError:
+def _too_many(headers: Mapping[str, str], body: dict[str, Any], message: str) -> XError:
     if "usage-capped" in str(body.get("type")) or body.get("title") == "UsageCapExceeded":
         period = str(body.get("period", "month")).lower()
         return XRefused("cap", f"X's {period} cap is used up (429: {message}); raise it in X's "
                       "developer portal, or wait for the next period")  # fmt: skip
-    seconds = _retry_after(headers, now)
-    when = "later" if seconds is None else f"in {seconds} s"
+    resets = _reset(headers)
+    when = f"at {resets:%F %H:%M:%S} UTC" if resets else "later"
     return XUnavailable(
-        "rate", f"X has had too many requests (429: {message}); try again {when}", seconds
+        "rate", f"X has had too many requests (429: {message}); try again {when}", resets
     )
 
 
-def _retry_after(headers: Mapping[str, str], now: Clock) -> int | None:
-    """Seconds until all used-up limits are reset; None if X does not say."""
+def _reset(headers: Mapping[str, str]) -> datetime | None:
+    """When all used-up limits are reset; None if X does not say."""
     limits = ("x-rate-limit", "x-app-limit-24hour", "x-user-limit-24hour")
     used_up = [limit for limit in limits if headers.get(f"{limit}-remaining") == "0"]
     resets = [headers.get(f"{limit}-reset", "") for limit in used_up or limits[:1]]
-    times = [int(reset) for reset in resets if reset.isascii() and reset.isdigit()]
-    return max(0, max(times) - int(now().timestamp())) if times else None
+    times = [int(reset) for reset in resets if re.fullmatch("[0-9]{1,11}", reset)]
+    return datetime.fromtimestamp(max(times), UTC) if times else None
 
 
 def _refused_user(body: dict[str, Any]) -> XError:

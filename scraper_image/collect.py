@@ -1,144 +1,289 @@
-"""Collects the new posts of one account. No page is lost, and none is bought twice.
+"""Collects the posts of one account. No page is lost, and none is bought twice.
 
-A page is stored as a segment: an immutable object whose name follows from the request for the page.
-The program looks for the segment before it buys a page. So if an execution was cut short, the next
-one buys only the pages that are missing. The cursor moves once, after the last page; until then
-every execution sends the same requests.
+The index says which ids are held. What is not held are gaps, and the collector fills them from the
+newest to the oldest. So news come first, and then an unfinished back-fill goes on downwards.
+
+A page is stored as a segment before the index is changed. The segment is named for the ids that it
+covers, so an execution that was cut short between the two is made good by names alone: the next one
+lists them, and puts them into the index before it buys anything.
 """
 
-from pipeline import index as timeline_index
-from pipeline import layout
-from pipeline.errors import UserError
-from pipeline.index import Index
-from pipeline.spend import POST_READ, USER_READ, Ledger
+import itertools
+import math
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TypeVar
+
+from pipeline import documents, layout, lease, prices, slots
+from pipeline import index as indexes
+from pipeline.documents import Stored, Unreadable
+from pipeline.errors import PipelineError, Unavailable
+from pipeline.index import Gap, Index, Owner, SomebodyElses, Stranger
+from pipeline.lease import Terms
+from pipeline.log import log
+from pipeline.spend import Ledger, Reservation
 from pipeline.store import PreconditionFailed, Store
-from pipeline.tweets import Tweet, from_jsonl, to_jsonl
+from pipeline.tweets import from_jsonl, to_jsonl
 from pipeline.x import XError, XUnavailable
-from scraper_image.timeline import LARGEST, SMALLEST, Page, Timeline
+from scraper_image.timeline import LARGEST, SMALLEST, Page, Timeline, User
+from scraper_image.wait import Patience
+
+T = TypeVar("T")
 
 _MOST_EMPTY_PAGES = 100
+# Of the bot's own posts, this many of the newest are gone around. Each may cost one more request.
+_MOST_OWN_POSTS = 50
+# The lease outlives the execution by this time, because clocks differ.
+_MARGIN = timedelta(minutes=2)
+# X's ids have held the time since 2010: milliseconds since this moment, times 2 to the 22nd.
+_EPOCH = datetime.fromtimestamp(1288834974.657, UTC)
 
 
+@dataclass(frozen=True)
+class Cover:
+    """Ids whose tweets are all held, and how many tweets they are."""
+
+    oldest: int
+    newest: int
+    tweets: int
+
+
+@dataclass(frozen=True)
 class Collector:
-    """Collects one account's timeline into its prefix of the data bucket."""
+    """Collects one account's timeline into its prefix of the data bucket.
 
-    def __init__(
-        self, store: Store, account: str, handle: str, timeline: Timeline, ledger: Ledger
-    ) -> None:
-        self._store = store
-        self._account = account
-        self._handle = handle
-        self._timeline = timeline
-        self._ledger = ledger
+    Attributes:
+        store: The data bucket.
+        account: The account's name.
+        handle: The user whose posts are collected, without @.
+        timeline: X's timelines.
+        ledger: What the account's reads have cost.
+        patience: The time that the execution has.
+        execution: The execution's name, which its retries have, too.
+        price: US dollars for one post.
+    """
+
+    store: Store
+    account: str
+    handle: str
+    timeline: Timeline
+    ledger: Ledger
+    patience: Patience
+    execution: str
+    price: Decimal = prices.POST_READ
 
     def collect(self) -> Index:
-        """Collect the new posts and return the index after that.
+        """Collect all that is not held, and return the index after that.
 
         After an error, the pages that were collected stay, and the next execution continues.
-        """
-        index, generation = self._index()
-        new = self._new_tweets(index)
-        if not new:
-            return index
-        newest = max((tweet.id for tweet in new), key=int)
-        moved = index.covering(int(index.newest_id or 0), int(newest), len(new))
-        try:
-            self._write_index(moved, generation)
-        except PreconditionFailed:
-            raise UserError(
-                "another collection ran at the same time and moved the cursor; "
-                "nothing is lost, the next execution continues"
-            ) from None
-        return moved
-
-    def _index(self) -> tuple[Index, int]:
-        stored = timeline_index.read(self._store, self._account)
-        if stored is None:
-            index = Index(user_id=self._buy_user_id(), handle=self._handle)
-            try:
-                return index, self._write_index(index, generation=0)
-            except PreconditionFailed:
-                return self._index()
-        index, generation = stored
-        if index.handle.lower() != self._handle.lower():
-            raise UserError(
-                f"account {self._account} holds the tweets of @{index.handle}, but its handle is "
-                f"now @{self._handle}; give @{self._handle} an account of its own, or, if the same "
-                f"person changed their name, set `handle` in "
-                f"gs://{self._store.bucket_name}/{layout.index(self._account)}"
-            )
-        return index, generation
-
-    def _write_index(self, index: Index, generation: int) -> int:
-        return timeline_index.write(self._store, self._account, index, generation=generation)
-
-    def _buy_user_id(self) -> str:
-        self._ledger.reserve(USER_READ, count=0)
-        try:
-            return self._timeline.user_id(self._handle)
-        except XError as error:
-            if not error.outcome_unknown:
-                self._ledger.give_back(USER_READ, count=0)
-            raise
-
-    def _new_tweets(self, index: Index) -> list[Tweet]:
-        """All posts above the cursor: first from stored segments, then from X."""
-        new: list[Tweet] = []
-        until, last = None, False
-        while not last:
-            tweets, last = self._page(index, until)
-            new += tweets
-            until = min((tweet.id for tweet in tweets), key=int, default=until)
-        return new
-
-    def _page(self, index: Index, until: str | None) -> tuple[list[Tweet], bool]:
-        """The page below `until`, and whether it is the last; buys it if it is not stored.
-
-        Nothing says whether a stored page was the last, so the answer for it is False, and the
-        next page is asked for.
-        """
-        since = index.newest_id
-        name = layout.timeline_segment(self._account, since, until)
-        stored = self._store.read(name)
-        if stored is not None:
-            return from_jsonl(stored.data, name), False
-        try:
-            page = self._buy(index.user_id or "", since, until, name)
-        except PreconditionFailed:
-            return self._page(index, until)
-        return page.tweets, page.more is None
-
-    def _buy(self, user_id: str, since: str | None, until: str | None, name: str) -> Page:
-        """Buy the page's posts and store them under `name`.
-
-        The ledger reserves the most that they can cost. It gets back what X did not sell, but
-        nothing if the response was lost: X may have sold the posts.
 
         Raises:
-            PreconditionFailed: Another execution has stored the page meanwhile.
+            Busy: Another execution collects the account.
+            LimitReached: The limit of the month.
+            XError: X refuses, or does not answer.
+            SomebodyElses: The tweets that are held are another user's.
+            UserError: Cloud Storage refuses, or a document is damaged.
+            Unavailable: Cloud Storage does not answer, or the execution was told to end.
         """
-        affordable = int(self._ledger.left() / POST_READ)
-        size = max(SMALLEST, min(LARGEST, affordable))
-        self._ledger.reserve(size * POST_READ, size)
-        try:
-            page = self._ask(user_id, since, until, size)
-        except XError as error:
-            if not error.outcome_unknown:
-                self._ledger.give_back(size * POST_READ, size)
-            raise
-        if page.tweets:
-            self._store.write(name, to_jsonl(page.tweets), generation=0)
-        unsold = size - len(page.tweets)
-        if unsold:
-            self._ledger.give_back(unsold * POST_READ, unsold)
-        return page
+        with self._alone():
+            index = self._owned()
+            index = self._put_in([*self._stored(index), *self._own_posts(index)])
+            asked_for_news = False
+            while gap := _next(index, asked_for_news):
+                index = self._put_in(self._fill(index.user_id or "", gap))
+                asked_for_news = True
+            return index
 
-    def _ask(self, user_id: str, since: str | None, until: str | None, size: int) -> Page:
+    @contextmanager
+    def _alone(self) -> Generator[None]:
+        """Hold the lease of the account's collecting."""
+        name, by = layout.collecting(self.account), "collector"
+        expires = self.patience.until + _MARGIN
+        terms = Terms(run=self.execution, expires=expires, by=by)
+        lease.take(self.store, name, terms, self.patience.clock())
+        try:
+            yield
+        finally:
+            try:
+                lease.release(self.store, name, self.execution, by)
+            except PipelineError as error:
+                # The lease expires by itself; what happened in the block matters more.
+                log("WARNING", f"{name} not released: {error}")
+
+    def _owned(self) -> Index:
+        """The index, with the owner of the tweets; a new one before the first collection.
+
+        Raises:
+            SomebodyElses: The tweets that are held are another user's.
+        """
+        while True:
+            stored = indexes.read(self.store, self.account)
+            index = stored and stored.document
+            if index and index.user_id and index.handle.lower() == self.handle.lower():
+                return index
+            owner = Owner(self._user_id(index), self.handle)
+            try:
+                owned = indexes.of(owner, index, self.account)
+            except SomebodyElses:
+                if index and owner.user_id:
+                    stranger = Stranger(user_id=owner.user_id, handle=self.handle)
+                    if index.stranger != stranger:
+                        self._write(index.model_copy(update={"stranger": stranger}), stored)
+                raise
+            if self._write(owned, stored):
+                return owned
+
+    def _write(self, index: Index, stored: Stored[Index] | None) -> bool:
+        """Write the index, unless it has changed since it was read; returns whether it did."""
+        with suppress(PreconditionFailed):
+            generation = stored.generation if stored else 0
+            indexes.write(self.store, self.account, index, generation=generation)
+            return True
+        return False
+
+    def _user_id(self, index: Index | None) -> str:
+        """The user's id: known from an earlier look-up, or bought."""
+        stranger = index and index.stranger
+        if stranger and stranger.handle.lower() == self.handle.lower():
+            return stranger.user_id
+        user = self._paid(prices.USER_READ, 0, lambda: self.timeline.user(self.handle))[0]
+        if index is None or not index.held:
+            self._announce(user)
+        return user.id
+
+    def _announce(self, user: User) -> None:
+        """Say what the first collection costs at most, before it starts."""
+        posts = prices.MOST_POSTS if user.posts is None else min(user.posts, prices.MOST_POSTS)
+        usd, limit = posts * self.price, self.ledger.limit
+        months = math.ceil(usd / limit)
+        log(
+            "INFO",
+            f"{self.account}: the first collection buys at most {posts} posts of @{self.handle} for"
+            f" ${usd}; the limit of ${limit} a month lets it take {max(months, 1)} month(s)",
+            account=self.account,
+            posts=posts,
+            usd=str(usd),
+            months=months,
+        )
+
+    def _stored(self, index: Index) -> Iterator[Cover]:
+        """The pages that were stored by executions that ended before they changed the index."""
+        names = self.store.names(layout.segments(self.account))
+        for page in filter(None, map(layout.page_of, names)):
+            yield Cover(*page)
+        # Programs up to version 0.2 named a page after its request, and moved the index at the end.
+        until: str | None = None
+        while True:
+            name = layout.timeline_segment(self.account, index.newest_id, until)
+            stored = self.store.read(name) if name in names else None
+            if stored is None:
+                return
+            ids = [int(tweet.id) for tweet in from_jsonl(stored.data, name)]
+            yield Cover(min(ids), int(until) - 1 if until else max(ids), len(ids))
+            until = str(min(ids))
+
+    def _own_posts(self, index: Index) -> Iterator[Cover]:
+        """The bot's newest own posts. They are known, so requests go around them."""
+        after = _time(int(index.newest_id or 0)) - timedelta(days=1)
+        names = [n for n in slots.names(self.store, self.account) if n >= slots.name(after)]
+        for name in names[-_MOST_OWN_POSTS:]:
+            with suppress(Unreadable):
+                stored = slots.read(self.store, self.account, name)
+                id_ = stored and stored.document.id
+                if id_ and id_.isdecimal():
+                    yield Cover(int(id_), int(id_), 0)
+
+    def _put_in(self, covers: Iterable[Cover]) -> Index:
+        """Put into the index what it does not have, and return it as it is then stored."""
+        covers = list(covers)
+
+        def change(stored: Index | None) -> Index:
+            if stored is None:
+                raise Unavailable(
+                    f"{layout.index(self.account)} was deleted; the next execution makes it anew"
+                )
+            for cover in covers:
+                if not stored.holds(cover.oldest, cover.newest):
+                    stored = stored.covering(cover.oldest, cover.newest, cover.tweets)
+            return stored
+
+        return documents.update(self.store, layout.index(self.account), Index, change)
+
+    def _fill(self, user_id: str, gap: Gap) -> list[Cover]:
+        """Buy the newest page of a gap and store it; returns what it covers."""
+        size = max(SMALLEST, min(LARGEST, int(self.ledger.left() / self.price)))
+        page, reserved = self._paid(size * self.price, size, lambda: self._ask(user_id, gap, size))
+        if page.odd:
+            log(
+                "WARNING",
+                f"{self.account}: left out, because X sent no text or no time:"
+                f" {', '.join(page.odd)}",
+                account=self.account,
+                odd=page.odd,
+            )
+        cover = _covered(gap, page)
+        if cover and page.ids:
+            name = layout.page(self.account, cover.oldest, cover.newest, cover.tweets)
+            # If another execution was faster, its page stays.
+            with suppress(PreconditionFailed):
+                self.store.write(name, to_jsonl(page.tweets), generation=0)
+        unsold = size - len(page.ids)
+        if unsold:
+            self.ledger.give_back(unsold * self.price, unsold, reserved)
+        return [cover] if cover else []
+
+    def _paid(self, usd: Decimal, count: int, request: Callable[[], T]) -> tuple[T, Reservation]:
+        """Send a request after its price was reserved, and again for as long as that helps.
+
+        A refused request costs nothing. If a response was lost, X may have sold what was asked for,
+        so the reservation stays. A repetition needs no other one: X charges once a day for a post.
+        """
+        self.patience.check()
+        reserved = self.ledger.reserve(usd, count)
+        may_be_sold = False
+        for tries in itertools.count(1):
+            try:
+                return request(), reserved
+            except XError as error:
+                may_be_sold |= error.outcome_unknown
+                if self.patience.wait(error, tries):
+                    continue
+                if not may_be_sold:
+                    self.ledger.give_back(usd, count, reserved)
+                raise
+        raise AssertionError
+
+    def _ask(self, user_id: str, gap: Gap, size: int) -> Page:
         """Ask X for pages until one has posts, or is the last."""
         more = None
         for _ in range(_MOST_EMPTY_PAGES):
-            page = self._timeline.page(user_id, since, until, size, more)
-            if page.tweets or page.more is None:
+            page = self.timeline.page(user_id, gap.since, gap.until, size, more)
+            if page.ids or page.more is None:
                 return page
             more = page.more
         raise XUnavailable("nonsense", f"X returned {_MOST_EMPTY_PAGES} empty pages in a row")
+
+
+def _next(index: Index, asked_for_news: bool) -> Gap | None:
+    """The newest gap; after the news were asked for, the newest one below them."""
+    return next((gap for gap in index.gaps() if gap.until or not asked_for_news), None)
+
+
+def _covered(gap: Gap, page: Page) -> Cover | None:
+    """What a page covers of a gap: all of it, if it is the last; None if that is not known."""
+    if gap.until is not None:
+        newest = gap.until - 1
+    elif page.ids:
+        newest = max(page.ids)
+    else:
+        return None  # X has nothing new, and tomorrow's ids are not known
+    oldest = gap.since + 1 if page.more is None else min(page.ids)
+    return Cover(oldest, newest, len(page.tweets))
+
+
+def _time(id_: int) -> datetime:
+    """When a post of that id was made."""
+    return _EPOCH + timedelta(milliseconds=id_ >> 22)

@@ -28,11 +28,16 @@ class Account(Component):
         self._bot = bot
         self._shared = shared
         self._declared()
+        if bot.post is not None or bot.read_with == "keys":
+            secret_id = layout.keys_secret(shared.project.stack.name, name)
+            keys = Secret(f"{name}-x-keys", self, shared.project, secret_id)
+        else:
+            keys = None
         if bot.collect is not None:
-            self._collect(bot.collect)
+            self._collect(keys, bot.collect)
         live = self._live_image()
-        if bot.post is not None:
-            self._post(live, bot.post)
+        if bot.post is not None and keys:
+            self._post(live, keys, bot.post)
         self.register_outputs({})
 
     def _declared(self) -> None:
@@ -57,22 +62,29 @@ class Account(Component):
             self.child(),
         )
 
-    def _collect(self, cron: str) -> None:
-        shared = self._shared
+    def _collect(self, keys: Secret | None, cron: str) -> None:
+        shared, scraper = self._shared, self._shared.scraper
+        secrets = {"X_BEARER_SECRET": scraper.bearer}
+        if keys and self._bot.read_with == "keys":
+            name = f"{self._name}-x-keys-collect"
+            secrets["X_KEYS_SECRET"] = keys.readable_by(scraper.identity, name, self)
+        all_reads = shared.project.stack.reads_usd_per_month
         shared.scheduler.job(
             f"{self._name}-collect",
             self,
             physical_name=layout.job(shared.project.stack.name, self._name, "collect"),
             image=shared.images.scraper,
             args=[],
-            runs_as=shared.scraper.identity,
+            runs_as=scraper.identity,
             env={
                 "ACCOUNT": self._name,
                 "HANDLE": self._bot.handle,
                 "DATA_BUCKET": shared.storage.data.name,
                 "READS_USD_PER_MONTH": str(self._bot.reads_usd_per_month),
+                **({} if all_reads is None else {"STACK_READS_USD_PER_MONTH": str(all_reads)}),
+                "TASK_TIMEOUT": str(_COLLECT_TIMEOUT),
             },
-            secrets={"X_BEARER_SECRET": shared.scraper.bearer},
+            secrets=secrets,
             schedule=Schedule(cron, self._bot.time_zone),
             timeout=_COLLECT_TIMEOUT,
             memory="512Mi",
@@ -108,7 +120,7 @@ class Account(Component):
         )
         return live
 
-    def _post(self, live: docker_build.Index, cron: str) -> None:
+    def _post(self, live: docker_build.Index, keys: Secret, cron: str) -> None:
         shared, stack = self._shared, self._shared.project.stack.name
         poster = gcp.serviceaccount.Account(
             f"{self._name}-post",
@@ -120,13 +132,6 @@ class Account(Component):
         )
         shared.storage.data.grant_folder(self._name, poster.member, layout.posts(self._name))
         shared.storage.data.may_list(poster.member)
-        keys = Secret.declare(
-            f"{self._name}-x-keys",
-            self,
-            shared.project,
-            secret_id=layout.keys_secret(stack, self._name),
-            readable_by=poster,
-        )
         shared.scheduler.job(
             f"{self._name}-post",
             self,
@@ -143,7 +148,7 @@ class Account(Component):
                 "POSTS_USD_PER_MONTH": str(self._bot.posts_usd_per_month),
                 "TASK_TIMEOUT": str(_POST_TIMEOUT),
             },
-            secrets={"X_KEYS_SECRET": keys},
+            secrets={"X_KEYS_SECRET": keys.readable_by(poster, f"{self._name}-x-keys", self)},
             schedule=Schedule(cron, self._bot.time_zone),
             timeout=_POST_TIMEOUT,
             memory=POST_MEMORY,

@@ -93,11 +93,15 @@ ALERTS = {
         " again. If a release fails its self-test, undo it with `bots rollback`.",
     ),
     "spend-limit": Alert(
-        "a monthly spending limit is reached",
+        "an account has stopped",
         "WARNING",
-        "The log entry names an account whose reads or posts have stopped until the month ends"
-        " (UTC). The limit is there to do this. Wait, or raise `reads_usd_per_month` or"
-        " `posts_usd_per_month` and run `pulumi up`.",
+        "The log entry names an account and says what mends it. At a monthly spending limit, its"
+        " reads or posts have stopped until the month ends (UTC). The limit is there to do this."
+        " Wait, or raise `reads_usd_per_month` or `posts_usd_per_month` and run `pulumi up`."
+        " Otherwise X refuses to be read: the keys are missing or refused, X's credits or its cap"
+        " are used up, or the user is protected, suspended or gone. Collecting tells this once,"
+        " when it begins, and goes on by itself once it is mended. `bots status` shows it until"
+        " then.",
     ),
     "old-machine": Alert(
         "a training machine outlives its limit",
@@ -176,10 +180,11 @@ def watchers_event(stack: str, event: str) -> str:
 
 
 def spend_limit(bucket: str) -> str:
-    """Log filter for a reached spending limit of a job whose ledger is in this bucket."""
+    """Log filter for jobs of this bucket that a limit or another state has stopped."""
+    stopping = _quoted([events.SPEND_LIMIT, events.STOPPED], " OR ")
     return (
         'resource.type="cloud_run_job"'
-        f' AND jsonPayload.event="{events.SPEND_LIMIT}" AND jsonPayload.bucket="{bucket}"'
+        f' AND jsonPayload.event=({stopping}) AND jsonPayload.bucket="{bucket}"'
     )
 
 

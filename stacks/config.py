@@ -7,7 +7,7 @@ a misspelt key would silently do nothing.
 from collections import Counter
 from collections.abc import Mapping
 from datetime import timedelta
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from types import MappingProxyType
 from typing import Annotated, Literal, Self
 
@@ -92,6 +92,12 @@ class Account(Model):
     reads_usd_per_month: Dollars = Field(
         default=Decimal(5), description="collecting stops at this limit, before X stops it"
     )
+    read_with: Literal["bearer", "keys"] = Field(
+        default="bearer",
+        description="`bearer`: the timeline is read with the stack's bearer token; `keys`: with the"
+        " account's own X keys, at X's lower price for reading one's own posts, which needs keys of"
+        " the `handle` itself",
+    )
     posts_usd_per_month: Dollars = Field(
         default=Decimal(5), description="posting stops at this limit, before X stops it"
     )
@@ -108,6 +114,11 @@ class Account(Model):
             raise ValueError(
                 "`collect` is for timelines: an archive is imported once, by `bots import`;"
                 " remove `collect`, or set `source: timeline`"
+            )
+        if self.read_with == "keys" and self.collect is None:
+            raise ValueError(
+                "`read_with: keys` says how a timeline is read, and nothing reads this one; remove"
+                " it, or set `collect`"
             )
         return self
 
@@ -311,6 +322,12 @@ class Stack(Model):
         description="a YAML file of accounts by name, in the same folder; its accounts are added to"
         " `accounts`. The engine passes at most 128 KiB of configuration, some 400 accounts",
     )
+    reads_usd_per_month: Dollars | None = Field(
+        default=None,
+        description="a limit for collecting all accounts together, on top of each account's own. If"
+        " the accounts are in several projects, each project has a share in proportion to the"
+        " number of its accounts that are collected",
+    )
     training: Training | None = Field(
         default=None, description="how models are trained; without it, none is trained"
     )
@@ -321,7 +338,9 @@ class Stack(Model):
     keep: Keep = Field(default=Keep(), description="how long deleted objects can be restored")
     monitoring: Monitoring | None = Field(default=None, description="alerts, dashboard and budget")
     throw_away: bool = Field(
-        default=False, description="whether `pulumi destroy` deletes the buckets with their objects"
+        default=False,
+        description="whether `pulumi destroy` deletes the buckets with their objects. That forgets"
+        " what was spent this month, so the monthly limits start anew",
     )
     emulator: LocalAddress | None = Field(
         default=None, description="the address of the local cloud"
@@ -383,6 +402,7 @@ class Stack(Model):
             self.model_copy(
                 update={
                     "project": project,
+                    "reads_usd_per_month": self._share_of_reads(project),
                     "accounts": MappingProxyType(
                         {n: a for n, a in self.accounts.items() if self.project_of(n) == project}
                     ),
@@ -390,3 +410,15 @@ class Stack(Model):
             )
             for project in (self.project, *further)
         ]
+
+    def _share_of_reads(self, project: str) -> Decimal | None:
+        """A project's share of the limit of all reads, in whole cents.
+
+        Each project has a ledger of its own, so the limit has to be divided.
+        """
+        if self.reads_usd_per_month is None:
+            return None
+        collected = [n for n, account in self.accounts.items() if account.collect is not None]
+        here = sum(self.project_of(name) == project for name in collected)
+        share = self.reads_usd_per_month * here / max(len(collected), 1)
+        return share.quantize(Decimal("0.01"), ROUND_DOWN)

@@ -8,7 +8,7 @@ import pulumi_gcp as gcp
 
 from stacks.component import Component
 from stacks.project import Project
-from stacks.secret import Secret
+from stacks.secret import ReadableSecret
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Scheduler:
         schedule: Schedule,
         timeout: int,
         memory: str,
-        secrets: Mapping[str, Secret] | None = None,
+        secrets: Mapping[str, ReadableSecret] | None = None,
         needs: Sequence[pulumi.Resource] = (),
     ) -> None:
         """Declare a job, which runs a container to its end, and its schedule.

@@ -1,7 +1,6 @@
 """A secret whose value never passes through Pulumi."""
 
 from dataclasses import dataclass
-from typing import Self
 
 import pulumi
 import pulumi_gcp as gcp
@@ -10,29 +9,16 @@ from stacks.component import Component
 from stacks.project import Project
 
 
-@dataclass(frozen=True)
 class Secret:
-    """A secret's full name, and the grant that lets one identity read it.
+    """A secret. Its values never pass through Pulumi.
 
     Only `bots credentials` adds versions. If the program declared one and replaced it later, that
     would be the newest version and hide the operator's.
     """
 
-    id: pulumi.Output[str]
-    grant: gcp.secretmanager.SecretIamMember
-
-    @classmethod
-    def declare(
-        cls,
-        name: str,
-        part_of: Component,
-        project: Project,
-        *,
-        secret_id: str,
-        readable_by: gcp.serviceaccount.Account,
-    ) -> Self:
-        """Declare the secret and the grant, both named `name`, as children of `part_of`."""
-        secret = gcp.secretmanager.Secret(
+    def __init__(self, name: str, part_of: Component, project: Project, secret_id: str) -> None:
+        """Declare the secret as a child of `part_of`."""
+        self._secret = gcp.secretmanager.Secret(
             name,
             gcp.secretmanager.SecretArgs(
                 secret_id=secret_id,
@@ -43,13 +29,26 @@ class Secret:
             ),
             part_of.child(project.service("secretmanager")),
         )
+
+    def readable_by(
+        self, identity: gcp.serviceaccount.Account, name: str, part_of: Component
+    ) -> "ReadableSecret":
+        """Declare the grant that lets an identity read it, as a child of `part_of`."""
         grant = gcp.secretmanager.SecretIamMember(
             name,
             gcp.secretmanager.SecretIamMemberArgs(
-                secret_id=secret.secret_id,
+                secret_id=self._secret.secret_id,
                 role="roles/secretmanager.secretAccessor",
-                member=readable_by.member,
+                member=identity.member,
             ),
             part_of.child(),
         )
-        return cls(secret.id, grant)
+        return ReadableSecret(self._secret.id, grant)
+
+
+@dataclass(frozen=True)
+class ReadableSecret:
+    """A secret's full name, and the grant that lets one identity read it."""
+
+    id: pulumi.Output[str]
+    grant: gcp.secretmanager.SecretIamMember

@@ -30,7 +30,7 @@ _TWEET_FIELDS = [
     *("attachments", "author_id", "context_annotations", "conversation_id", "created_at"),
     *("edit_controls", "edit_history_tweet_ids", "entities", "geo", "id", "in_reply_to_user_id"),
     *("lang", "note_tweet", "possibly_sensitive", "public_metrics", "referenced_tweets"),
-    *("reply_settings", "source", "text", "withheld"),
+    *("reply_settings", "source", "text", "withheld", "display_text_range"),
 ]
 
 # The parameters of a timeline: the pattern of each value, or the words that a list may hold.
@@ -98,7 +98,7 @@ class Api:
         return 200, _user(user)
 
     def _user(self, call: _Call) -> tuple[int, dict[str, Any]]:
-        _refuse_unknown(call.query, ())
+        _refuse_unknown(call.query, ("user.fields",))
         _match("username", call.subject, _HANDLE)
         user = self._state.by_handle(call.subject)
         if user is None:

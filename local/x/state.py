@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from local.records import Records
 from pipeline.clock import Clock
-from pipeline.spend import POST_CREATE, POST_READ, USER_READ
+from pipeline.prices import POST_CREATE, POST_READ, USER_READ
 
 Sale = Literal["posts_read", "user_reads", "posts_created", "links_created"]
 

@@ -23,10 +23,11 @@ from local.services.secretmanager.secrets import Secrets
 from local.services.storage import api as storage_api
 from local.services.storage.server import StorageServer
 from pipeline import layout, release, slots
+from pipeline.prices import POST_CREATE, POST_READ
 from pipeline.release import Dataset, Loss, Manifest, Memorisation
 from pipeline.settings import Settings
 from pipeline.slots import Slot
-from pipeline.spend import POST_CREATE, POST_READ, Ledger
+from pipeline.spend import Ledger
 from pipeline.store import Store
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -264,6 +265,7 @@ def test_the_status_has_what_was_collected_released_posted_and_spent(operator: O
     assert found["accounts"]["keeper"] == {
         "tweets": 60,
         "newest_id": None,
+        "collecting": None,
         "releases": [
             {"tag": old, "loss": 1.71, "live": False},
             {"tag": new, "loss": 1.72, "live": True},

@@ -21,8 +21,9 @@ from bots import base, cloud, credentials
 from demo.samples import archive
 from pipeline import layout, release, secrets, slots
 from pipeline.errors import UserError
+from pipeline.prices import POST_CREATE, POST_READ
 from pipeline.slots import Slot
-from pipeline.spend import POST_CREATE, POST_READ, Ledger
+from pipeline.spend import Ledger
 from pipeline.store import Store
 from stacks.config import Stack
 from tests import messages

@@ -10,10 +10,11 @@ import pytest
 from bots import show
 from bots.cloud import Cloud
 from bots.status import NEWEST_RELEASES, NEWEST_SLOTS, AccountStatus, Status, gather
-from pipeline import index, layout, release, slots
+from pipeline import index, last_collection, layout, release, slots
 from pipeline.index import Index, Range
+from pipeline.prices import POST_CREATE
 from pipeline.slots import Slot
-from pipeline.spend import POST_CREATE, Ledger
+from pipeline.spend import Ledger
 from stacks import stack_file
 from stacks.config import Stack
 from tests.trainer.steps import Bucket, Counting
@@ -145,3 +146,52 @@ def test_an_account_without_anything_is_shown_as_such(stack: Stack) -> None:
     keeper = FakeCloud(stack, Counting(Bucket()), Counting(Bucket())).keeper
     assert keeper["releases"] == keeper["posts"] == keeper["without_post"] == []
     assert (keeper["tweets"], keeper["newest_id"], keeper["releases_total"]) == (0, None, 0)
+
+
+def collecting(stack: Stack, **changes: Any) -> Any:
+    """Of a cloud in which `keeper`'s timeline is collected."""
+    account = stack.accounts["keeper"].model_copy(
+        update={"source": "timeline", "collect": "0 5 * * *", **changes}
+    )
+    accounts = {**stack.accounts, "keeper": account}
+    return FakeCloud(
+        stack.model_copy(update={"accounts": accounts}), Counting(Bucket()), Counting(Bucket())
+    )
+
+
+def test_what_stops_collecting_is_shown_with_what_mends_it(
+    stack: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cloud = collecting(stack)
+    last_collection.succeeded(cloud.data, "keeper", NOW)
+    assert cloud.keeper["collecting"]["state"] is None
+    last_collection.stopped(cloud.data, "keeper", "no credits", "buy some", NOW)
+    found = cloud.keeper["collecting"]
+    assert (found["state"], found["reason"], found["since"]) == (
+        "no credits",
+        "buy some",
+        NOW.isoformat(),
+    )
+    assert found["last_success"] == NOW.isoformat()
+    show.status(cloud.gather())
+    shown = capsys.readouterr().out
+    for text in ("collecting has stopped", "no credits", "buy some"):
+        assert text in shown
+
+
+@pytest.mark.parametrize(("read_with", "usd"), [("bearer", "16.000"), ("keys", "3.200")])
+def test_the_cost_of_an_unfinished_first_collection_is_shown(
+    stack: Stack, capsys: pytest.CaptureFixture[str], read_with: str, usd: str
+) -> None:
+    cloud = collecting(stack, read_with=read_with)
+    assert cloud.keeper["collecting"]["back_fill_usd"] == usd
+    show.status(cloud.gather())
+    assert f"${usd}" in capsys.readouterr().out
+    some = Index(user_id="1", handle="h").covering(1000, 1999, 1200)
+    index.write(cloud.data, "keeper", some, generation=0)
+    rest = {"bearer": "10.000", "keys": "2.000"}[read_with]
+    assert cloud.keeper["collecting"]["back_fill_usd"] == rest
+    stored = index.read(cloud.data, "keeper")
+    assert stored is not None
+    index.write(cloud.data, "keeper", some.covering(1, 999), generation=stored.generation)
+    assert cloud.keeper["collecting"]["back_fill_usd"] is None

@@ -13,7 +13,7 @@ from google.cloud import storage
 
 from control_image.bundle import Wanted
 from control_image.watch import Image, Watcher, ask_again, overdue
-from pipeline import documents, events, layout, release, slots
+from pipeline import documents, events, last_collection, layout, release, slots
 from pipeline.declared import Declared
 from pipeline.errors import UserError
 from pipeline.release import BasePointer
@@ -233,6 +233,21 @@ def test_collecting_is_measured_by_its_last_success(world: World) -> None:
     world.collected(NOON.replace(hour=5) + DAY)
     found = world.looks(every=HOUR, until=NOON + 4 * DAY)
     assert min(found) == NOON.replace(hour=6) + 3 * DAY
+
+
+def test_a_state_that_stops_collecting_is_not_reported_again_while_the_job_sees_it(
+    world: World,
+) -> None:
+    world.declare(collect="0 5 * * *")
+    world.look()
+    for day in range(1, 5):
+        at = NOON.replace(hour=5) + day * DAY
+        last_collection.stopped(world.data, "keeper", "no credits", "buy some", at)
+        assert world.looks(every=6 * HOUR, until=at + DAY) == {}
+    # Then the job no longer runs.
+    found = world.looks(every=HOUR, until=NOON + 8 * DAY)
+    assert min(found) == NOON.replace(hour=6) + 6 * DAY
+    assert found[min(found)] == ["keeper silent"]
 
 
 def test_success_ends_the_reports(world: World) -> None:

@@ -18,9 +18,10 @@ from pipeline.clock import Clock
 from pipeline.documents import Damaged, Document, Newer, Part, Unreadable
 from pipeline.history import History
 from pipeline.lease import Terms
+from pipeline.prices import POST_CREATE
 from pipeline.release import Manifest
 from pipeline.settings import Settings
-from pipeline.spend import POST_CREATE, Ledger, Spent
+from pipeline.spend import Ledger, Spent
 from pipeline.store import Store
 
 FIXTURES = Path(__file__).with_name("documents")

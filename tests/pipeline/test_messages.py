@@ -48,8 +48,16 @@ from pipeline.generation import Model, Sampling
 from pipeline.index import Index
 from pipeline.lease import Terms
 from pipeline.novelty import NoveltyIndex
+from pipeline.prices import (
+    OWNED_POST_READ,
+    POST_CREATE,
+    POST_READ,
+    POST_WITH_LINK,
+    USER_READ,
+    post_read,
+)
 from pipeline.settings import Settings
-from pipeline.spend import POST_CREATE, POST_READ, USER_READ, Ledger
+from pipeline.spend import Ledger
 from pipeline.store import PreconditionFailed
 from pipeline.worker import Worker
 from tests import messages
@@ -170,7 +178,8 @@ def test_stored_documents_are_the_reviewed_bytes() -> None:
     history.remember(store, "keeper", "20261123T0900Z", "a text")
     history.remember(store, "keeper", "20261123T0900Z", "a text")
     history.remember(store, "keeper", "20261123T1000Z", "a text")
-    last_collection.record(store, "keeper", NOW)
+    last_collection.succeeded(store, "keeper", NOW)
+    assert last_collection.stopped(store, "keeper", "closed", "a reason", NOW)
     put(store, a_manifest(TAG))
     release.move_live(store, "keeper", TAG, "x", 0, NOW)
     outcome = runs.Outcome(outcome="live")
@@ -234,9 +243,12 @@ def test_the_prices_and_the_limit_are_as_reviewed() -> None:
         Decimal("0.005"),
         Decimal("0.010"),
         Decimal("0.015"),
-    ] == [POST_READ, USER_READ, POST_CREATE]
+        Decimal("0.20"),
+        Decimal("0.001"),
+    ] == [POST_READ, USER_READ, POST_CREATE, POST_WITH_LINK, OWNED_POST_READ]
+    assert (post_read("bearer"), post_read("keys")) == (POST_READ, OWNED_POST_READ)
     ledger.reserve(POST_CREATE)
-    ledger.reserve(POST_CREATE)
+    reserved = ledger.reserve(POST_CREATE)
     messages.check("spend", {"limit": said(lambda: ledger.reserve(Decimal("0.001")))})
     assert ledger.left() == 0
     spent = ledger.spent()
@@ -244,7 +256,7 @@ def test_the_prices_and_the_limit_are_as_reviewed() -> None:
     assert len(spent.nonce) == 16
     now[0] = NOW + timedelta(days=8)
     assert (ledger.spent().usd, ledger.spent().count, ledger.spent().total) == (0, 0, 2)
-    ledger.give_back(POST_CREATE)
+    ledger.give_back(POST_CREATE, 1, reserved)
     assert (ledger.spent().usd, ledger.spent().count, ledger.spent().total) == (0, 0, 1)
 
 

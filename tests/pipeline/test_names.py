@@ -28,8 +28,11 @@ ARGUMENTS: dict[str, Any] = {
     "tag": "20261123T101500Z-1a2b3c4d",
     "until": "200",
     "workers": 2,
+    "oldest": 1000,
+    "newest": 1249,
+    "tweets": 250,
 }
-Name = str | int | list[str] | tuple[str, str] | None
+Name = str | int | list[str] | tuple[str, str] | tuple[int, int, int] | None
 LONG = dict.fromkeys(("account", "project", "run", "stack"), "x" * 80)
 
 
@@ -56,7 +59,8 @@ def test_every_name_is_the_one_that_was_reviewed() -> None:
         if "xxx" in str(value) and "x" * 80 not in str(value)
     }
     names |= {
-        "a first page": layout.timeline_segment("keeper", None, None),
+        "a page": list(layout.page_of(layout.page("keeper", 1000, 1249, 250)) or ()),
+        "a first page of an older program": layout.timeline_segment("keeper", None, None),
         "segments of all archives": layout.archive_segments("keeper"),
         "a machine alone": layout.machines("prod", "2026-11-23", 1),
         "base pointer's account": layout.account_of("rollout/base/keeper.json"),

@@ -68,3 +68,13 @@ def test_a_later_read_of_a_tweet_adds_what_was_not_known() -> None:
             tweet(id="7"),
             new.model_copy(update={"text": "Fog & more fog", "cut": False}),
         ]
+
+
+def test_of_an_edited_tweet_the_newest_version_that_is_held_counts() -> None:
+    first = tweet(id="5", text="Fgo.")
+    second = tweet(id="6", text="Fog", edits=("5", "6"))
+    third = tweet(id="8", text="Fog.", edits=("5", "6", "8"))
+    other = tweet(id="7")
+    assert together([third, first, other, second]) == [other, third]
+    assert together([second, first]) == [second]
+    assert together([first, other]) == [first, other]

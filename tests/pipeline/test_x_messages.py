@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -71,7 +71,7 @@ def refusal(status: int, body: Any, headers: dict[str, str]) -> XError:
     response.status_code, response.reason = status, "the reason"
     response._content = body if isinstance(body, bytes) else json.dumps(body).encode()
     response.headers.update(headers)
-    return x.translate(tweepy.HTTPException(response, response_json={}), lambda: NOW)
+    return x.translate(tweepy.HTTPException(response, response_json={}))
 
 
 def raised(call: Callable[..., Any], *given: Any) -> PipelineError:
@@ -83,7 +83,7 @@ def raised(call: Callable[..., Any], *given: Any) -> PipelineError:
 def described(error: XError) -> str:
     assert "\n" not in str(error)
     mend = "a person" if isinstance(error, UserError) else "time"
-    return f"{error.kind}, {mend} mends it, in {error.retry_after} s: {error}"
+    return f"{error.kind}, {mend} mends it, at {error.resets}: {error}"
 
 
 def test_each_refusal_has_its_reviewed_line() -> None:
@@ -93,7 +93,7 @@ def test_each_refusal_has_its_reviewed_line() -> None:
         assert isinstance(error, XError)
         said[name] = described(error)
     for name, exception in EXCEPTIONS.items():
-        said[name] = described(x.translate(exception, lambda: NOW))
+        said[name] = described(x.translate(exception))
     messages.check("x", said)
 
 
@@ -118,10 +118,10 @@ def test_no_key_may_be_empty_and_each_may_have_spaces_around_it(key: str) -> Non
 def test_each_limit_that_is_used_up_is_waited_for(name: str) -> None:
     reset = str(int(NOW.timestamp()) + 700)
     headers = RESETS | {f"{name}-remaining": "0", f"{name}-reset": reset}
-    assert refusal(429, {}, headers).retry_after == 700
-    assert refusal(429, {}, headers | {f"{name}-remaining": "1"}).retry_after == (
-        700 if name == "x-rate-limit" else 90
-    )
+    seconds = 700 if name == "x-rate-limit" else 90
+    for remaining, wait in (("0", 700), ("1", seconds)):
+        error = refusal(429, {}, headers | {f"{name}-remaining": remaining})
+        assert error.resets == NOW + timedelta(seconds=wait)
 
 
 def test_a_client_returns_what_x_sent_without_a_wrapper() -> None:

@@ -1,7 +1,7 @@
 """An X double, and the scraper wired to it and to a real object store."""
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -11,9 +11,31 @@ from pipeline.spend import Ledger
 from pipeline.store import Store
 from scraper_image.collect import Collector
 from scraper_image.timeline import Timeline
+from scraper_image.wait import Patience
 from tests.scraper.double import BEARER, Server, X
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+
+class Time:
+    """The time, which passes only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def clock(self) -> datetime:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    def patience(self, seconds: int = 1800) -> Patience:
+        return Patience(self.now + timedelta(seconds=seconds), self.clock, self.sleep)
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
 
 
 @pytest.fixture
@@ -30,7 +52,7 @@ def ledger(store: Store) -> Ledger:
 
 
 @pytest.fixture
-def collector(store: Store, double: X, ledger: Ledger) -> Callable[..., Collector]:
+def collector(store: Store, double: X, ledger: Ledger, time: Time) -> Callable[..., Collector]:
     """The collector of account `keeper`, each part to be replaced by name."""
 
     def make(**other: object) -> Collector:
@@ -40,6 +62,8 @@ def collector(store: Store, double: X, ledger: Ledger) -> Callable[..., Collecto
             "handle": double.handle,
             "timeline": Timeline(x.client(BEARER)),
             "ledger": ledger,
+            "patience": time.patience(),
+            "execution": "first",
         }
         return Collector(**(parts | other))  # type: ignore[arg-type]
 

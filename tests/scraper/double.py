@@ -55,7 +55,10 @@ class X:
             return self.faults.pop(0)
         if path == f"/2/users/by/username/{self.handle}":
             self.lookups += 1
-            body: dict[str, Any] = {"data": {"id": self.user_id, "username": self.handle}}
+            user: dict[str, Any] = {"id": self.user_id, "username": self.handle}
+            if query.get("user.fields") == "public_metrics":
+                user["public_metrics"] = {"tweet_count": len(self.posts)}
+            body: dict[str, Any] = {"data": user}
         elif path == f"/2/users/{self.user_id}/tweets":
             body = self._timeline(query)
         else:

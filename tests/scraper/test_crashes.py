@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,16 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
 from local.services.storage.server import StorageServer
-from pipeline import corpus, events, layout, x
+from pipeline import corpus, documents, events, index, last_collection, layout, x
 from pipeline.errors import Unavailable
+from pipeline.last_collection import LastCollection
+from pipeline.lease import Terms
 from pipeline.spend import Ledger
 from pipeline.store import Store
 from scraper_image.collect import Collector
 from scraper_image.timeline import Timeline
 from tests.conftest import SecretManager
-from tests.scraper.conftest import NOW
+from tests.scraper.conftest import NOW, Time
 from tests.scraper.double import BEARER, X
 
 POSTS = 250  # three pages, the last one short
@@ -58,7 +61,8 @@ class Guillotine:
     def deadly(self, method: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **named: Any) -> Any:
             self.calls += 1
-            if self.calls == self.at and not self.after:
+            # Once dead, it gives nothing back.
+            if self.at and self.calls >= self.at + self.after:
                 raise Killed
             result = method(*args, **named)
             if self.calls == self.at:
@@ -70,11 +74,14 @@ class Guillotine:
 
 def run(store: Store, double: X, guillotine: Guillotine) -> bool:
     """Collect once; whether it came to its end."""
-    guarded = guillotine.guard(store, "read", "write", "names")
-    timeline = guillotine.guard(Timeline(x.client(BEARER)), "user_id", "page")
+    guarded = guillotine.guard(store, "read", "write", "delete", "names")
+    timeline = guillotine.guard(Timeline(x.client(BEARER)), "user", "page")
     ledger = Ledger(guarded, layout.reads("keeper"), Decimal(100), lambda: NOW)
+    patience = Time().patience()
     try:
-        Collector(guarded, "keeper", double.handle, timeline, ledger).collect()
+        Collector(
+            guarded, "keeper", double.handle, timeline, ledger, patience, "execution"
+        ).collect()
     except Killed:
         return False
     return True
@@ -116,9 +123,10 @@ def test_killed_at_any_call_the_next_run_completes_and_nothing_kept_is_bought_ag
         assert run(store, double, Guillotine(at=0, after=False))
         assert held(store) == sorted(map(str, double.posts))
         assert len(double.sold) == POSTS - collected_before + len(lost)
-        index = store.read(layout.index("keeper"))
-        assert index is not None
-        assert json.loads(index.data)["newest_id"] == "1249"
+        found = index.read(store, "keeper")
+        assert found is not None
+        assert (found.document.newest_id, found.document.count) == ("1249", POSTS)
+        assert [tuple(gap) for gap in found.document.gaps()] == [(1249, None)]
         ledger = Ledger(store, layout.reads("keeper"), Decimal(100), lambda: NOW)
         assert ledger.spent().count >= len(double.sold) + collected_before
 
@@ -132,7 +140,7 @@ def test_killed_again_and_again_each_post_is_kept_once(store: Store, double: X, 
     double.post(*range(1000, 1000 + POSTS))
     dice = random.Random(seed)
     lost: list[str] = []
-    while not run(store, double, Guillotine(dice.randint(1, 12), dice.random() < 0.5)):
+    while not run(store, double, Guillotine(dice.randint(1, 25), dice.random() < 0.5)):
         lost += set(double.sold) - set(held(store)) - set(lost)
     assert held(store) == sorted(map(str, double.posts))
     again = [number for number in double.sold if double.sold.count(number) > 1]
@@ -158,6 +166,7 @@ def surroundings(
             "HANDLE": double.handle,
             "DATA_BUCKET": store.bucket_name,
             "READS_USD_PER_MONTH": "5.00",
+            "TASK_TIMEOUT": "61",
             "X_BEARER_SECRET": "projects/test/secrets/bearer",
             "X_API_URL": double.url,
             "CLOCK": "2026-11-23T12:00:00+00:00",
@@ -205,15 +214,30 @@ def test_the_program_killed_while_x_answers_carries_on(
     assert len(double.sold) == POSTS + 50
 
 
+def test_the_program_that_is_told_to_end_keeps_the_page_that_x_is_sending(
+    store: Store, double: X, surroundings: dict[str, str]
+) -> None:
+    double.post(*range(1000, 1000 + POSTS))
+    process = start(surroundings)
+    double.before_answer = lambda: (
+        process.send_signal(signal.SIGTERM) if len(double.asked) == 2 else None
+    )
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "told to end; nothing is lost" in output
+    assert len(held(store)) == len(double.sold) == 200
+    assert finish(surroundings)[0] == 0
+    assert len(held(store)) == len(double.sold) == POSTS
+
+
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ({"X_BEARER_SECRET": f"{SECRETS}/empty"}, "bearer token is not set; .*bots credentials"),
-        ({"X_BEARER_SECRET": f"{SECRETS}/wrong"}, "refuses the keys .*bots credentials"),
         ({"X_BEARER_SECRET": ""}, "X_BEARER_SECRET is not set; set it as the stack does"),
         ({"HANDLE": "@keeper"}, "HANDLE is '@keeper': String should match"),
         ({"HANDLE": ""}, "HANDLE is not set"),
         ({"ACCOUNT": ""}, "ACCOUNT is not set"),
+        ({"TASK_TIMEOUT": "0"}, "TASK_TIMEOUT is '0': Input should be greater than 0"),
         (
             {"READS_USD_PER_MONTH": "five"},
             "READS_USD_PER_MONTH is 'five': .*valid decimal",
@@ -222,7 +246,6 @@ def test_the_program_killed_while_x_answers_carries_on(
             {"READS_USD_PER_MONTH": "NaN"},
             "READS_USD_PER_MONTH is 'NaN': .*finite number",
         ),
-        ({"READS_USD_PER_MONTH": "0"}, "of this month's .0 are spent"),
         ({"DATA_BUCKET": "nobody-made-this"}, "bucket nobody-made-this: .*deploy the stack"),
         ({"X_API_URL": "http://127.0.0.1:9"}, "X does not answer"),
     ],
@@ -239,25 +262,77 @@ def test_a_mistake_is_one_line_and_no_traceback(
     assert BEARER not in output
 
 
-def test_a_spent_limit_is_an_event_that_names_the_stacks_bucket(
-    surroundings: dict[str, str], store: Store
-) -> None:
-    _, output = finish(surroundings | {"READS_USD_PER_MONTH": "0"})
-    logged = json.loads(output)
-    assert (logged["event"], logged["bucket"]) == (events.SPEND_LIMIT, store.bucket_name)
+STATES = {
+    "limit reached": ({"READS_USD_PER_MONTH": "0"}, "of this month's .0 are spent"),
+    "waiting for keys": (
+        {"X_BEARER_SECRET": f"{SECRETS}/empty"},
+        "bearer token is not set; .*bots credentials",
+    ),
+    "keys refused": (
+        {"X_BEARER_SECRET": f"{SECRETS}/wrong"},
+        "refuses the keys .*bots credentials",
+    ),
+    "no such user": ({"HANDLE": "nobody"}, "X does not have what was asked for"),
+}
 
 
-def test_only_a_success_is_noted_for_the_watcher(
-    surroundings: dict[str, str], store: Store
+@pytest.mark.parametrize("state", STATES)
+def test_what_only_a_person_can_mend_is_a_state_that_is_told_once(
+    surroundings: dict[str, str], store: Store, state: str
 ) -> None:
-    finish(surroundings | {"READS_USD_PER_MONTH": "0"})
-    assert store.read(layout.collected("keeper")) is None
-    for minute in (0, 1):
-        code, output = finish(surroundings | {"CLOCK": f"2026-11-23T12:0{minute}:00+00:00"})
+    change, line = STATES[state]
+
+    def run(minute: int, **change: str) -> dict[str, Any]:
+        code, output = finish(
+            surroundings | {"CLOCK": f"2026-11-23T12:0{minute}:00+00:00"} | change
+        )
         assert code == 0, output
-        noted = store.read(layout.collected("keeper"))
-        assert noted is not None
-        assert json.loads(noted.data)["at"].startswith(f"2026-11-23T12:0{minute}:")
+        assert BEARER not in output
+        return json.loads(output.splitlines()[-1])
+
+    def noted() -> LastCollection:
+        found = last_collection.read(store, "keeper")
+        assert found is not None
+        return found
+
+    begins, goes_on = run(0, **change), run(1, **change)
+    assert (begins["severity"], goes_on["severity"]) == ("ERROR", "INFO")
+    event = events.SPEND_LIMIT if state == "limit reached" else events.STOPPED
+    assert (begins["event"], begins["bucket"]) == (event, store.bucket_name)
+    assert "event" not in goes_on
+    assert re.search(line, begins["message"]), begins["message"]
+    assert (noted().state, noted().at, noted().reason in begins["message"]) == (state, None, True)
+    assert noted().since and f"{noted().since:%M} {noted().seen:%M}" == "00 01"
+
+    run(2)
+    assert (noted().state, noted().since, noted().reason) == (None, None, "")
+    assert noted().at and f"{noted().at:%M}" == "02"
+    assert run(3, **change)["severity"] == "ERROR"
+    assert f"{noted().at:%M} {noted().since:%M}" == "02 03"
+
+
+def test_another_execution_that_collects_is_one_line_and_no_failure(
+    surroundings: dict[str, str], store: Store, double: X
+) -> None:
+    expires = datetime(2026, 11, 23, 12, 1, tzinfo=UTC)
+    theirs = Terms(run="another", expires=expires, by="collector")
+    documents.write(store, layout.collecting("keeper"), theirs, 0)
+    code, output = finish(surroundings)
+    assert (code, double.asked) == (0, [])
+    logged = json.loads(output)
+    assert logged["severity"] == "INFO"
+    assert "nothing to do: run another has tweets/keeper/collecting.json" in logged["message"]
+    assert last_collection.read(store, "keeper") is None
+
+
+def test_one_limit_for_all_accounts_is_kept_beside_the_accounts_own(
+    surroundings: dict[str, str], store: Store, double: X
+) -> None:
+    double.post(*range(1000, 1000 + POSTS))
+    code, output = finish(surroundings | {"STACK_READS_USD_PER_MONTH": "0.51"})
+    assert code == 0, output
+    assert "tweets/reads.json: $0.510 of this month's $0.51" in output
+    assert len(double.sold) == 100
 
 
 def test_storage_killed_in_mid_run_is_one_line_and_the_next_run_carries_on(

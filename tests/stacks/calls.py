@@ -20,7 +20,9 @@ _SECRET = "secretmanager.versions.access"
 _RUN = "run.jobs.run"
 
 _ONE = "{account}"
-_SEGMENT = f"{{data}}/objects/{layout.segments(_ONE)}timeline-0-newest.jsonl"
+_SEGMENT = f"{{data}}/objects/{layout.page(_ONE, 1000, 1249, 250)}"
+_COLLECTING = f"{{data}}/objects/{layout.collecting(_ONE)}"
+_ALL_READS = f"{{data}}/objects/{layout.stack_reads()}"
 _INDEX = f"{{data}}/objects/{layout.index(_ONE)}"
 _READS = f"{{data}}/objects/{layout.reads(_ONE)}"
 _SLOT = f"{{data}}/objects/{layout.slot(_ONE, '2026-11-23T09-00Z')}"
@@ -48,13 +50,23 @@ _MACHINE = "{zone}-%s/instances/train-prod-20261123t020000-0123-1of2"
 _TABLE = [
     ("scraper", "read X's bearer token", _SECRET, "{bearer}/versions/latest"),
     ("scraper", "see that an object is absent", _LIST, "{data}"),
-    ("scraper", "look for a page of tweets", _GET, _SEGMENT),
+    (
+        "scraper",
+        "read an account's X keys, if it reads with them",
+        _SECRET,
+        "{keys}/versions/latest",
+    ),
+    ("scraper", "list the pages of tweets and the slots", _LIST, "{data}"),
+    ("scraper", "take and end the lease of collecting", _DELETE, _COLLECTING),
+    ("scraper", "read a page that an older program stored", _GET, _SEGMENT),
     ("scraper", "store a page of tweets", _CREATE, _SEGMENT),
-    ("scraper", "read the cursor", _GET, _INDEX),
-    ("scraper", "create the cursor", _CREATE, _INDEX),
-    ("scraper", "move the cursor", _DELETE, _INDEX),
+    ("scraper", "read the index", _GET, _INDEX),
+    ("scraper", "create the index", _CREATE, _INDEX),
+    ("scraper", "change the index", _DELETE, _INDEX),
+    ("scraper", "read the ids of the bot's own posts", _GET, _SLOT),
     ("scraper", "update the ledger of reads", _DELETE, _READS),
-    ("scraper", "record its last success", _DELETE, _COLLECTED),
+    ("scraper", "update the ledger of all accounts' reads", _DELETE, _ALL_READS),
+    ("scraper", "record how collecting stands", _DELETE, _COLLECTED),
     ("{account}-post", "read its X keys", _SECRET, "{keys}/versions/latest"),
     ("{account}-post", "see that an object is absent", _LIST, "{data}"),
     ("{account}-post", "read the result of a slot", _GET, _SLOT),
@@ -69,7 +81,7 @@ _TABLE = [
     ("watcher", "read what is declared of an account", _GET, _DECLARED),
     ("watcher", "read which run by hand the stack file names", _GET, _BY_HAND),
     ("watcher", "see whether that run has ended", _GET, _RESULT),
-    ("watcher", "read when collecting last succeeded", _GET, _COLLECTED),
+    ("watcher", "read how collecting stands", _GET, _COLLECTED),
     ("watcher", "read the result of a slot", _GET, _SLOT),
     ("watcher", "read the state of its last run", _GET, _STATE),
     ("watcher", "store its state", _DELETE, _STATE),

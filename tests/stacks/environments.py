@@ -42,6 +42,7 @@ def everything() -> Values:
             "collect": "15 5 * * *",
             "post": "30 8 * * *",
             "reads_usd_per_month": 10,
+            "read_with": "keys",
             "serve": {},
         },
         "frog": {
@@ -52,6 +53,7 @@ def everything() -> Values:
             "post": "0 12 * * *",
         },
     }
+    values["gpt2-bots:reads_usd_per_month"] = 25
     values["gpt2-bots:training"] = {
         "zones": ["europe-west4-a", "europe-west4-b"],
         "machine_type": "n1-standard-8",

@@ -22,6 +22,7 @@ def everything() -> dict[str, Any]:
         "consent": "a made-up account",
         "x_terms_acknowledged": True,
         "collect": "0 4 * * *",
+        "read_with": "keys",
         "post": "0 12 * * *",
         "serve": {},
     }

@@ -104,6 +104,10 @@ MISTAKES: dict[str, tuple[Callable[[Values], None], str]] = {
         change("accounts.keeper.collect", "0 1 * * *"),
         "accounts.keeper: `collect` is for timelines",
     ),
+    "keys that read nothing": (
+        change("accounts.keeper.read_with", "keys"),
+        "accounts.keeper: `read_with: keys` says how a timeline is read, and nothing reads",
+    ),
     "no consent": (
         change("accounts.other", {"handle": "someone", "source": "archive"}),
         "accounts.other.consent: missing",

@@ -111,3 +111,34 @@ def test_each_project_holds_as_many_accounts_as_it_has_service_accounts_for() ->
     values["gpt2-bots:accounts"] = accounts(config.MOST_ACCOUNTS + 1)
     with pytest.raises(UserError, match="91 in project 'shard-000'"):
         stack_file.load("prod", values)
+
+
+def test_each_project_has_its_share_of_the_limit_of_all_reads() -> None:
+    def account(number: int, **changes: Any) -> dict[str, Any]:
+        timeline = {"source": "timeline", "x_terms_acknowledged": True, "collect": "0 4 * * *"}
+        return {"handle": f"handle{number}", "consent": "made up", **timeline, **changes}
+
+    values = stack_values("prod")
+    values["gpt2-bots:reads_usd_per_month"] = 10
+    values["gpt2-bots:accounts"] = {
+        "one": account(1, project="shard-one"),
+        "two": account(2, project="shard-one"),
+        "three": account(3, project="shard-two"),
+        # It buys nothing, so it counts for nothing.
+        "four": account(4, project="shard-two", collect=None),
+    }
+    parts = {part.project: part for part in stack_file.load("prod", values).by_project()}
+    shares = {project: str(part.reads_usd_per_month) for project, part in parts.items()}
+    assert shares == {"example-bots-prod": "0.00", "shard-one": "6.66", "shard-two": "3.33"}
+    environments = {
+        name: {e["name"]: e.get("value") for e in container["envs"]}
+        for job in declare("prod", values).of("gcp:cloudrunv2/job:Job")
+        for container in job.inputs["template"]["template"]["containers"]
+        if (name := job.inputs["name"]).endswith("-collect")
+    }
+    limits = {name: env["STACK_READS_USD_PER_MONTH"] for name, env in environments.items()}
+    assert limits == {
+        "prod-one-collect": "6.66",
+        "prod-two-collect": "6.66",
+        "prod-three-collect": "3.33",
+    }

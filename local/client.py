@@ -6,6 +6,7 @@ from typing import Any
 
 import requests
 
+from local.x import Draft
 from pipeline.errors import UserError
 
 Json = dict[str, Any]
@@ -64,10 +65,10 @@ class Client:
         return response.json()["text"]
 
     def add_x_user(
-        self, handle: str, tweets: Sequence[tuple[str, datetime]], **flags: bool
+        self, handle: str, tweets: Sequence[tuple[str, datetime] | Draft], **flags: bool
     ) -> None:
         """Adds a user with tweets to X. Flags are `protected` and `suspended`."""
-        listed = [{"text": text, "at": at.isoformat()} for text, at in tweets]
+        listed = [Draft.of(tweet).model_dump(mode="json") for tweet in tweets]
         self.call("POST", "x/users", {"handle": handle, "tweets": listed, **flags})
 
     def x_keys(self, handle: str) -> Json:

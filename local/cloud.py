@@ -9,7 +9,6 @@ import os
 import re
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,7 @@ from local.services.serviceusage.resources import require_api
 from local.services.storage import api as cloud_storage
 from local.services.storage.events import finalized
 from local.services.storage.server import StorageServer
-from local.x import XServer
+from local.x import Draft, XServer
 from pipeline.errors import UserError
 
 Json = dict[str, Any]
@@ -244,7 +243,7 @@ class Cloud:
         }
 
     def _add_x_user(self, asked: Json) -> Json:
-        tweets = [(tweet["text"], datetime.fromisoformat(tweet["at"])) for tweet in asked["tweets"]]
+        tweets = [Draft.model_validate(tweet) for tweet in asked["tweets"]]
         flags = {flag: True for flag in ("protected", "suspended") if asked.get(flag)}
         self.x.add_user(asked["handle"], tweets, **flags)
         return {"handle": asked["handle"], "tweets": len(tweets)}

@@ -56,12 +56,14 @@ def valid(text: str) -> bool:
     return _parse_tweet(text).valid
 
 
-def has_link(text: str) -> bool:
-    """Whether X would turn a part of the text into a link; `example.com` is enough.
+def links(text: str) -> list[str]:
+    """The parts of the text that X turns into links, in their order; `example.com` is one."""
+    return _extract_urls(text)
 
-    A post with a link costs more.
-    """
-    return bool(_extract_urls(text))
+
+def has_link(text: str) -> bool:
+    """Whether X would turn a part of the text into a link. A post with a link costs more."""
+    return bool(links(text))
 
 
 def has_mention(text: str) -> bool:

@@ -1,10 +1,9 @@
 """The endpoints of X's API v2 that the bots use.
 
 Stands in for api.twitter.com. It cannot show X's spam filters, its daily limits, how soon a post
-appears in its timeline, nor that X sells a post only once if it is read twice in a day.
+appears in its timeline, nor that X may sell a post twice in a day on which it has an outage.
 """
 
-import html
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ from local.x.auth import Authority
 from local.x.limits import Limits
 from local.x.problems import Problem
 from local.x.state import Post, State, User
+from local.x.tweet import FIELDS, tweet
 from pipeline import text as rules
 
 VISIBLE, VISIBLE_WITHOUT_REPLIES = 3200, 800
@@ -26,11 +26,10 @@ VISIBLE, VISIBLE_WITHOUT_REPLIES = 3200, 800
 _ID = r"[0-9]{1,19}"
 _HANDLE = r"[A-Za-z0-9_]{1,15}"
 _TOKEN = "7140dibdnow9c7btw"  # noqa: S105 - the prefix of X's page tokens
-_TWEET_FIELDS = [
-    *("attachments", "author_id", "context_annotations", "conversation_id", "created_at"),
-    *("edit_controls", "edit_history_tweet_ids", "entities", "geo", "id", "in_reply_to_user_id"),
-    *("lang", "note_tweet", "possibly_sensitive", "public_metrics", "referenced_tweets"),
-    *("reply_settings", "source", "text", "withheld", "display_text_range"),
+_USER_FIELDS = [
+    *("created_at", "description", "entities", "id", "location", "name", "pinned_tweet_id"),
+    *("profile_image_url", "protected", "public_metrics", "url", "username", "verified"),
+    *("verified_type", "withheld"),
 ]
 
 # The parameters of a timeline: the pattern of each value, or the words that a list may hold.
@@ -40,13 +39,17 @@ _TIMELINE_PATTERNS = {
     "max_results": "[0-9]+",
     "pagination_token": f"{_TOKEN}[0-9a-f]{{1,16}}",
 }
-_TIMELINE_LISTS = {"exclude": ["replies", "retweets"], "tweet.fields": _TWEET_FIELDS}
+_TIMELINE_LISTS = {"exclude": ["replies", "retweets"], "tweet.fields": FIELDS}
 
 
 @dataclass(frozen=True)
 class _Call:
-    """One call: its caller (None: the app), the user or handle in its path, its query and body."""
+    """One call: its app and caller, the user or handle in its path, its query and body.
 
+    The caller is None for a bearer token, with which an app calls in nobody's name.
+    """
+
+    app: str
     caller: User | None
     subject: str
     query: Mapping[str, str]
@@ -66,12 +69,12 @@ class Api:
         headers: list[tuple[str, str]] = []
         try:
             endpoint, subject, call = self._endpoint(request)
-            caller = self._authority.user(request)
+            app, caller = self._authority.caller(request)
             if caller is None and endpoint in ("me", "post"):
                 raise problems.app_only()
             headers = self._limits.take(endpoint, caller.id if caller else None)
             query = dict(parse_qsl(request.query, keep_blank_values=True))
-            status, document = call(_Call(caller, subject, query, request.body.read()))
+            status, document = call(_Call(app, caller, subject, query, request.body.read()))
         except Problem as problem:
             failed = problem.response
             return Response(failed.status, failed.body, [*failed.headers, *headers])
@@ -94,19 +97,31 @@ class Api:
     def _me(self, call: _Call) -> tuple[int, dict[str, Any]]:
         _refuse_unknown(call.query, ())
         user = _signer(call)
-        self._state.sell(user, "user_reads", 1)
-        return 200, _user(user)
+        return 200, self._sold_user(call, user, [])
 
     def _user(self, call: _Call) -> tuple[int, dict[str, Any]]:
         _refuse_unknown(call.query, ("user.fields",))
+        fields = _words(call.query, "user.fields", _USER_FIELDS)
         _match("username", call.subject, _HANDLE)
         user = self._state.by_handle(call.subject)
         if user is None:
             return 200, problems.no_such_user("username", call.subject)
         if user.suspended:
             return 200, problems.suspended("username", call.subject)
-        self._state.sell(user, "user_reads", 1)
-        return 200, _user(user)
+        return 200, self._sold_user(call, user, fields)
+
+    def _sold_user(self, call: _Call, user: User, fields: list[str]) -> dict[str, Any]:
+        self._state.sell_reads(call.app, user, "user_reads", [user.id])
+        known: dict[str, Any] = {
+            "protected": user.protected,
+            "public_metrics": {
+                **dict.fromkeys(["followers_count", "following_count"], 0),
+                "tweet_count": len(self._state.posts(user)),
+                **dict.fromkeys(["listed_count", "like_count", "media_count"], 0),
+            },
+        }
+        asked = {field: known[field] for field in fields if field in known}
+        return {"data": {"id": user.id, "name": user.handle, "username": user.handle, **asked}}
 
     def _timeline(self, call: _Call) -> tuple[int, dict[str, Any]]:
         query = call.query
@@ -131,13 +146,14 @@ class Api:
         ]
         # X excludes posts after it has cut the page, so a page may even be empty.
         page = [post for post in wanted[:size] if not _excluded(post, exclude)]
-        self._state.sell(user, "posts_read", len(page))
+        sale = "own_posts_read" if call.caller == user else "posts_read"
+        self._state.sell_reads(call.app, user, sale, [post.id for post in page])
         meta: dict[str, Any] = {"result_count": len(page)}
         if page:
             meta |= {"newest_id": page[0].id, "oldest_id": page[-1].id}
         if len(wanted) > size:
             meta["next_token"] = f"{_TOKEN}{int(wanted[size - 1].id):x}"
-        data = {"data": [_tweet(post, fields) for post in page]} if page else {}
+        data = {"data": [self._tweet(post, fields) for post in page]} if page else {}
         return 200, {**data, "meta": meta}
 
     def _post(self, call: _Call) -> tuple[int, dict[str, Any]]:
@@ -152,7 +168,10 @@ class Api:
             raise problems.duplicate()
         self._state.sell(user, "posts_created", 1)
         self._state.sell(user, "links_created", 1 if rules.has_link(text) else 0)
-        return 201, {"data": _tweet(post, [])}
+        return 201, {"data": self._tweet(post, [])}
+
+    def _tweet(self, post: Post, fields: list[str]) -> dict[str, Any]:
+        return tweet(post, fields, self._state.conversation(post))
 
 
 def _signer(call: _Call) -> User:
@@ -161,27 +180,14 @@ def _signer(call: _Call) -> User:
     return call.caller
 
 
-def _user(user: User) -> dict[str, Any]:
-    return {"data": {"id": user.id, "name": user.handle, "username": user.handle}}
-
-
-def _tweet(post: Post, fields: list[str]) -> dict[str, Any]:
-    """A post in X's form, with those of the requested fields that are known here."""
-    known = {
-        "author_id": post.user_id,
-        "created_at": post.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-    }
-    return {
-        "edit_history_tweet_ids": [post.id],
-        "id": post.id,
-        "text": html.escape(post.text, quote=False),
-        **{field: known[field] for field in fields if field in known},
-    }
-
-
 def _excluded(post: Post, exclude: list[str]) -> bool:
-    return ("retweets" in exclude and post.text.startswith("RT @")) or (
-        "replies" in exclude and post.text.startswith("@")
+    """Whether a timeline leaves a post out. X keeps answers to oneself.
+
+    Source: https://github.com/tweepy/tweepy/issues/2069
+    """
+    answer = post.answers_user not in (None, post.user_id)
+    return ("retweets" in exclude and post.retweets is not None) or (
+        "replies" in exclude and answer
     )
 
 
@@ -191,17 +197,22 @@ def _timeline_query(query: Mapping[str, str]) -> tuple[int, list[str], list[str]
     for name, pattern in _TIMELINE_PATTERNS.items():
         if name in query:
             _match(name, query[name], pattern)
-    for name, words in _TIMELINE_LISTS.items():
-        for word in query[name].split(",") if name in query else ():
-            if word not in words:
-                message = f"The `{name}` query parameter value [{word}] is not one of "
-                raise problems.invalid(name, word, f"{message}[{','.join(words)}]")
+    exclude, fields = (_words(query, name, known) for name, known in _TIMELINE_LISTS.items())
     size = int(query.get("max_results", "10"))
     if not 5 <= size <= 100:
         message = f"The `max_results` query parameter value [{size}] is not between 5 and 100"
         raise problems.invalid("max_results", str(size), message)
-    exclude, fields = (query.get(name, "").split(",") for name in _TIMELINE_LISTS)
     return size, exclude, fields
+
+
+def _words(query: Mapping[str, str], name: str, known: list[str]) -> list[str]:
+    """The words of a list in the query; raises Problem (400)."""
+    words = query[name].split(",") if name in query else []
+    for word in words:
+        if word not in known:
+            message = f"The `{name}` query parameter value [{word}] is not one of "
+            raise problems.invalid(name, word, f"{message}[{','.join(known)}]")
+    return words
 
 
 def _refuse_unknown(query: Mapping[str, str], known: tuple[str, ...]) -> None:

@@ -46,17 +46,20 @@ class Authority:
         self._seen: set[tuple[str, int, str]] = set()
         self._lock = threading.Lock()
 
-    def user(self, request: Request) -> User | None:
-        """The user who signed the request; None for the app's bearer token; Problem (401)."""
+    def caller(self, request: Request) -> tuple[str, User | None]:
+        """The app, and the user who signed the request; Problem (401).
+
+        The user is None for the app's bearer token.
+        """
         header = request.headers.get("Authorization", "")
         kind, _, token = header.partition(" ")
         if kind == "Bearer" and hmac.compare_digest(token.encode(), self._state.bearer().encode()):
-            return None
+            return "bearer", None
         if kind != "OAuth":
             raise problems.unauthorized()
         return self._signer(request, header)
 
-    def _signer(self, request: Request, header: str) -> User:
+    def _signer(self, request: Request, header: str) -> tuple[str, User]:
         try:
             oauth = _oauth_parameters(header)
             keys = self._state.keys(oauth["oauth_token"])
@@ -77,7 +80,7 @@ class Authority:
         user = self._state.by_id(keys.user_id)
         if user is None:
             raise problems.unauthorized()
-        return user
+        return keys.api_key, user
 
     def _first(self, use: tuple[str, int, str]) -> bool:
         """Whether a nonce is new; nonces older than the window are forgotten."""

@@ -10,7 +10,7 @@ from local.gateway.server import Request, Response, Server
 from local.x import page
 from local.x.api import Api
 from local.x.auth import Authority
-from local.x.state import Post, State, User, price
+from local.x.state import Draft, Post, State, User, price
 from pipeline import clock as clocks
 from pipeline.clock import Clock
 from pipeline.errors import UserError
@@ -42,17 +42,37 @@ class XServer:
     def add_user(
         self,
         handle: str,
-        tweets: Iterable[tuple[str, datetime]] = (),
+        tweets: Iterable[tuple[str, datetime] | Draft] = (),
         *,
         protected: bool = False,
         suspended: bool = False,
     ) -> None:
         """Create or change a user, who posted these texts at these times (aware).
 
-        Posts that exist stay, so repeating the call changes nothing.
+        A Draft says more of a post than its text. Posts that exist stay, so repeating the call
+        changes nothing.
         """
         user = self._state.put_user(handle, protected=protected, suspended=suspended)
-        self._state.put_posts(user, tweets)
+        self._state.put_posts(user, map(Draft.of, tweets))
+
+    def write(self, handle: str, draft: Draft) -> Post:
+        """Add a post of a user's, who did not make it through the API; UserError if it exists."""
+        posts = self._state.put_posts(self._user(handle), [draft])
+        if not posts:
+            raise UserError(f"X on this machine has this post of @{handle} already: {draft.text}")
+        return posts[0]
+
+    def edit(self, handle: str, id_: str, text: str) -> Post:
+        """Let a user edit their post; returns the living version, which has another id."""
+        return self._state.edit(self._user(handle), id_, text)
+
+    def delete(self, handle: str, id_: str) -> None:
+        """Let a user delete their post."""
+        self._state.delete(self._user(handle), id_)
+
+    def user_id(self, handle: str) -> str:
+        """A user's id."""
+        return self._user(handle).id
 
     def bearer(self) -> str:
         """The app's bearer token."""
@@ -68,7 +88,7 @@ class XServer:
         return [post for post in reversed(posts) if post.automated]
 
     def counts(self) -> dict[str, dict[str, int | str]]:
-        """Sales by handle: posts_read, user_reads, posts_created, links_created, usd."""
+        """What X sent and sold of each user, by handle: the keys of PRICES, and `usd`."""
         return {
             handle: {**sales, "usd": str(price(sales))}
             for handle, sales in self._state.sold().items()

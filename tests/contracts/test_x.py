@@ -97,6 +97,7 @@ RESPONSES: dict[str, Callable[[X], requests.Response]] = {
     "37-suspended-poster-403": X.suspended,
     "40-credits-depleted-402": lambda x: x.failing("402"),
     "42-rate-limit-429-with-reset": lambda x: x.failing("429"),
+    "50-503-json": lambda x: x.failing("503"),
     "44-usage-cap-429": lambda x: x.failing("usage-cap"),
     "60-create-tweet-doc": lambda x: x.post("hello"),
 }
@@ -127,3 +128,49 @@ def test_the_stand_in_responds_as_x_was_recorded(x: X, shared_data: Path, record
     assert form(response.status_code, response.headers, response.json()) == form(
         given["status"], given["headers"], given["body"]
     )
+
+
+# Recorded before posts could be edited, with fewer metrics than today.
+@pytest.mark.parametrize(
+    ("recorded", "fields"),
+    [
+        ("05-timeline-shapes-recorded", ""),
+        ("06-users-tweets-with-fields", "&tweet.fields=created_at,public_metrics"),
+    ],
+)
+def test_the_stand_in_says_of_a_post_all_that_x_said(
+    x: X, shared_data: Path, recorded: str, fields: str
+) -> None:
+    given = json.loads((shared_data / "x-api" / f"{recorded}.json").read_text())["body"]
+    response = x.get(f"users/{x.ids['keeper']}/tweets?max_results=5{fields}").json()
+    assert response["meta"].keys() == given["meta"].keys()
+    assert len(given["data"]) == len(response["data"]) == 5
+    for post, theirs in zip(response["data"], given["data"], strict=True):
+        assert is_within(form_of(theirs), form_of(post))
+
+
+def is_within(less: Any, more: Any) -> bool:
+    """Whether a form has everything that another one has."""
+    if isinstance(less, dict) and isinstance(more, dict):
+        pairs = cast("dict[str, Any]", less), cast("dict[str, Any]", more)
+        return all(key in pairs[1] and is_within(pairs[0][key], pairs[1][key]) for key in pairs[0])
+    return less == more
+
+
+def test_x_s_example_of_an_edited_post_has_the_form_of_the_stand_in_s(x: X) -> None:
+    """The example of https://docs.x.com/x-api/fundamentals/edit-posts."""
+    example = {
+        "id": "1234567891",
+        "text": "Updated text (edited)",
+        "edit_history_tweet_ids": ["1234567890", "1234567891"],
+        "edit_controls": {
+            "is_edit_eligible": True,
+            "editable_until": "2024-01-15T12:30:00.000Z",
+            "edits_remaining": 3,
+        },
+    }
+    x.server.edit("keeper", x.post("hello").json()["data"]["id"], "hello again")
+    path = f"users/{x.ids['keeper']}/tweets?tweet.fields=edit_controls"
+    edited = x.get(path).json()["data"][0]
+    assert form_of(edited) == form_of(example)
+    assert len(edited["edit_history_tweet_ids"]) == 2

@@ -18,7 +18,17 @@ from local.x.problems import PROBLEMS, Problem, plain, rate_headers, unauthorize
 from pipeline.clock import Clock
 
 Kind = Literal[
-    "401", "402", "403", "429", "429-no-reset", "usage-cap", "500", "nonsense", "timeout", "cut"
+    "401",
+    "402",
+    "403",
+    "429",
+    "429-no-reset",
+    "usage-cap",
+    "500",
+    "503",
+    "nonsense",
+    "timeout",
+    "cut",
 ]
 
 
@@ -124,6 +134,7 @@ def _bad_day(kind: Kind, clock: Clock) -> Exception:
         "429-no-reset": lambda: _too_many([]),
         "usage-cap": lambda: _usage_capped(reset),
         "500": lambda: plain(500, "Internal Server Error", "Internal Server Error"),
+        "503": lambda: plain(503, "Service Unavailable", "Service Unavailable"),
         "nonsense": _nonsense,
         "timeout": NoResponse,
         "cut": ConnectionCut,

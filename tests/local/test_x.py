@@ -1,5 +1,6 @@
 """X on this machine, asked by tweepy as the programs ask the real one."""
 
+import html
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,8 +12,9 @@ import oauthlib.oauth1
 import pytest
 import requests
 
-from local.x import XServer
+from local.x import Draft, XServer
 from pipeline import clock, x
+from pipeline import text as rules
 from pipeline.errors import UserError
 from tests.local.faults import FaultyX, Kind
 
@@ -144,7 +146,8 @@ def test_a_page_with_a_next_one_may_be_empty_after_exclusion(
     server: XServer, reader: Reader
 ) -> None:
     server.add_user("keeper", tweets(5))
-    server.add_user("keeper", tweets(5, "RT @other: retweet {}", days_ago=20))
+    for text, at in tweets(5, "RT @other: retweet {}", days_ago=20):
+        server.write("keeper", Draft(text=text, created_at=at, retweets="7"))
     page = reader.page(reader.user("keeper"), max_results=5, exclude=["retweets"])
     assert "data" not in page
     assert page["meta"]["result_count"] == 0
@@ -185,6 +188,215 @@ def test_missing_suspended_and_protected_users_are_a_200_with_errors(
     assert refused(reader.page, user) == "forbidden"
     server.add_user("gone")
     assert len(reader.all(user)) == 5
+
+
+# What X says of a post
+
+ALL_FIELDS = [
+    *("attachments", "author_id", "conversation_id", "created_at", "edit_controls", "entities"),
+    *("display_text_range", "in_reply_to_user_id", "lang", "note_tweet", "public_metrics"),
+    *("referenced_tweets", "source"),
+]
+
+
+@pytest.fixture
+def write(server: XServer, reader: Reader) -> Callable[..., dict[str, Any]]:
+    """Writes a post of @keeper's, and returns what a timeline says of it."""
+    server.add_user("keeper")
+    minutes = iter(range(1, 60))
+
+    def written(text: str, **facts: Any) -> dict[str, Any]:
+        at = NOW - timedelta(minutes=60 - next(minutes))
+        post = server.write("keeper", Draft(text=text, created_at=at, **facts))
+        page = reader.page(post.user_id, tweet_fields=ALL_FIELDS)["data"]
+        return next(found for found in page if found["id"] == post.id)
+
+    return written
+
+
+Write = Callable[..., dict[str, Any]]
+
+
+def test_a_field_without_a_value_is_left_out(write: Write) -> None:
+    assert set(write("fog")) == {
+        *("author_id", "conversation_id", "created_at", "display_text_range", "edit_controls"),
+        *("edit_history_tweet_ids", "id", "lang", "public_metrics", "text"),
+    }
+
+
+def test_each_field_comes_alone_if_it_alone_was_asked_for(
+    server: XServer, reader: Reader, write: Write
+) -> None:
+    whole = write("@baker #fog at example.com " + "x" * 280, answers="7", answers_user="8",
+                  quotes="9", media=["photo"])  # fmt: skip
+    user = server.user_id("keeper")
+    for field in ALL_FIELDS:
+        alone = reader.page(user, tweet_fields=[field])["data"][0]
+        default = {"edit_history_tweet_ids", "id", "text"}
+        assert set(alone) - default == ({field} & set(whole))
+        assert alone.get(field) == whole.get(field)
+    assert set(ALL_FIELDS) - set(whole) == {"source"}, "X has stopped telling the app"
+
+
+def test_a_reply_names_whom_and_what_it_answers(server: XServer, write: Write) -> None:
+    reply = write("@baker yes", answers="7", answers_user="8", language="de")
+    assert reply["in_reply_to_user_id"] == "8"
+    assert reply["referenced_tweets"] == [{"type": "replied_to", "id": "7"}]
+    assert (reply["conversation_id"], reply["lang"]) == ("7", "de")
+    assert reply["display_text_range"] == [len("@baker "), len("@baker yes")]
+    orphan = write("@baker still here?", answers_user="8")
+    assert "referenced_tweets" not in orphan
+    assert orphan["in_reply_to_user_id"] == "8"
+
+
+def test_a_thread_is_one_conversation(server: XServer, write: Write) -> None:
+    user = server.user_id("keeper")
+    first = write("one")
+    second = write("two", answers=first["id"], answers_user=user)
+    third = write("three", answers=second["id"], answers_user=user)
+    assert {post["conversation_id"] for post in (first, second, third)} == {first["id"]}
+    assert third["referenced_tweets"] == [{"type": "replied_to", "id": second["id"]}]
+
+
+def test_a_quote_and_a_retweet_name_the_other_post(write: Write) -> None:
+    quote = write("so true", quotes="9")
+    assert quote["referenced_tweets"] == [{"type": "quoted", "id": "9"}]
+    (link,) = quote["entities"]["urls"]
+    assert quote["text"] == f"so true {link['url']}"
+    assert link["expanded_url"].endswith("/status/9")
+    retweet = write("RT @baker: bread", retweets="10")
+    assert retweet["referenced_tweets"] == [{"type": "retweeted", "id": "10"}]
+    assert retweet["text"] == "RT @baker: bread"
+
+
+def test_places_count_in_the_text_as_x_sends_it(write: Write) -> None:
+    sent = write("a & b https://example.com/a?b=c then @baker and #fog at example.org")
+    text, entities = sent["text"], sent["entities"]
+    assert text.startswith("a &amp; b https://t.co/")
+    links = [text[link["start"] : link["end"]] for link in entities["urls"]]
+    assert links == [link["url"] for link in entities["urls"]]
+    assert len(set(links)) == 2
+    assert all(len(link) == 23 for link in links), "X counts each link as 23"
+    assert [link["expanded_url"] for link in entities["urls"]] == [
+        "https://example.com/a?b=c",
+        "http://example.org",
+    ]
+    (mention,), (hashtag,) = entities["mentions"], entities["hashtags"]
+    assert (mention["username"], hashtag["tag"]) == ("baker", "fog")
+    assert text[mention["start"] : mention["end"]] == "@baker"
+    assert text[hashtag["start"] : hashtag["end"]] == "#fog"
+
+
+def test_media_have_a_link_behind_the_text_and_keys_that_tell_their_kind(write: Write) -> None:
+    sent = write("the lamp", media=["photo", "video", "animated_gif"])
+    keys = sent["attachments"]["media_keys"]
+    assert [key.partition("_")[0] for key in keys] == ["3", "7", "16"]
+    (link,) = sent["entities"]["urls"]
+    assert link["media_key"] == keys[0]
+    assert sent["text"] == f"the lamp {link['url']}"
+    assert sent["display_text_range"] == [0, len("the lamp")]
+
+
+@pytest.mark.parametrize("word", ["fog & ", "\u9727"])
+def test_a_long_post_is_cut_and_its_note_is_whole(write: Write, word: str) -> None:
+    typed = word * 150 + "end"
+    sent = write(typed)
+    assert sent["text"].endswith("…")
+    whole = sent["note_tweet"]["text"]
+    assert whole == html.escape(typed, quote=False)
+    assert whole.startswith(sent["text"][:-1])
+    assert 270 < rules.weighted_length(html.unescape(sent["text"])) <= rules.LIMIT
+    assert "note_tweet" not in write("x" * 280)
+
+
+def test_a_timeline_shows_the_living_version_alone(
+    server: XServer, reader: Reader, time: Time
+) -> None:
+    server.add_user("keeper", [("fgo", NOW), ("rain", NOW - timedelta(hours=1))])
+    user = reader.user("keeper")
+    first = reader.page(user)["data"][0]
+    time.now += timedelta(minutes=29)
+    living = server.edit("keeper", first["id"], "fog")
+    edited, other = reader.page(user, tweet_fields=["edit_controls", "created_at"])["data"]
+    assert (edited["id"], edited["text"], other["text"]) == (living.id, "fog", "rain")
+    assert edited["edit_history_tweet_ids"] == [first["id"], living.id]
+    assert edited["created_at"] == "2026-11-23T09:29:00.000Z"
+    assert edited["edit_controls"] == {
+        "edits_remaining": 4,
+        "is_edit_eligible": True,
+        "editable_until": "2026-11-23T09:30:00.000Z",
+    }
+    server.add_user("keeper", [("fgo", NOW)])
+    assert len(reader.page(user)["data"]) == 2, "the older version is not put back"
+
+
+def test_a_post_is_edited_five_times_within_half_an_hour(server: XServer, time: Time) -> None:
+    server.add_user("keeper", [("0", NOW)])
+    other = Draft(text="@baker", created_at=NOW, answers_user="8")
+    for draft in (other, Draft(text="RT @baker: bread", created_at=NOW, retweets="7")):
+        post = server.write("keeper", draft)
+        assert not post.editable
+        with pytest.raises(UserError, match="does not let @keeper edit"):
+            server.edit("keeper", post.id, "no")
+    post = server.write("keeper", Draft(text="1", created_at=NOW))
+    for number in range(5):
+        post = server.edit("keeper", post.id, f"edit {number}")
+    with pytest.raises(UserError, match="does not let @keeper edit"):
+        server.edit("keeper", post.id, "a sixth")
+    late = server.write("keeper", Draft(text="2", created_at=NOW))
+    time.now += timedelta(minutes=31)
+    with pytest.raises(UserError, match="does not let @keeper edit"):
+        server.edit("keeper", late.id, "late")
+
+
+def test_a_deleted_post_is_gone_with_all_its_versions(
+    server: XServer, reader: Reader, poster: Poster
+) -> None:
+    server.add_user("keeper", [("one", NOW), ("two", NOW)])
+    edited = server.edit("keeper", poster.post("tree")["id"], "three")
+    server.delete("keeper", edited.id)
+    user = reader.user("keeper")
+    assert reader.all(user) == ["two", "one"]
+    with pytest.raises(UserError, match=f"no post {edited.id} of @keeper"):
+        server.delete("keeper", edited.id)
+    server.add_user("keeper", [("one", NOW)])
+    assert reader.all(user) == ["two", "one"]
+    assert int(poster.post("three")["id"]) > int(edited.id)
+
+
+def test_replies_are_excluded_by_whom_they_answer_and_not_by_their_text(
+    server: XServer, reader: Reader, write: Write
+) -> None:
+    user = server.user_id("keeper")
+    write("@baker is a handle, and this answers nobody")
+    first = write("a thread begins")
+    write("and goes on", answers=first["id"], answers_user=user)
+    write("@baker yes", answers="7", answers_user="8")
+    write("RT @baker: written by hand")
+    write("RT @baker: bread", retweets="10")
+    shown = reader.all(user, exclude=["replies", "retweets"])
+    assert shown == [
+        "RT @baker: written by hand",
+        "and goes on",
+        "a thread begins",
+        "@baker is a handle, and this answers nobody",
+    ]
+    assert len(reader.all(user)) == 6
+
+
+def test_a_timeline_without_replies_shows_the_newest_800_posts(
+    server: XServer, reader: Reader
+) -> None:
+    server.add_user("keeper", tweets(805))
+    assert len(reader.all(reader.user("keeper"), exclude=["replies"])) == 800
+
+
+def test_a_user_s_posts_are_counted_on_request(server: XServer, reader: Reader) -> None:
+    server.add_user("keeper", tweets(3))
+    plain = x.ask(reader.client.get_user, username="keeper")["data"]
+    asked = x.ask(reader.client.get_user, username="keeper", user_fields=["public_metrics"])["data"]
+    assert asked.pop("public_metrics")["tweet_count"] == 3
+    assert asked == plain
 
 
 # Who calls
@@ -341,6 +553,7 @@ def test_a_body_that_is_not_a_post_is_a_400(server: XServer, poster: Poster, bod
         ("/2/users/1/tweets?exclude=cats", "[cats] is not one of [replies,retweets]"),
         ("/2/users/1/tweets?tweet.fields=colour", "[colour] is not one of"),
         ("/2/users/1/tweets?colour=red", "[colour] is not one of"),
+        ("/2/users/by/username/keeper?user.fields=colour", "[colour] is not one of"),
         ("/2/users/x/tweets", "`id`"),
         ("/2/users/by/username/a-b", "does not match ^[A-Za-z0-9_]{1,15}$"),
         ("/2/users/by/username/sixteen_letters_", "does not match ^[A-Za-z0-9_]{1,15}$"),
@@ -392,13 +605,68 @@ def test_sales_and_nothing_else_are_counted(
     refused(reader.user, "nobody")
     assert server.counts() == {
         "keeper": {
+            "posts_sent": 20,
+            "users_sent": 1,
             "posts_read": 20,
+            "own_posts_read": 0,
             "user_reads": 1,
             "posts_created": 2,
             "links_created": 1,
             "usd": "0.325",
         }
     }
+
+
+def counted(server: XServer, *sales: str) -> list[Any]:
+    return [server.counts()["keeper"][sale] for sale in sales]
+
+
+def test_a_post_and_a_user_are_sold_once_in_a_day_of_utc(
+    server: XServer, reader: Reader, time: Time
+) -> None:
+    server.add_user("keeper", tweets(5))
+    time.now = datetime(2026, 11, 23, 23, 59, tzinfo=UTC)
+    for sent, sold in ((1, 1), (2, 1), (3, 2)):
+        reader.page(reader.user("keeper"), max_results=5)
+        sales = counted(server, "users_sent", "user_reads", "posts_sent", "posts_read")
+        assert sales == [sent, sold, 5 * sent, 5 * sold]
+        if sent == 2:
+            time.now += timedelta(minutes=1)
+
+
+def test_a_day_that_is_paid_for_is_one_app_s(server: XServer, reader: Reader) -> None:
+    server.add_user("keeper", tweets(5))
+    server.add_user("baker")
+    user = reader.user("keeper")
+    for _ in range(2):
+        reader.page(user, max_results=5)
+        other: Any = x.poster(x.Keys.model_validate(server.issue_keys("baker")))
+        x.ask(other.get_users_tweets, user, max_results=5, user_auth=True)
+    assert counted(server, "posts_sent", "posts_read", "own_posts_read") == [20, 15, 0]
+
+
+def test_one_s_own_posts_by_one_s_own_keys_are_cheap(server: XServer, reader: Reader) -> None:
+    server.add_user("keeper", tweets(5))
+    user = server.user_id("keeper")
+    own: Any = x.poster(x.Keys.model_validate(server.issue_keys("keeper")))
+    for _ in range(2):
+        x.ask(own.get_users_tweets, user, max_results=5, user_auth=True)
+    assert counted(server, "posts_sent", "posts_read", "own_posts_read", "usd") == [
+        *(10, 0, 5),
+        "0.005",
+    ]
+
+
+def test_what_is_new_since_a_day_was_paid_for_is_sold(
+    server: XServer, reader: Reader, time: Time
+) -> None:
+    server.add_user("keeper", [("fgo", NOW)])
+    user = reader.user("keeper")
+    first = reader.page(user)["data"][0]["id"]
+    server.edit("keeper", first, "fog")
+    server.add_user("keeper", [("rain", NOW)])
+    reader.page(user)
+    assert counted(server, "posts_sent", "posts_read") == [3, 3]
 
 
 # Bad days
@@ -414,6 +682,7 @@ def test_sales_and_nothing_else_are_counted(
         ("429-no-reset", "rate"),
         ("usage-cap", "cap"),
         ("500", "unavailable"),
+        ("503", "unavailable"),
         ("nonsense", "nonsense"),
         ("cut", "unavailable"),
     ],
@@ -466,6 +735,29 @@ def test_the_state_survives_a_restart(
     assert refused(Poster(keys).post, "hello") == "duplicate"
     assert int(Poster(keys).post("more")["id"]) > int(posted["id"])
     again.stop()
+
+
+def test_the_state_of_an_older_version_is_read(
+    tmp_path: Path, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = {"id": "7", "handle": "keeper", "protected": False, "suspended": False}
+    post = {"id": "9", "user_id": "7", "text": "fog", "created_at": "2026-11-01T10:00:00Z",
+            "automated": False}  # fmt: skip
+    sales = {"posts_read": 5, "user_reads": 1, "posts_created": 0, "links_created": 0}
+    for name, record in {
+        "users": {"7": user},
+        "posts": {"9": post},
+        "sales": {"keeper": {"handle": "keeper", "counts": sales}},
+    }.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(record))
+    server = XServer(tmp_path, time)
+    server.start()
+    monkeypatch.setenv("X_API_URL", server.url)
+    try:
+        assert Reader(server).all("7") == ["fog"]
+        assert counted(server, "posts_read", "posts_sent", "user_reads") == [6, 1, 1]
+    finally:
+        server.stop()
 
 
 def test_a_write_that_was_cut_short_costs_only_itself(

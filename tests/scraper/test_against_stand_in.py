@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from local.x.server import XServer
+from local.x import Draft, XServer
 from pipeline import corpus, x
 from pipeline.spend import Ledger
 from pipeline.store import Store
@@ -33,15 +33,14 @@ Make = Callable[..., Collector]
 def test_a_timeline_is_collected_without_its_retweets(
     store: Store, stand_in: XServer, collector: Make, ledger: Ledger
 ) -> None:
-    def texts(first: int, number: int) -> list[tuple[str, datetime]]:
-        start = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=first)
-        return [
-            (f"RT @other: {n}" if 20 <= n < 240 else f"night {n} & fog", start + timedelta(days=n))
-            for n in range(number)
-        ]
-
-    written = [text for text, _ in texts(0, 300) if not text.startswith("RT @")]
-    stand_in.add_user("keeper", texts(0, 300))
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    days = [start + timedelta(days=n) for n in range(300)]
+    own = [(f"night {n} & fog", at) for n, at in enumerate(days) if not 20 <= n < 240]
+    stand_in.add_user("keeper", own)
+    for at in days[20:240]:
+        text = f"RT @other: {at}"
+        stand_in.write("keeper", Draft(text=text, created_at=at, retweets="7"))
+    written = [text for text, _ in own]
     timeline = Timeline(x.client(stand_in.bearer()))
     index = collector(handle="keeper", timeline=timeline).collect()
     assert [tweet.text for tweet in corpus.corpus(corpus.read(store, "keeper"))] == written

@@ -12,6 +12,7 @@ import requests
 import tweepy  # pyright: ignore[reportMissingTypeStubs]
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from pipeline.environment import variable
 from pipeline.errors import PipelineError, Unavailable, UserError
@@ -48,9 +49,9 @@ class XError(PipelineError):
         self.resets = resets
 
     @property
-    def outcome_unknown(self) -> bool:
-        """Whether X may have carried out the request, and charged for it."""
-        return self.kind in {"unavailable", "nonsense"}
+    def may_be_charged(self) -> bool:
+        """Whether X may charge for what was read. It charges for what a response holds."""
+        return self.kind == "nonsense" or isinstance(self, Unanswered)
 
 
 class XRefused(XError, UserError):
@@ -59,6 +60,10 @@ class XRefused(XError, UserError):
 
 class XUnavailable(XError, Unavailable):
     """X may carry out the request later; `resets` is the time, if X says when."""
+
+
+class Unanswered(XUnavailable):
+    """No response came. X may have sent one."""
 
 
 class NotSet(UserError):
@@ -170,13 +175,18 @@ def translate(error: Exception) -> XError:
     if isinstance(error, requests.JSONDecodeError):
         return _nonsense("it is not JSON")
     if isinstance(error, requests.RequestException):
-        return XUnavailable(
-            "unavailable", f"X does not answer ({type(error).__name__}); try again later"
-        )
+        kind = Unanswered if _was_sent(error) else XUnavailable
+        return kind("unavailable", f"X does not answer ({type(error).__name__}); try again later")
     if isinstance(error, (ValueError, AttributeError, TypeError, KeyError)):
         # tweepy raises these over a body or a header that it did not expect.
         return _nonsense(f"{type(error).__name__} while reading it")
     raise error
+
+
+def _was_sent(error: requests.RequestException) -> bool:
+    """Whether the request may have reached X: there was a connection."""
+    reason = getattr(error.args[0] if error.args else None, "reason", None)
+    return not isinstance(reason, (NewConnectionError, ConnectTimeoutError))
 
 
 def _refused(response: requests.Response) -> XError:

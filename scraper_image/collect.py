@@ -34,6 +34,8 @@ from scraper_image.wait import Patience
 T = TypeVar("T")
 
 _MOST_EMPTY_PAGES = 100
+# An execution ends after this many lost responses, since each of them keeps its reservation.
+_MOST_LOST = 3
 # Of the bot's own posts, this many of the newest are gone around. Each may cost one more request.
 _MOST_OWN_POSTS = 50
 # The lease outlives the execution by this time, because clocks differ.
@@ -239,21 +241,21 @@ class Collector:
         """Send a request after its price was reserved, and again for as long as that helps.
 
         A refused request costs nothing. If a response was lost, X may have sold what was asked for,
-        so the reservation stays. A repetition needs no other one: X charges once a day for a post.
+        so its reservation stays, and a repetition has one of its own: X charges twice if the day
+        changes between the two, and it sells more if posts have appeared.
         """
         self.patience.check()
-        reserved = self.ledger.reserve(usd, count)
-        may_be_sold = False
+        lost = 0
         for tries in itertools.count(1):
+            reserved = self.ledger.reserve(usd, count)
             try:
                 return request(), reserved
             except XError as error:
-                may_be_sold |= error.outcome_unknown
-                if self.patience.wait(error, tries):
-                    continue
-                if not may_be_sold:
+                if not error.may_be_charged:
                     self.ledger.give_back(usd, count, reserved)
-                raise
+                lost += error.may_be_charged
+                if lost == _MOST_LOST or not self.patience.wait(error, tries):
+                    raise
         raise AssertionError
 
     def _ask(self, user_id: str, gap: Gap, size: int) -> Page:

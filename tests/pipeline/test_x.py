@@ -282,9 +282,30 @@ def test_x_that_does_not_answer_is_unavailable(monkeypatch: pytest.MonkeyPatch) 
     assert error.value.kind == "unavailable"
 
 
-@pytest.mark.parametrize("kind", ["unavailable", "nonsense", "credits", "rate"])
-def test_only_a_request_that_x_did_not_refuse_may_have_had_its_effect(kind: x.Kind) -> None:
-    assert XError(kind, "").outcome_unknown == (kind in {"unavailable", "nonsense"})
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "charged"),
+    [
+        (200, b'{"data"', {"Content-Length": "100"}, True),
+        (200, b"<html>hello</html>", {}, True),
+        (503, {"title": "Service Unavailable"}, {}, False),
+        (429, {"title": "Too Many Requests"}, {}, False),
+        (402, {"title": "CreditsDepleted"}, {}, False),
+    ],
+)
+def test_x_may_charge_for_a_response_that_was_lost_or_makes_no_sense(
+    server: Answers, status: int, body: Any, headers: dict[str, str], charged: bool
+) -> None:
+    assert error_of(server, status, body, headers).may_be_charged == charged
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://nowhere.invalid"])
+def test_x_charges_for_no_request_that_was_not_sent(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("X_API_URL", url)
+    with pytest.raises(XError, match="does not answer") as error:
+        read()
+    assert not error.value.may_be_charged
 
 
 @pytest.mark.parametrize(

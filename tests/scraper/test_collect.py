@@ -541,9 +541,7 @@ def test_an_execution_without_time_waits_no_longer(
     with pytest.raises(Unavailable):
         collector(patience=time.patience(140)).collect()
     assert (time.now - NOW).total_seconds() == 5 + 10 + 20 + 40
-    # A lost response may have been sold; a refused request was not.
-    lost = 0 if status == 429 else 100
-    assert ledger.spent().usd == spent + lost * POST_READ
+    assert ledger.spent().usd == spent, "X charges for no request that it refused"
 
 
 def test_an_execution_that_is_told_to_end_keeps_the_page_that_it_has_bought(

@@ -17,7 +17,7 @@ from pipeline.lease import Terms
 from pipeline.spend import Ledger
 from pipeline.store import Store
 from pipeline.tweets import Tweet
-from pipeline.x import Keys, XError, XRefused, XUnavailable
+from pipeline.x import Keys, Unanswered, XError, XRefused, XUnavailable
 from scraper_image import timeline
 from scraper_image.collect import Collector
 from scraper_image.timeline import LARGEST, SMALLEST, Page, Timeline, User
@@ -369,8 +369,11 @@ def test_a_page_is_as_large_as_the_money_that_is_left_within_xs_limits() -> None
         ([XRefused("forbidden", "no")], "0.010", 0),
         ([XUnavailable("nonsense", "no")], "0.510", 100),
         ([XUnavailable("rate", "no"), XRefused("forbidden", "no")], "0.010", 0),
-        ([XUnavailable("unavailable", "no"), XRefused("forbidden", "no")], "0.510", 100),
+        ([XUnavailable("unavailable", "no"), XRefused("forbidden", "no")], "0.010", 0),
         ([XUnavailable("unavailable", "no")] * 3 + [Page([], [], None)], "0.010", 0),
+        ([Unanswered("unavailable", "no"), XRefused("forbidden", "no")], "0.510", 100),
+        ([Unanswered("unavailable", "no")] * 2 + [Page([], [], None)], "1.010", 200),
+        ([Unanswered("unavailable", "no")] * 3 + [Page([], [], None)], "1.510", 300),
     ],
 )
 def test_what_x_may_have_sold_stays_in_the_ledger(

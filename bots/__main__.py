@@ -7,11 +7,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bots import base, credentials, releases, show
+from bots import base, credentials, imports, releases, show
 from bots.cloud import Cloud
-from bots.imports import import_archive
 from bots.status import gather
-from pipeline import __version__, layout, release
+from pipeline import __version__, archive, layout, release
 from pipeline.errors import PipelineError, UserError
 from stacks import stack_file
 from stacks.config import Account
@@ -87,9 +86,26 @@ def _parser() -> argparse.ArgumentParser:
     status = command("status", _status, "show tweets, releases, posts, spending and next ticks")
     status.add_argument("--json", action="store_true", help="print JSON, with more posts")
 
-    imports = command("import", _import, "import the tweets of an archive that X made")
-    imports.add_argument("account", metavar="ACCOUNT")
-    imports.add_argument("archive", metavar="ARCHIVE.zip", type=Path)
+    bring = command("import", _import, "import the tweets of an archive that X made")
+    bring.add_argument("account", metavar="ACCOUNT")
+    bring.add_argument(
+        "archive",
+        metavar="ARCHIVE",
+        type=Path,
+        nargs="+",
+        help="the zip or zips that X made, or their unpacked folder; tweets.js or tweets.csv"
+        " alone; or lines of text or JSON: .txt, .jsonl",
+    )
+    bring.add_argument(
+        "--owner",
+        metavar="HANDLE[:ID]",
+        type=imports.owner,
+        help="whose tweets they are, where the archive does not say it",
+    )
+    bring.add_argument("--partial", action="store_true", help="import an archive that lacks a part")
+    bring.add_argument(
+        "--dry-run", action="store_true", help="store nothing, and say what would be"
+    )
 
     keys = command(
         "credentials", _credentials, "store X's keys, from standard input or typed without echo"
@@ -123,9 +139,12 @@ def _status(cloud: Cloud, options: argparse.Namespace) -> None:
 
 def _import(cloud: Cloud, options: argparse.Namespace) -> None:
     part, account = _account(cloud, options.account)
-    imported = import_archive(part.data, options.account, account.handle, options.archive)
-    counts = f"{imported.tweets} tweets (no retweets), {imported.new} of them new"
-    print(f"{options.archive.name}: {counts}")
+    read = archive.read(options.archive, options.owner, partial=options.partial)
+    imported = imports.import_archive(
+        part.data, options.account, account.handle, read, dry_run=options.dry_run
+    )
+    for line in imports.report(imported, options.account, dry_run=options.dry_run):
+        print(line)
 
 
 def _credentials(cloud: Cloud, options: argparse.Namespace) -> None:

@@ -29,7 +29,7 @@ Id = Annotated[str, Field(pattern=r"^[0-9]{1,20}$")]
 
 def _whole(text: object) -> object:
     """Replace half a surrogate pair, which JSON can hold and UTF-8 cannot, by U+FFFD."""
-    if isinstance(text, str):
+    if isinstance(text, str) and not text.isascii():
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
 
@@ -117,12 +117,8 @@ def to_jsonl(tweets: Iterable[Tweet]) -> bytes:
 
 def _line(tweet: Tweet) -> bytes:
     """A tweet's line. Keys that say nothing are left out, except the version."""
-    left_out = {
-        name
-        for name, field in Tweet.model_fields.items()
-        if name != "version" and getattr(tweet, name) == field.default
-    }
-    return tweet.model_dump_json(exclude=left_out).encode() + b"\n"
+    known = tweet.model_dump_json(exclude={"version"}, exclude_defaults=True)
+    return f'{{"version":{tweet.version},{known[1:]}\n'.encode()
 
 
 def from_jsonl(data: bytes, name: str) -> list[Tweet]:

@@ -22,7 +22,7 @@ from local.services.secretmanager import api as secretmanager_api
 from local.services.secretmanager.secrets import Secrets
 from local.services.storage import api as storage_api
 from local.services.storage.server import StorageServer
-from pipeline import layout, release, slots
+from pipeline import index, layout, release, slots
 from pipeline.prices import POST_CREATE, POST_READ
 from pipeline.release import Dataset, Loss, Manifest, Memorisation
 from pipeline.settings import Settings
@@ -213,14 +213,14 @@ def test_the_help_shows_every_command_and_examples_that_parse() -> None:
 
 def test_an_archive_is_imported_once_however_often_the_command_runs(operator: Operator) -> None:
     archive.write(operator.folder / "mine.zip", "lampkeeper", tweets(60))
-    assert "60 tweets (no retweets), 60 of them new" in operator.does(
-        "import", "keeper", "mine.zip"
-    )
+    said = operator.does("import", "keeper", "mine.zip")
+    assert "60 tweets of @lampkeeper" in said
+    assert "new: 60;" in said
     segments = operator.data.names(layout.segments("keeper"))
-    assert "60 tweets (no retweets), 0 of them new" in operator.does("import", "keeper", "mine.zip")
+    assert "new: 0;" in operator.does("import", "keeper", "mine.zip")
     assert operator.data.names(layout.segments("keeper")) == segments
     archive.write(operator.folder / "later.zip", "lampkeeper", tweets(75))
-    assert "15 of them new" in operator.does("import", "keeper", "later.zip")
+    assert "new: 15;" in operator.does("import", "keeper", "later.zip")
     assert operator.status()["accounts"]["keeper"]["tweets"] == 75
 
 
@@ -236,6 +236,9 @@ def test_a_foreign_or_broken_archive_is_refused_in_one_line(operator: Operator) 
 def test_the_status_has_what_was_collected_released_posted_and_spent(operator: Operator) -> None:
     archive.write(operator.folder / "mine.zip", "lampkeeper", tweets(60))
     operator.does("import", "keeper", "mine.zip")
+    held = index.read(operator.data, "keeper")
+    assert held is not None
+    newest = held.document.newest_id
     old, new = operator.release("keeper", 21), operator.release("keeper", 22)
     operator.does("promote", "keeper", new)
     for slot, state, text in (
@@ -264,7 +267,7 @@ def test_the_status_has_what_was_collected_released_posted_and_spent(operator: O
     assert found["accounts"]["baker"]["api"] is None
     assert found["accounts"]["keeper"] == {
         "tweets": 60,
-        "newest_id": None,
+        "newest_id": newest,
         "collecting": None,
         "releases": [
             {"tag": old, "loss": 1.71, "live": False},

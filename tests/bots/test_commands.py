@@ -27,6 +27,7 @@ from pipeline.spend import Ledger
 from pipeline.store import Store
 from stacks.config import Stack
 from tests import messages
+from tests.pipeline.archives import entry, manifest, tweets_js, zipped
 from tests.trainer.steps import Bucket, Steps
 from tests.trainer.test_release import a_manifest, put
 
@@ -47,6 +48,15 @@ config:
       time_zone: Europe/Paris
       project: more-bots
 """
+BAKER = 'window.YTD.account.part0 = [{"account": {"username": "grumpybaker", "accountId": "5"}}]'
+ODD = [
+    entry(11, "RT @a: fog.", NOW),
+    entry(12, "Fog again.", NOW, in_reply_to_user_id_str="77"),
+    entry(13, "@a Fog.", NOW, in_reply_to_user_id_str="5"),
+    entry(14, "Fog.", NOW, quoted_status_id_str="5"),
+    entry(15, "Fog.", NOW, edit_info=7),
+    entry(16, "Fog.", NOW, created_at="noon"),
+]
 KEYS = {"api_key": "a", "api_secret": "b", "access_token": "c", "access_token_secret": "d"}
 OLD, NEW = "20261121T120000Z-01234567", "20261122T120000Z-01234567"
 
@@ -226,20 +236,56 @@ def test_a_pointer_that_somebody_else_moves_meanwhile_stays(
 def test_an_archive_goes_to_the_account_and_the_project_that_was_asked_for(
     here: Path, run: Run
 ) -> None:
-    texts = [(f"Log {n}: fog.", NOW - timedelta(hours=n)) for n in range(3)]
+    texts = [(f"Log {n}: fog.", NOW - timedelta(hours=n)) for n in (2, 1, 0)]
     archive.write(here / "mine.zip", "grumpybaker", texts)
     archive.write(here / "empty.zip", "grumpybaker", [("RT @a: fog.", NOW)])
+    (here / "tweets.js").write_text(
+        tweets_js(*ODD, *(entry(n, "Fog.", NOW) for n in range(20, 26)), *(entry(30, None),) * 6)
+    )
+    (here / "lines.txt").write_text("Fog.\nMore fog.\n")
+    os.utime(here / "lines.txt", (NOW.timestamp(), NOW.timestamp()))
     said = {
+        "kinds and odd entries": lines(
+            run("import", "baker", "tweets.js", "--owner", "grumpybaker:77", "--dry-run")
+        ),
+        "lines of text": lines(
+            run("import", "baker", "lines.txt", "--owner", "@grumpybaker", "--dry-run")
+        ),
+        "a dry run": lines(run("import", "baker", "mine.zip", "--dry-run")),
         "import": lines(run("import", "baker", "mine.zip")),
         "import again": lines(run("import", "baker", "mine.zip")),
         "no tweets": lines(run("import", "baker", "empty.zip", status=1)),
         "of somebody else": lines(run("import", "keeper", "mine.zip", status=1)),
+        "of nobody knows whom": lines(run("import", "keeper", "tweets.js", status=1)),
         "no file": lines(run("import", "keeper", "nowhere.zip", status=1)),
     }
     messages.check("bots-import", said)
     (segment,) = data("more-bots").names(layout.segments("baker"))
     assert layout.new_in_archive(segment) == 3
     assert data().names("") == []
+
+
+def test_what_an_import_finds_wrong_is_told(here: Path, run: Run) -> None:
+    older = {"data/tweets.js": tweets_js(entry(1, "a"), entry(2, "b")), "data/account.js": BAKER}
+    zipped(here / "older.zip", older)
+    newer = {
+        "data/tweets.js": tweets_js(entry(2, "b"), entry(3, "c")),
+        "data/manifest.js": manifest({"accountId": "5", "userName": "grumpybaker"}, tweets=2),
+        "old/data/tweets.js": tweets_js(entry(9, "d")),
+    }
+    zipped(here / "newer.zip", newer)
+    missing = manifest({"accountId": "5", "userName": "grumpybaker"}, tweets=2, tweets_part1=7)
+    zipped(here / "part.zip", newer | {"data/manifest.js": missing})
+    run("import", "baker", "older.zip")
+    said = {
+        "deleted tweets, stray files": lines(run("import", "baker", "newer.zip")),
+        "a missing part": lines(run("import", "baker", "part.zip", status=1)),
+        "a missing part, wanted": lines(run("import", "baker", "part.zip", "--partial")),
+        "somebody else's": lines(
+            run("import", "baker", "older.zip", "--owner", "grumpybaker:6", status=1)
+        ),
+    }
+    messages.check("bots-import-faults", said)
 
 
 def test_a_base_model_goes_to_every_project(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from demo.samples.layouts import LAYOUTS, MADE, Layout
 from demo.samples.people import PEOPLE
 from demo.samples.sample import Sample
 from pipeline.archive import read
+from pipeline.index import Owner
 
 COUNT = 250
 
@@ -60,17 +61,68 @@ def test_the_reader_reads_every_layout_of_every_person(
 ) -> None:
     path = tmp_path / "a.zip"
     archive.write_samples(path, PEOPLE[person].owner, samples, layout)
-    tweets = {tweet.id: tweet for tweet in read(path, PEOPLE[person].handle)}
+    found = read([path])
+    assert (found.owner.user_id, found.owner.handle) == (
+        PEOPLE[person].user_id,
+        PEOPLE[person].handle,
+    )
+    assert not (found.left_out or found.stray or found.missing)
+    tweets = {tweet.id: tweet for tweet in found.tweets}
     wanted = {sample.id: sample for sample in samples if sample.kind != "retweet"}
     assert tweets.keys() == wanted.keys()
     assert len(tweets) > COUNT * 0.8
     for number, tweet in tweets.items():
         sample = wanted[number]
         assert abs((tweet.created_at - sample.at).total_seconds()) < 1
-        if "long" not in sample.oddities or layout == "2024":
-            assert tweet.text == sample.escaped
-        else:
+        beginning = "long" in sample.oddities and layout != "2024"
+        cut = beginning or "cut" in sample.oddities
+        assert tweet.cut == cut
+        if beginning:
             assert re.search(r"… https://t\.co/\w{10}$", tweet.text)
+        else:
+            assert tweet.text == sample.escaped
+        assert (tweet.kind, tweet.app) == (sample.kind, sample.app)
+        assert tweet.language == (None if layout == "2013" else sample.language)
+        answered = sample.answered
+        assert tweet.answers == (answered and answered.tweet)
+        assert tweet.answers_user == (answered and answered.user)
+        assert tweet.media == ("photo",) * (0 if beginning else len(sample.photos))
+        if "long" not in sample.oddities:
+            assert [link.address for link in tweet.links] == [link.full for link in sample.links]
+            for link, written in zip(tweet.links, sample.links, strict=True):
+                assert tweet.text[link.start : link.end] == written.short
+        versions = [version.id for version in sample.versions] if layout == "2024" else []
+        assert list(tweet.edits) == ([*versions, sample.id] if versions else [])
+
+
+def test_the_reader_reads_several_zips_and_a_folder_as_one_archive(tmp_path: Path) -> None:
+    person = PEOPLE["gardener"]
+    samples = people.samples("gardener", COUNT)
+    archive.write_samples(tmp_path / "whole.zip", person.owner, samples)
+    paths = [tmp_path / f"part{number}.zip" for number in range(3)]
+    archive.write_split(paths, person.owner, samples)
+    for path in paths:
+        with zipfile.ZipFile(path) as opened:
+            opened.extractall(tmp_path / "folder")
+    whole = [*read([tmp_path / "whole.zip"]).tweets]
+    assert len(whole) > COUNT * 0.8
+    assert [*read(paths).tweets] == whole
+    assert [*read([tmp_path / "folder"]).tweets] == whole
+
+
+def test_the_table_of_2013_has_the_same_tweets_as_its_months(tmp_path: Path) -> None:
+    person = PEOPLE["gardener"]
+    samples = people.samples("gardener", COUNT, since=people.since("2013", COUNT))
+    written = layouts.files("2013", person.owner, samples)
+    archive.save(tmp_path / "whole.zip", written, samples[-1].at)
+    (tmp_path / "tweets.csv").write_text(written["tweets.csv"])
+    owner = Owner(person.user_id, person.handle)
+    months = {tweet.id: tweet for tweet in read([tmp_path / "whole.zip"]).tweets}
+    table = {tweet.id: tweet for tweet in read([tmp_path / "tweets.csv"], owner).tweets}
+    assert months.keys() == table.keys()
+    for number, tweet in table.items():
+        same = {"text", "created_at", "kind", "answers", "answers_user", "app"}
+        assert tweet.model_dump(include=same) == months[number].model_dump(include=same)
 
 
 def test_its_tweets_are_of_the_layouts_time(layout: Layout, samples: list[Sample]) -> None:

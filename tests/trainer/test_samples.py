@@ -49,7 +49,7 @@ def test_the_archive_is_read_as_the_tweets_that_it_was_made_of(tmp_path: Path) -
     dated.append((long, NOON))
     archive.write(tmp_path / "archive.zip", "grumpybaker", dated)
 
-    tweets = corpus(read_archive(tmp_path / "archive.zip", "grumpybaker"))
+    tweets = corpus(read_archive([tmp_path / "archive.zip"]).tweets)
     assert [tweet.text for tweet in tweets] == [text for text, _ in dated]
     assert all(
         abs((tweet.created_at - at).total_seconds()) < 1

@@ -48,11 +48,12 @@ check: setup  ## style, types, imports, scripts, workflows
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/*.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.renovate renovate.json
 
-docs: setup  ## regenerate pages: configuration, permissions, alerts, coverage, samples, inventories
+docs: setup  ## regenerate pages: configuration, permissions, alerts, curation, coverage, samples, inventories
 	@$(BIN)/python -m stacks.reference
 	@$(BIN)/python -m tests.stacks.permissions
 	@$(BIN)/python -m tests.stacks.inventories
 	@$(BIN)/python -m tests.stacks.alerts_page
+	@$(BIN)/python -m tests.pipeline.curation_page
 	@$(BIN)/python -m tests.contracts.coverage
 	@$(BIN)/python -m tests.demo.samples_page
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bots import base, credentials, imports, releases, show
+from bots import base, corpus, credentials, imports, releases, show
 from bots.cloud import Cloud
 from bots.status import gather
 from pipeline import __version__, archive, layout, release
@@ -39,6 +39,10 @@ examples:
 
   the model that training starts from; without this the first training run downloads it:
     bots base 124M --stack prod
+
+  what of the tweets is learnt, and what is left out and why, before a training:
+    bots corpus keeper --stack prod
+    bots corpus keeper --dropped --sample 50 --stack prod
 
   list releases and make another one live; the image follows by itself in some minutes:
     bots releases keeper --stack prod
@@ -107,6 +111,16 @@ def _parser() -> argparse.ArgumentParser:
         "--dry-run", action="store_true", help="store nothing, and say what would be"
     )
 
+    learnt = command("corpus", _corpus, "show what of an account's tweets is learnt, and a sample")
+    learnt.add_argument("account", metavar="ACCOUNT")
+    learnt.add_argument(
+        "--dropped", action="store_true", help="a sample of what is left out, with the reasons"
+    )
+    learnt.add_argument(
+        "--sample", type=_size, default=20, metavar="N", help="how many tweets (20)"
+    )
+    learnt.add_argument("--json", action="store_true", help="print JSON")
+
     keys = command(
         "credentials", _credentials, "store X's keys, from standard input or typed without echo"
     )
@@ -145,6 +159,23 @@ def _import(cloud: Cloud, options: argparse.Namespace) -> None:
     )
     for line in imports.report(imported, options.account, dry_run=options.dry_run):
         print(line)
+
+
+def _size(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
+
+
+def _corpus(cloud: Cloud, options: argparse.Namespace) -> None:
+    part, account = _account(cloud, options.account)
+    figures = corpus.gather(
+        part.data, options.account, account.learn, options.sample, dropped=options.dropped
+    )
+    if options.json:
+        print(json.dumps(figures, indent=2, ensure_ascii=False))
+    else:
+        corpus.show(figures)
 
 
 def _credentials(cloud: Cloud, options: argparse.Namespace) -> None:

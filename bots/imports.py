@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
@@ -28,7 +28,7 @@ _KINDS: tuple[tuple[Kind | None, str], ...] = (
 )
 
 
-@dataclass
+@dataclass(frozen=True)
 class Imported:
     """What an import stores, or would store.
 
@@ -42,11 +42,11 @@ class Imported:
     """
 
     archive: Archive
-    kinds: Counter[Kind | None] = field(default_factory=Counter["Kind | None"])
-    times: tuple[datetime, datetime] | None = None
-    new: int = 0
-    improved: int = 0
-    deleted: list[int] = field(default_factory=list[int])
+    kinds: Counter[Kind | None]
+    times: tuple[datetime, datetime]
+    new: int
+    improved: int
+    deleted: list[int]
 
 
 def owner(text: str) -> Owner:
@@ -84,16 +84,21 @@ def import_archive(
         )
     _claim(store, account, handle, read, dry_run=dry_run)
     held = _held(store, account)
-    imported = Imported(read)
-    news = _news(imported, held)
+    count = _Count()
+    news = _news(read, held, count)
     while segment := list(islice(news, _SEGMENT)):
         if not dry_run:
             _write(store, account, segment, held)
-    if read.newest is not None:
-        imported.deleted = [*_deleted(read, held, read.newest)]
-        if not dry_run:
-            _cover(store, account, read, read.newest)
-    return imported
+    if read.newest is not None and not dry_run:
+        _cover(store, account, read, read.newest)
+    return Imported(
+        archive=read,
+        kinds=count.kinds,
+        times=(min(count.times), max(count.times)),
+        new=count.new,
+        improved=count.improved,
+        deleted=[] if read.newest is None else [*_deleted(read, held, read.newest)],
+    )
 
 
 def _claim(store: Store, account: str, handle: str, read: Archive, *, dry_run: bool) -> None:
@@ -142,18 +147,31 @@ def _held(store: Store, account: str) -> Kept:
     return held
 
 
-def _news(imported: Imported, held: Kept) -> Iterator[Tweet]:
+class _Count:
+    """What an import has counted so far."""
+
+    def __init__(self) -> None:
+        self.kinds = Counter[Kind | None]()
+        self.times: list[datetime] = []
+        self.new = 0
+        self.improved = 0
+
+    def add(self, tweet: Tweet) -> None:
+        self.kinds[tweet.kind] += 1
+        times = [*self.times, tweet.created_at]
+        self.times = [min(times), max(times)]
+
+
+def _news(read: Archive, held: Kept, count: _Count) -> Iterator[Tweet]:
     """Yield and count the archive's tweets of which more is known than of those that are held."""
-    for tweet in imported.archive.tweets:
-        imported.kinds[tweet.kind] += 1
-        times = (*(imported.times or ()), tweet.created_at)
-        imported.times = min(times), max(times)
+    for tweet in read.tweets:
+        count.add(tweet)
         known = held.get(int(tweet.id))
         if known is None:
-            imported.new += 1
+            count.new += 1
             yield tweet
         elif together([known, tweet]) != [known]:
-            imported.improved += 1
+            count.improved += 1
             yield tweet
 
 
@@ -180,7 +198,7 @@ def report(imported: Imported, account: str, *, dry_run: bool) -> Iterator[str]:
     """Yield the lines that tell what was imported, or would be."""
     read, owner = imported.archive, imported.archive.owner
     user = f" (user id {owner.user_id})" if owner.user_id else ""
-    span = " to ".join(f"{at:%Y-%m-%d}" for at in imported.times or ())
+    span = " to ".join(f"{at:%Y-%m-%d}" for at in imported.times)
     yield f"{read.label}: {_count(len(read.tweets), 'tweet')} of @{owner.handle}{user}, from {span}"
     kinds = [f"{name} {imported.kinds[kind]}" for kind, name in _KINDS if imported.kinds[kind]]
     yield f"  by kind: {', '.join(kinds)}"

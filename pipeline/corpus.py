@@ -1,68 +1,24 @@
-"""The corpus: an account's tweets that are worth training on, and which of them are held out."""
+"""The corpus: what was collected of an account, and which of its tweets are held out."""
 
 import hashlib
-import html
 import json
-import re
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from pipeline import index, layout
 from pipeline.store import Store
 from pipeline.tweets import Tweet, from_jsonl, together
 
-_RETWEET = re.compile(r"RT @\w")
-# X turns every address into a t.co link. Only the oldest archives hold addresses as typed.
-_LINK = re.compile(r"https?://(?:t\.co/[A-Za-z0-9]+(?:\?[!-~]*)?|[^\s<>\"]+)", re.IGNORECASE)
-_LEADING_MENTIONS = re.compile(r"^(?:\.?[@\uff20]\w{1,20}[:,]?(?:\s+|$))+")
-_SPACES = re.compile(r"[^\S\n]+")
-_NEWLINES = re.compile(r" ?\n[ \n]*")
-# The end token within a text would end the training example there.
-_NOT_TEXT = re.compile(r"<\|endoftext\|>|[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
 
+class Text(Protocol):
+    """A tweet, or what is learnt of one."""
 
-def clean(raw_text: str) -> str | None:
-    """The part of a tweet that its author wrote; None if it has nothing to learn from.
+    @property
+    def id(self) -> str: ...  # noqa: D102
 
-    Drops retweets, links and the mentions that a reply begins with. Undoes X's HTML escapes.
-    """
-    text = unicodedata.normalize("NFC", html.unescape(raw_text))
-    if _RETWEET.match(text):
-        return None
-    text = _LINK.sub(" ", _NOT_TEXT.sub(" ", text))
-    text = _NEWLINES.sub("\n", _SPACES.sub(" ", text)).strip()
-    text = _LEADING_MENTIONS.sub("", text)
-    return text if any(c.isalpha() for c in text) else None
-
-
-def corpus(tweets: Iterable[Tweet]) -> list[Tweet]:
-    """The tweets with clean texts, one for each id and each text, the oldest first.
-
-    For an id, the longest text is kept, since the others were cut. For a text, the oldest tweet is
-    kept, so that the choice does not change when newer tweets arrive.
-    """
-    by_id: dict[int, Tweet] = {}
-    for tweet in tweets:
-        text = clean(tweet.text)
-        if text is None:
-            continue
-        known = by_id.get(int(tweet.id))
-        if known is None or len(known.text) < len(text):
-            by_id[int(tweet.id)] = tweet.model_copy(update={"text": text})
-    by_text: dict[str, Tweet] = {}
-    for _, tweet in sorted(by_id.items()):
-        by_text.setdefault(tweet.text.casefold(), tweet)
-    return list(by_text.values())
-
-
-def without(tweets: Iterable[Tweet], posted: Iterable[str]) -> list[Tweet]:
-    """The tweets without the bot's own posts.
-
-    A bot may post as the very user whose tweets it learns from.
-    """
-    own = {(clean(text) or "").casefold() for text in posted}
-    return [tweet for tweet in tweets if tweet.text.casefold() not in own]
+    @property
+    def text(self) -> str: ...  # noqa: D102
 
 
 def held_out(tweet_id: str) -> bool:
@@ -73,7 +29,7 @@ def held_out(tweet_id: str) -> bool:
     return int.from_bytes(hashlib.sha256(tweet_id.encode()).digest()[:4]) % 10 == 0
 
 
-def digest(tweets: Iterable[Tweet]) -> str:
+def digest(tweets: Iterable[Text]) -> str:
     """The digest of a data set: the SHA-256, in hex, of its ids and texts in their order."""
     sha = hashlib.sha256()
     for tweet in tweets:

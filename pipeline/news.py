@@ -5,13 +5,14 @@ The scheduled job asks before it makes a machine, and the trainer asks before it
 
 from dataclasses import dataclass
 
-from pipeline import corpus, documents, history, layout, release
+from pipeline import corpus, declared, documents, history, layout, release
+from pipeline.curation import Curated, curate
 from pipeline.errors import UserError
+from pipeline.learn import Learn
 from pipeline.release import LivePointer, Manifest, TweetIds
 from pipeline.runs import Outcome
-from pipeline.settings import Settings, StoredSettings
+from pipeline.settings import Settings
 from pipeline.store import Store
-from pipeline.tweets import Tweet
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,14 @@ class News:
     """An account's tweets, compared with its live release.
 
     Attributes:
-        tweets: The account's corpus, without the bot's own posts.
+        curated: What is learnt of the tweets, and what is left out.
+        learn: What of the account's tweets is learnt, as the stack file has it.
         before: The manifest of the live release; None before the first release.
         refusal: The reason not to train the account; None if it has enough news.
     """
 
-    tweets: list[Tweet]
+    curated: Curated
+    learn: Learn
     before: Manifest | None
     refusal: Outcome | None
 
@@ -44,16 +47,33 @@ def assess(
     Raises:
         PipelineError: The tweets or the live release cannot be read.
     """
-    tweets = corpus.without(corpus.corpus(corpus.read(data, account)), history.texts(data, account))
-    held_out = sum(corpus.held_out(tweet.id) for tweet in tweets)
-    if reason := too_few(len(tweets), held_out, settings):
-        return News(tweets, None, Outcome(outcome="refused", reason=reason))
+    learn = _learn(data, account)
+    curated = curate(corpus.read(data, account), learn, history.texts(data, account))
+    ids = [tweet.id for tweet in curated.kept]
+    held_out = sum(map(corpus.held_out, ids))
+    if reason := too_few(len(ids), held_out, settings):
+        return News(curated, learn, None, Outcome(outcome="refused", reason=reason))
     before = live and release.read_manifest(models, account, live.release)
     if before:
-        new = len({tweet.id for tweet in tweets} - _trained_on(models, before))
-        if reason := nothing_new(new, settings, before.settings):
-            return News(tweets, before, Outcome(outcome="skipped", reason=reason))
-    return News(tweets, before, None)
+        new = len({*ids} - _trained_on(models, before))
+        same = settings.match(before.settings) and learn.match(before.learn)
+        if reason := nothing_new(new, settings, same=same):
+            return News(curated, learn, before, Outcome(outcome="skipped", reason=reason))
+    return News(curated, learn, before, None)
+
+
+def _learn(data: Store, account: str) -> Learn:
+    """What of the account's tweets is learnt.
+
+    Without it nothing is learnt, since the account may exclude tweets.
+    """
+    found = declared.read(data, account)
+    if found is None:
+        raise UserError(
+            f"gs://{data.bucket_name}/{layout.declared(account)} is missing, so it is not known"
+            f" what of the tweets of {account} may be learnt: run `pulumi up`"
+        )
+    return Learn.known(found.learn)
 
 
 def too_few(tweets: int, held_out: int, settings: Settings) -> str | None:
@@ -65,9 +85,12 @@ def too_few(tweets: int, held_out: int, settings: Settings) -> str | None:
     return None
 
 
-def nothing_new(new: int, settings: Settings, live_settings: StoredSettings) -> str | None:
-    """Why training again would only repeat the live release; None if there is enough news."""
-    if new < settings.min_new_tweets and settings.match(live_settings):
+def nothing_new(new: int, settings: Settings, *, same: bool) -> str | None:
+    """Why training again would only repeat the live release; None if there is enough news.
+
+    `same` says whether the live release was trained with the same settings.
+    """
+    if new < settings.min_new_tweets and same:
         return (
             f"{new} new tweets since the live release, min_new_tweets is {settings.min_new_tweets}"
         )

@@ -13,6 +13,7 @@ from pydantic import Field
 from pipeline import documents, layout
 from pipeline.documents import Document, Part, Stored, Unreadable
 from pipeline.errors import UserError
+from pipeline.learn import StoredLearn
 from pipeline.settings import StoredSettings
 from pipeline.store import PreconditionFailed, Store
 
@@ -64,6 +65,7 @@ class Memorisation(Part):
 class Manifest(Document):
     """All facts about a release; written last, so a release without it does not exist."""
 
+    version: int = 2
     account: str
     tag: Tag
     created: datetime
@@ -73,6 +75,12 @@ class Manifest(Document):
     warm_start: Tag | None
     compared_with: Tag | None = Field(description="the release that was live, for the gate")
     settings: StoredSettings
+    learn: StoredLearn = Field(
+        default=StoredLearn(), description="what of the tweets was learnt; the defaults before that"
+    )
+    dropped: dict[str, int] = Field(
+        default={}, description="how many tweets were left out, by the reason"
+    )
     loss: Loss
     memorisation: Memorisation
     valid: float = Field(description="share of samples that could be posted")

@@ -135,8 +135,8 @@ Maybe = Annotated[T | None, WrapValidator(_or_nothing)]
 """A field that counts as absent if it is not what X documents. The post is kept."""
 
 
-class _Metrics(BaseModel):
-    class Counts(BaseModel):
+class _Metrics(BaseModel, frozen=True):
+    class Counts(BaseModel, frozen=True):
         tweet_count: int
 
     public_metrics: Maybe[Counts] = None
@@ -146,12 +146,12 @@ class _Metrics(BaseModel):
         return self.public_metrics and self.public_metrics.tweet_count
 
 
-class _Reference(BaseModel):
+class _Reference(BaseModel, frozen=True):
     type: str
     id: Id
 
 
-class _Url(BaseModel):
+class _Url(BaseModel, frozen=True):
     start: int
     end: int
     url: str
@@ -159,24 +159,24 @@ class _Url(BaseModel):
     unwound_url: Maybe[str] = None
 
 
-class _Entities(BaseModel):
+class _Entities(BaseModel, frozen=True):
     urls: Maybe[list[Maybe[_Url]]] = None
 
 
-class _Note(BaseModel):
+class _Note(BaseModel, frozen=True):
     text: Annotated[str, Field(min_length=1)]
     entities: Maybe[_Entities] = None
 
 
-class _Attachments(BaseModel):
+class _Attachments(BaseModel, frozen=True):
     media_keys: Maybe[list[str]] = None
 
 
-class _Identified(BaseModel):
+class _Identified(BaseModel, frozen=True):
     id: Id
 
 
-class _Post(_Identified):
+class _Post(_Identified, frozen=True):
     """A post as X documents it. Only its id, text and time are needed."""
 
     text: str

@@ -53,9 +53,11 @@ class Account(Component):
                 content_type="application/json",
                 content=json.dumps(
                     {
+                        "version": 2,
                         "time_zone": self._bot.time_zone,
                         "collect": self._bot.collect,
                         "post": self._bot.post,
+                        "learn": self._bot.learn.model_dump(mode="json"),
                     }
                 ),
             ),

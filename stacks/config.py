@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from pipeline.learn import Learn
 from pipeline.settings import Settings
 from stacks import machines, naming
 from stacks.types import (
@@ -86,6 +87,7 @@ class Account(Model):
     time_zone: TimeZone = Field(default="Etc/UTC", description="the time zone of both schedules")
     collect: Cron | None = Field(default=None, description="when the timeline is read")
     post: Cron | None = Field(default=None, description="when a tweet is posted")
+    learn: Learn = Field(default=Learn(), description="what of its tweets is learnt")
     serve: Serving | None = Field(
         default=None, description="an HTTP API that writes a tweet on request"
     )

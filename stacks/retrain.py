@@ -117,7 +117,14 @@ class Retrain(Component):
                 self.child(),
             ),
             # Tweets, posts and releases show whether an account has enough news.
-            storage.data.grant("retrain", member, READ, layout.all_tweets(), layout.all_posts()),
+            storage.data.grant(
+                "retrain",
+                member,
+                READ,
+                layout.all_tweets(),
+                layout.all_posts(),
+                layout.all_declared(),
+            ),
             storage.models.grant(
                 "retrain", member, READ, layout.all_pointers(), layout.all_releases()
             ),

@@ -57,7 +57,14 @@ class Training(Component):
         storage.may_list(member)
         return [
             # Posts as well, because a bot does not learn from its own posts.
-            storage.data.grant("trainer", member, READ, layout.all_tweets(), layout.all_posts()),
+            storage.data.grant(
+                "trainer",
+                member,
+                READ,
+                layout.all_tweets(),
+                layout.all_posts(),
+                layout.all_declared(),
+            ),
             storage.models.grant("trainer", member, READ, layout.all_base_models()),
             # The first run that needs a base model stores it here.
             storage.models.grant("trainer", member, CREATE, layout.all_base_models()),

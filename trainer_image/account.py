@@ -8,15 +8,16 @@ from pathlib import Path
 
 from pipeline import corpus, documents, layout, news, novelty, release
 from pipeline.clock import Clock
+from pipeline.curation import Kept
 from pipeline.documents import Stored
 from pipeline.errors import UserError
 from pipeline.log import log
+from pipeline.news import News
 from pipeline.novelty import NoveltyIndex
 from pipeline.release import Dataset, LivePointer, Loss, Manifest, Memorisation, TweetIds
 from pipeline.runs import Outcome
 from pipeline.settings import Settings
 from pipeline.store import PreconditionFailed, Store
-from pipeline.tweets import Tweet
 from trainer_image import base_model, child, gate, gpu
 from trainer_image.config import Config
 from trainer_image.evaluate import copying, load, sample, valid
@@ -58,14 +59,13 @@ class Trainer:
         assessed = news.assess(self.data, self.models, account, live and live.document, settings)
         if assessed.refusal:
             return assessed.refusal
-        manifest = self._make_release(account, assessed.tweets, assessed.before, lease)
+        manifest = self._make_release(account, assessed, lease)
         return self._go_live(manifest, live)
 
-    def _make_release(
-        self, account: str, tweets: list[Tweet], before: Manifest | None, lease: Lease
-    ) -> Manifest:
-        """Train, judge and store a release; `before` is the live one's manifest."""
+    def _make_release(self, account: str, assessed: News, lease: Lease) -> Manifest:
+        """Train, judge and store a release."""
         settings = self.config.settings
+        tweets, before = assessed.curated.kept, assessed.before
         held_out = [tweet for tweet in tweets if corpus.held_out(tweet.id)]
         train = [tweet for tweet in tweets if not corpus.held_out(tweet.id)]
 
@@ -126,6 +126,8 @@ class Trainer:
             warm_start=warm and warm.tag,
             compared_with=before and before.tag,
             settings=settings,
+            learn=assessed.learn,
+            dropped=assessed.curated.reasons,
             loss=Loss(
                 held_out_float=result.held_out_float,
                 held_out_int8=loss,
@@ -238,7 +240,7 @@ def _gentler(settings: Settings) -> Settings:
     return settings.model_copy(update={"learning_rate": rate})
 
 
-def _write_dataset(path: Path, train: list[Tweet], held_out: list[Tweet]) -> None:
+def _write_dataset(path: Path, train: list[Kept], held_out: list[Kept]) -> None:
     ids = TweetIds(train=[tweet.id for tweet in train], held_out=[tweet.id for tweet in held_out])
     path.write_bytes(documents.dump(ids))
 

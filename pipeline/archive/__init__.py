@@ -10,7 +10,7 @@ The modules: `files` finds what may be read, `javascript` and `formats` read it 
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
@@ -42,7 +42,7 @@ _WRAPPERS: dict[Kind, str] = {
 }
 
 
-@dataclass
+@dataclass(frozen=True)
 class LeftOut:
     """Entries that are left out for one reason.
 
@@ -52,16 +52,14 @@ class LeftOut:
     """
 
     count: int = 0
-    places: list[str] = field(default_factory=list[str])
+    places: tuple[str, ...] = ()
 
-    def add(self, place: str) -> None:
-        """Count one more."""
-        self.count += 1
-        if len(self.places) < _MOST_PLACES:
-            self.places.append(place)
+    def one_more(self, place: str) -> "LeftOut":
+        """These and another one."""
+        return LeftOut(self.count + 1, (*self.places, place)[:_MOST_PLACES])
 
 
-@dataclass
+@dataclass(frozen=True)
 class Archive:
     """What an archive holds of its owner.
 
@@ -80,12 +78,12 @@ class Archive:
 
     owner: Owner
     label: str
-    tweets: Kept = field(default_factory=Kept)
-    retweets: int = 0
-    left_out: dict[str, LeftOut] = field(default_factory=lambda: defaultdict[str, LeftOut](LeftOut))
-    stray: list[str] = field(default_factory=list[str])
-    missing: list[str] = field(default_factory=list[str])
-    newest: int | None = None
+    tweets: Kept
+    retweets: int
+    left_out: dict[str, LeftOut]
+    stray: list[str]
+    missing: list[str]
+    newest: int | None
 
 
 def read(paths: Iterable[Path], owner: Owner | None = None, *, partial: bool = False) -> Archive:
@@ -117,15 +115,17 @@ class _Reading:
 
     def __init__(self, files: Files, label: str, owner: Owner | None, *, partial: bool) -> None:
         self._files = files
+        self._label = label
         self._partial = partial
-        own, stray = _of_one_archive(files.found, label)
+        self._tweets = Kept()
+        self._retweets = 0
+        self._left_out = defaultdict[str, LeftOut](LeftOut)
+        self._missing: list[str] = []
+        self._newest: int | None = None
+        own, self._stray = _of_one_archive(files.found, label)
         values = {file.label: (file, self._value(file)) for file in own if file.kind in _VALUES}
         stated = {name: owners.stated(file, value) for name, (file, value) in values.items()}
-        self._archive = Archive(
-            owner=owners.agreed({n: o for n, o in stated.items() if o}, owner, label),
-            label=label,
-            stray=stray,
-        )
+        self._owner = owners.agreed({n: o for n, o in stated.items() if o}, owner, label)
         self._listed: dict[str, int] = {}
         for file, value in values.values():
             self._listed |= _listed(file, value)
@@ -138,15 +138,21 @@ class _Reading:
         for kind in ("tweets", "csv", "txt", "jsonl", "notes", "deleted"):
             for file in self._of_kind(kind):
                 if self._is_stray(file):
-                    self._archive.stray.append(f"{file.label} (its manifest does not list it)")
+                    self._stray.append(f"{file.label} (its manifest does not list it)")
                 else:
                     counts[file.name] += self._read(file)
         self._check(counts)
-        archive = self._archive
-        archive.tweets.drop_outdated()
-        if not self._is_whole or archive.missing:
-            archive.newest = None
-        return archive
+        self._tweets.drop_outdated()
+        return Archive(
+            owner=self._owner,
+            label=self._label,
+            tweets=self._tweets,
+            retweets=self._retweets,
+            left_out=dict(self._left_out),
+            stray=self._stray,
+            missing=self._missing,
+            newest=self._newest if self._is_whole and not self._missing else None,
+        )
 
     def _of_kind(self, kind: Kind) -> list[File]:
         """The files of that kind. `tweets.csv` has the same tweets as the files of each month."""
@@ -164,12 +170,12 @@ class _Reading:
         for name, count in self._listed.items():
             if counts[name] != count:
                 held = f"{counts[name]} of " if name in counts else ""
-                self._archive.missing.append(f"{name} ({held}{count} entries)")
-        if self._archive.missing and not self._partial:
-            first, *others = self._archive.missing
+                self._missing.append(f"{name} ({held}{count} entries)")
+        if self._missing and not self._partial:
+            first, *others = self._missing
             more = f" and {len(others)} more" if others else ""
             raise UserError(
-                f"{self._archive.label} lacks {first}{more}; name every zip of the archive, or"
+                f"{self._label} lacks {first}{more}; name every zip of the archive, or"
                 " download it again at https://x.com/settings/download_your_data, or import what"
                 " is there with `--partial`"
             )
@@ -189,7 +195,8 @@ class _Reading:
                     self._take(file.kind, _unwrapped(found, file.kind))
                 except _ODD as odd:
                     reason = str(odd) if isinstance(odd, Odd) else "an odd character"
-                    self._archive.left_out[reason].add(f"{file.label}, entry {count}")
+                    place = f"{file.label}, entry {count}"
+                    self._left_out[reason] = self._left_out[reason].one_more(place)
         except Damaged as damaged:
             raise file.fault(str(damaged)) from None
         return count
@@ -207,34 +214,33 @@ class _Reading:
                 return javascript.entries(blocks)
 
     def _take(self, kind: Kind, entry: Entry) -> None:
-        archive = self._archive
         if kind == "notes":
-            notes.complete(entry, archive.tweets)
+            notes.complete(entry, self._tweets)
         elif kind == "deleted":
-            archive.tweets.note_deleted(entries.identifier(entry))
+            self._tweets.note_deleted(entries.identifier(entry))
         elif entries.is_retweet(entry):
             number = entries.identifier(entry)
-            archive.tweets.note_other(number)
+            self._tweets.note_other(number)
             self._reaches(number, entries.time(entry.get("created_at")))
-            archive.retweets += 1
+            self._retweets += 1
         else:
             try:
                 tweet = self._tweet(kind, entry)
-                archive.tweets.add(tweet)
+                self._tweets.add(tweet)
             except _ODD:
                 # That it could not be read does not mean that it was deleted.
-                archive.tweets.note_other(entries.identifier(entry))
+                self._tweets.note_other(entries.identifier(entry))
                 raise
             self._reaches(int(tweet.id), tweet.created_at)
 
     def _tweet(self, kind: Kind, entry: Entry) -> Tweet:
         known = formats.record(entry) if kind == "jsonl" else None
-        return known or entries.tweet(entry, self._archive.owner)
+        return known or entries.tweet(entry, self._owner)
 
     def _reaches(self, number: int, at: datetime) -> None:
         """Note how far the archive reaches. An id of the future would hide all that comes."""
-        if number > (self._archive.newest or 0) and not entries.is_ahead(number, at):
-            self._archive.newest = number
+        if number > (self._newest or 0) and not entries.is_ahead(number, at):
+            self._newest = number
 
 
 def _of_one_archive(found: list[File], label: str) -> tuple[list[File], list[str]]:

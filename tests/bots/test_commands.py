@@ -288,6 +288,23 @@ def test_what_an_import_finds_wrong_is_told(here: Path, run: Run) -> None:
     messages.check("bots-import-faults", said)
 
 
+def test_what_is_learnt_is_shown_by_the_stack_files_settings(here: Path, run: Run) -> None:
+    texts = [(f"Log {n}: fog.", NOW - timedelta(hours=n)) for n in range(3)]
+    archive.write(here / "mine.zip", "grumpybaker", texts)
+    run("import", "baker", "mine.zip")
+    file = here / "stacks/Pulumi.test.yaml"
+    file.write_text(
+        file.read_text().replace(
+            "handle: grumpybaker", 'handle: grumpybaker\n      learn: {exclude: {words: ["log 1"]}}'
+        )
+    )
+    told = json.loads(run("corpus", "baker", "--dropped", "--json"))
+    assert (told["tweets"], told["learnt"], told["dropped"]) == (3, 2, {"excluded": 1})
+    assert [one["reason"] for one in told["sample"]] == ["excluded"]
+    assert lines(run("corpus", "baker", "--sample", "1"))[0].startswith("baker: 3 tweets, ")
+    assert "has no tweets yet" in run("corpus", "keeper", status=1)
+
+
 def test_a_base_model_goes_to_every_project(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[list[str], str]] = []
 
@@ -390,6 +407,7 @@ def test_the_help_pages_are_as_reviewed(
         ["promote", "keeper", "--stack", "test"],
         ["rollback", "--stack", "test"],
         ["releases", "--stack", "test"],
+        ["corpus", "keeper", "--sample", "-1", "--stack", "test"],
     ],
 )
 def test_arguments_that_contradict_or_are_missing_are_refused(arguments: list[str]) -> None:

@@ -20,6 +20,7 @@ from pipeline.settings import Settings
 from pipeline.store import Store
 from pipeline.tweets import Tweet, to_jsonl
 from tests.control.compute import TOKEN, Compute, Machine
+from tests.pipeline import curating
 from tests.stacks.recorder import Recorder, declare, stack_values
 
 START = datetime(2026, 11, 30, 2, 0, 0, 250_000, tzinfo=UTC)
@@ -163,6 +164,7 @@ class World:
     def declare(self, account: str, tweets: int = 120) -> None:
         """An account, as the Pulumi program and the scraper make one."""
         self.models.write(layout.base_pointer(account), b"{}", generation=0)
+        curating.declare(self.data, account)
         self.collect(account, tweets)
 
     def collect(self, account: str, tweets: int, first_id: int = 1000) -> None:

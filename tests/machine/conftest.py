@@ -26,6 +26,7 @@ from pipeline.store import Store
 from pipeline.tweets import Tweet, to_jsonl
 from stacks import cloud_config
 from tests.conftest import CloudStorage
+from tests.pipeline.curating import declare
 from tests.stacks.recorder import ROOT
 
 HOST = "europe-west4-docker.pkg.dev"
@@ -167,6 +168,7 @@ def vm(
         for n, text in enumerate(grammar.tweets("keeper", 60))
     ]
     data.write(f"{layout.segments('keeper')}1000.jsonl", to_jsonl(tweets), generation=0)
+    declare(data, "keeper")
     email = "trainer@test.iam.gserviceaccount.com"
     network = gcs.gateway.identity(NAME, email, {"instance/name": NAME})
     del network["REGISTRY_ENDPOINT_OVERRIDE"]  # no registry answers there

@@ -85,4 +85,4 @@ def texts(read: Archive) -> dict[str, str]:
 
 
 def left_out(read: Archive) -> dict[str, tuple[int, list[str]]]:
-    return {reason: (found.count, found.places) for reason, found in read.left_out.items()}
+    return {reason: (found.count, [*found.places]) for reason, found in read.left_out.items()}

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from demo.samples import archive as sample
-from pipeline import archive, corpus
+from pipeline import archive
+from pipeline.curation import curate
 from pipeline.errors import UserError
+from pipeline.learn import Learn
 from tests.pipeline.archives import (
     ACCOUNT,
     AT,
@@ -24,6 +26,7 @@ from tests.pipeline.archives import (
     unpacked,
     zipped,
 )
+from tests.pipeline.curating import clean
 
 
 def test_the_sample_archive_reads_as_the_tweets_that_it_was_written_from(tmp_path: Path) -> None:
@@ -31,9 +34,9 @@ def test_the_sample_archive_reads_as_the_tweets_that_it_was_written_from(tmp_pat
     written.insert(60, ("A long night. " * 40 + "& <over>", AT + timedelta(days=59, hours=1)))
     sample.write(tmp_path / "a.zip", "keeper", written)
     found = archive.read([tmp_path / "a.zip"])
-    assert [(tweet.text, tweet.created_at) for tweet in corpus.corpus(found.tweets)] == [
-        (text.strip(), at) for text, at in written
-    ]
+    assert [
+        (tweet.text, tweet.created_at) for tweet in curate(found.tweets, Learn(replies=True)).kept
+    ] == [(text.strip(), at) for text, at in written]
     assert not found.left_out
 
 
@@ -190,7 +193,7 @@ def test_a_long_post_is_whole_and_escaped_like_the_others(tmp_path: Path) -> Non
     assert tweet is not None
     assert (tweet.cut, tweet.shown) == (False, None)
     assert [tweet.text[link.start : link.end] for link in tweet.links] == ["https://t.co/abc"]
-    assert corpus.clean(tweet.text) == "It begins & <ends>"
+    assert clean(tweet.text) == "It begins & <ends>"
 
 
 @pytest.mark.parametrize("number", [102, 999], ids=["another second", "no tweet above"])

@@ -28,7 +28,7 @@ FIXTURES = Path(__file__).with_name("documents")
 FILES = sorted(FIXTURES.glob("*/*.json"))
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ADDRESS = "gs://bucket/object"
-MANIFEST = FIXTURES / "release.Manifest" / "1.json"
+MANIFEST = FIXTURES / "release.Manifest" / "2.json"
 TAG = "20261123T081530Z-1a2b3c4d"
 
 
@@ -199,12 +199,12 @@ def test_a_renewed_lease_keeps_unknown_keys(store: Store) -> None:
 
 
 def test_the_error_for_a_newer_version_says_to_update() -> None:
-    data = json.dumps(stored(version=2, step={"of": 3})).encode()
+    data = json.dumps(stored(version=3, step={"of": 3})).encode()
     with pytest.raises(Newer) as error:
         documents.parse(Manifest, data, ADDRESS)
     assert str(error.value) == (
         "gs://bucket/object: step: Input should be a valid integer; it was written by a newer"
-        " program, version 2, and this program knows version 1: update this program"
+        " program, version 3, and this program knows version 2: update this program"
     )
 
 

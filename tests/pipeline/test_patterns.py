@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from pipeline import corpus, novelty, release, slots, text
+from pipeline import novelty, release, slots, text
 from pipeline.layout import account_of
 from pipeline.objections import unsafe_words
 from pipeline.tweets import Tweet
 from tests import messages
+from tests.pipeline.curating import clean
 
 IN_NAMES = string.ascii_letters + string.digits + "_"
 
@@ -80,7 +81,7 @@ def test_tweets_are_cleaned_as_reviewed() -> None:
         "...",
         "",
     ]
-    messages.check("clean", {one: corpus.clean(one) for one in raw})
+    messages.check("clean", {one: clean(one) for one in raw})
 
 
 def test_words_are_told_as_reviewed() -> None:

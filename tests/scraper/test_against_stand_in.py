@@ -8,6 +8,8 @@ import pytest
 
 from local.x import Draft, XServer
 from pipeline import corpus, x
+from pipeline.curation import curate
+from pipeline.learn import Learn
 from pipeline.spend import Ledger
 from pipeline.store import Store
 from pipeline.x import XError
@@ -43,7 +45,7 @@ def test_a_timeline_is_collected_without_its_retweets(
     written = [text for text, _ in own]
     timeline = Timeline(x.client(stand_in.bearer()))
     index = collector(handle="keeper", timeline=timeline).collect()
-    assert [tweet.text for tweet in corpus.corpus(corpus.read(store, "keeper"))] == written
+    assert [tweet.text for tweet in curate(corpus.read(store, "keeper"), Learn()).kept] == written
     assert index.count == len(written)
     assert collector(handle="keeper", timeline=timeline).collect() == index
     assert stand_in.counts()["keeper"]["posts_read"] == ledger.spent().count == len(written)

@@ -288,6 +288,10 @@ MISTAKES: dict[str, Plant | InProgram | InStackFile] = {
     # In the stack file.
     "a misspelt key of the stack file": InStackFile("gpt2-bots:accounts.anna.hande", "anna"),
     "a zone of another region": InStackFile("gpt2-bots:training.zones", ["us-central1-a"]),
+    "a pattern that is none": InStackFile(
+        "gpt2-bots:accounts.anna.learn", {"exclude": {"patterns": ["(a"]}}
+    ),
+    "a policy that there is not": InStackFile("gpt2-bots:accounts.anna.learn", {"apps": "twice"}),
     "a schedule that cannot be": InStackFile("gpt2-bots:accounts.anna.post", "every day"),
     "a GPU that does not fit": InStackFile("gpt2-bots:training.gpu", {"type": "nvidia-tesla-t4"}),
     "a namespace that nothing reads": InStackFile("gpt2_bots:training", {}),

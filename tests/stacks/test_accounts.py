@@ -1,11 +1,15 @@
 """The resources of an account depend only on its own entry in the stack file."""
 
+import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline import documents
+from pipeline.declared import Declared as DeclaredAccount
+from pipeline.learn import Learn
 from tests.stacks.environments import everything
 from tests.stacks.recorder import Declared, Recorder, declare
 from tests.stacks.test_config_fuzz import often
@@ -46,6 +50,18 @@ def test_the_order_of_accounts_has_no_effect(full: dict[Any, Declared], examples
         assert by_key(declared(names)) == full
 
     often(check, examples)
+
+
+def test_programs_read_what_the_stack_file_says_of_an_account(
+    full: dict[Any, Declared],
+) -> None:
+    key = ("gcp:storage/bucketObject:BucketObject", "heron-declared")
+    content: str = full[key].inputs["content"]["value"]  # the SDK makes a secret of it
+    assert json.loads(content)["version"] == documents.current_version(DeclaredAccount)
+    read = documents.parse(DeclaredAccount, content.encode(), "heron")
+    said = everything()["gpt2-bots:accounts"]["keeper"]
+    assert Learn.model_validate(said["learn"]).match(read.learn)
+    assert (read.post, read.collect, read.time_zone) == (said["post"], None, said["time_zone"])
 
 
 # What all tweet APIs share. It is not declared if no account has a tweet API.

@@ -29,6 +29,15 @@ FURTHER: dict[str, Callable[[Values], None]] = {
     "a negative limit": change("accounts.keeper.posts_usd_per_month", -1),
     "a limit beyond all means": change("accounts.keeper.posts_usd_per_month", 100_001),
     "a limit in tenths of a cent": change("accounts.keeper.posts_usd_per_month", 0.001),
+    "something else to learn": change("accounts.keeper.learn", {"retweets": True}),
+    "apps that count twice": change("accounts.keeper.learn", {"apps": "twice"}),
+    "a text without words": change("accounts.keeper.learn", {"min_words": 0}),
+    "a pattern that is none": change("accounts.keeper.learn", {"exclude": {"patterns": ["(a"]}}),
+    "a pattern that looks ahead": change(
+        "accounts.keeper.learn", {"exclude": {"patterns": ["a(?=b)"]}}
+    ),
+    "an id that is a number": change("accounts.keeper.learn", {"exclude": {"ids": [17]}}),
+    "an exclusion like no other": change("accounts.keeper.learn", {"exclude": {"names": []}}),
     "a source like no other": change("accounts.keeper.source", "hearsay"),
     "a time zone of the schedule": change("training.time_zone", ""),
     "a machine with its own GPU and another": change(

@@ -93,7 +93,7 @@ READERS: dict[str, set[str]] = {
     "slot": {POSTER, "scraper", "trainer", "watcher", "retrain"},
     "history": {POSTER, "scraper", "trainer", "watcher", "retrain"},
     "collected": {"scraper", "watcher"},
-    "declared": {"watcher"},
+    "declared": {"retrain", "trainer", "watcher"},
     "release": {"trainer", "build", "api", "retrain"},
     "live": {"trainer", "build", "watcher", "api", "retrain"},
     "base": {"build", "watcher", "retrain"},

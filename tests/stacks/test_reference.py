@@ -27,6 +27,7 @@ BEYOND_A_SCHEMA = {
     "unknown machine",
     "timeline without acknowledgement",
     "archive on a schedule",
+    "keys that read nothing",
 }
 
 

@@ -20,6 +20,7 @@ from pipeline.runs import Outcome, RunResult, read_result
 from pipeline.store import Store
 from pipeline.tweets import Tweet, to_jsonl
 from tests.conftest import CloudStorage
+from tests.pipeline.curating import declare
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -67,6 +68,7 @@ class World:
         """Declare accounts as the Pulumi program does."""
         for account in accounts:
             self.models.write(layout.base_pointer(account), b"{}", generation=0)
+            declare(self.data, account)
 
     def environment(self, settings: dict[str, Any]) -> dict[str, str]:
         return {

@@ -25,6 +25,7 @@ from pipeline.store import PreconditionFailed, Store
 from pipeline.tweets import to_jsonl
 from pipeline.worker import Worker
 from tests import messages
+from tests.pipeline.curating import declare
 from tests.pipeline.test_tweets import tweet
 from tests.trainer.steps import Bucket, Steps
 from tests.trainer.test_release import NOON, a_manifest, put
@@ -102,6 +103,7 @@ class Training:
         self.config = Config.read(ENVIRONMENT)
         segment = to_jsonl([tweet(id=str(n), text=f"fog number {n}") for n in range(60)])
         self.data.write(f"{layout.segments('keeper')}1.jsonl", segment, generation=0)
+        declare(self.data, "keeper")
         monkeypatch.setattr(account.child, "finetune", self._finetune)
         monkeypatch.setattr(account, "time", SimpleNamespace(monotonic=lambda: 100.0))
         monkeypatch.setattr(account, "load", self._load)
@@ -335,6 +337,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Bucketful:
     bucket = Bucketful(Bucket())
     for name in ("keeper", "baker"):
         bucket.write(layout.base_pointer(name), b"{}", generation=0)
+        declare(bucket, name)
 
     def opened(name: str) -> Bucketful:
         return bucket

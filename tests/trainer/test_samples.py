@@ -8,7 +8,8 @@ import pytest
 from demo.samples import archive, base, grammar
 from demo.samples.grammar import VOICES
 from pipeline.archive import read as read_archive
-from pipeline.corpus import corpus
+from pipeline.curation import curate
+from pipeline.learn import Learn
 from pipeline.text import has_link, has_mention, valid
 from pipeline.tokens import Vocabulary
 
@@ -49,7 +50,8 @@ def test_the_archive_is_read_as_the_tweets_that_it_was_made_of(tmp_path: Path) -
     dated.append((long, NOON))
     archive.write(tmp_path / "archive.zip", "grumpybaker", dated)
 
-    tweets = corpus(read_archive([tmp_path / "archive.zip"]).tweets)
+    found = read_archive([tmp_path / "archive.zip"]).tweets
+    tweets = curate(found, Learn(replies=True)).kept
     assert [tweet.text for tweet in tweets] == [text for text, _ in dated]
     assert all(
         abs((tweet.created_at - at).total_seconds()) < 1

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 from statistics import median
 
 from pipeline.generation import Candidate
-from pipeline.objections import Objections, normalised
+from pipeline.objections import Objections
 
 _MOST_BATCHES = 3
 
@@ -40,9 +40,11 @@ class Composer:
         self._objections = objections
         self._unfinished = unfinished
 
-    def compose(self, history: Collection[str]) -> str:
-        """Return a text that equals none of `history`; raises NothingFit after _MOST_BATCHES."""
-        posted = {normalised(text) for text in history}
+    def compose(self, posted: Collection[str]) -> str:
+        """Return a text that was not posted before; raises NothingFit after _MOST_BATCHES.
+
+        `posted` holds the digests of earlier texts, as `pipeline.history` gives them.
+        """
         reasons: Counter[str] = Counter()
         for _ in range(_MOST_BATCHES):
             batch = self._candidates()

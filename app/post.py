@@ -77,8 +77,9 @@ class Poster:
     def post(self, slot: str, release: str, compose: Callable[[Collection[str]], str]) -> Slot:
         """Post for the slot if it is free, and return its record.
 
-        `compose` takes the account's earlier texts and returns a new one, or raises NothingFit. If
-        another execution has the slot or was faster, the returned record is that execution's.
+        `compose` takes the digests of the account's earlier texts (`pipeline.history`), and returns
+        a new text or raises NothingFit. If another execution has the slot or was faster, the
+        returned record is that execution's.
         """
         record, generation = slots.read(self.store, self.account, slot) or (None, 0)
         if record is not None and not self._may_take(record):
@@ -149,7 +150,7 @@ class _ClaimedSlot:
         chosen: dict[str, str] = {}
         if self.record.text is None:
             try:
-                posted = history.texts(self._poster.store, self._poster.account)
+                posted = history.digests(self._poster.store, self._poster.account)
                 chosen = {"text": compose(posted), "release": release}
             except NothingFit as error:
                 self._move(state="nothing", reason=str(error))

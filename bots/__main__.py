@@ -5,12 +5,13 @@ import getpass
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from bots import base, corpus, credentials, imports, releases, show
+from bots import base, corpus, credentials, forget, imports, releases, show
 from bots.cloud import Cloud
 from bots.status import gather
-from pipeline import __version__, archive, layout, release
+from pipeline import __version__, archive, documents, layout, release
 from pipeline.errors import PipelineError, UserError
 from stacks import stack_file
 from stacks.config import Account
@@ -48,6 +49,10 @@ examples:
     bots releases keeper --stack prod
     bots promote keeper 20261122T101500Z-0123abcd --stack prod
     bots rollback keeper --stack prod
+
+  delete tweets on request; the receipt says what is gone now, and what when:
+    bots forget keeper 1861111111111111111 --why "asked by mail" --stack prod
+    bots forget keeper --match "my old address" --why "asked by mail" --stack prod
 """
 
 
@@ -140,6 +145,16 @@ def _parser() -> argparse.ArgumentParser:
 
     rollback = command("rollback", _rollback, "make the release before the live one live again")
     rollback.add_argument("account", metavar="ACCOUNT")
+
+    gone = command("forget", _forget, "delete tweets on request, and show what is gone when")
+    gone.add_argument("account", metavar="ACCOUNT")
+    which = gone.add_mutually_exclusive_group(required=True)
+    which.add_argument("ids", metavar="ID", nargs="*", default=[], help="ids of tweets")
+    which.add_argument("--all", action="store_true", help="all that was collected of the account")
+    which.add_argument("--match", metavar="TEXT", help="all tweets that hold a text")
+    gone.add_argument("--why", required=True, metavar="REASON", help="kept with the ids")
+    gone.add_argument("--yes", action="store_true", help="do not ask")
+    gone.add_argument("--json", action="store_true", help="print the receipt as JSON")
     return parser
 
 
@@ -157,8 +172,10 @@ def _import(cloud: Cloud, options: argparse.Namespace) -> None:
     imported = imports.import_archive(
         part.data, options.account, account.handle, read, dry_run=options.dry_run
     )
-    for line in imports.report(imported, options.account, dry_run=options.dry_run):
+    for line in imports.report(imported, dry_run=options.dry_run):
         print(line)
+    if imported.deleted and not options.dry_run:
+        show.receipt(forget.forget_deleted(part, options.account, imported, _who()))
 
 
 def _size(text: str) -> int:
@@ -224,6 +241,27 @@ def _rollback(cloud: Cloud, options: argparse.Namespace) -> None:
     part, _ = _account(cloud, options.account)
     tag = releases.rollback(part.models, options.account, _who(), cloud.now())
     print(f"{tag} is the live release of {options.account} again")
+
+
+def _forget(cloud: Cloud, options: argparse.Namespace) -> None:
+    part, _ = _account(cloud, options.account)
+    account, ids, text = options.account, frozenset[str](options.ids), options.match or ""
+    chosen: forget.Chosen = "all" if options.all else "ids" if ids else "match"
+    request = forget.Request(chosen, options.why, _who(), ids, text)
+    question = f"delete all that was collected of {account}?"
+    if chosen == "match":
+        found = forget.find(part, account, text)
+        request = replace(request, ids=frozenset(tweet.id for tweet in found.tweets))
+        question = f"forget {found.extent}?"
+        if not options.json:
+            show.found(found)
+    if chosen != "ids" and not options.yes:
+        show.confirm(question)
+    receipt = forget.forget(part, account, request)
+    if options.json:
+        print(documents.dump(receipt).decode(), end="")
+    else:
+        show.receipt(receipt)
 
 
 def _account(cloud: Cloud, name: str) -> tuple[Cloud, Account]:

@@ -4,12 +4,13 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from pipeline import documents, index, layout
+from pipeline import documents, forgotten, index, layout
 from pipeline.archive import Archive
 from pipeline.archive.kept import Kept
 from pipeline.errors import UserError
@@ -36,6 +37,7 @@ class Imported:
         archive: What was read.
         kinds: How many of its tweets are of each kind.
         times: The times of the oldest and the newest of them.
+        held: How many tweets were held before.
         new: How many of the tweets were not held.
         improved: Of how many that were held the archive knows more.
         deleted: The ids of tweets that are held and were deleted on X, as the archive shows.
@@ -44,6 +46,7 @@ class Imported:
     archive: Archive
     kinds: Counter[Kind | None]
     times: tuple[datetime, datetime]
+    held: int
     new: int
     improved: int
     deleted: list[int]
@@ -83,9 +86,9 @@ def import_archive(
             " none"
         )
     _claim(store, account, handle, read, dry_run=dry_run)
-    held = _held(store, account)
+    held, gone = _held(store, account), forgotten.ids(store, account)
     count = _Count()
-    news = _news(read, held, count)
+    news = _news(read, held, gone, count)
     while segment := list(islice(news, _SEGMENT)):
         if not dry_run:
             _write(store, account, segment, held)
@@ -95,9 +98,10 @@ def import_archive(
         archive=read,
         kinds=count.kinds,
         times=(min(count.times), max(count.times)),
+        held=len(held),
         new=count.new,
         improved=count.improved,
-        deleted=[] if read.newest is None else [*_deleted(read, held, read.newest)],
+        deleted=[] if read.newest is None else [*_deleted(read, held, gone, read.newest)],
     )
 
 
@@ -162,10 +166,15 @@ class _Count:
         self.times = [min(times), max(times)]
 
 
-def _news(read: Archive, held: Kept, count: _Count) -> Iterator[Tweet]:
-    """Yield and count the archive's tweets of which more is known than of those that are held."""
+def _news(read: Archive, held: Kept, gone: AbstractSet[str], count: _Count) -> Iterator[Tweet]:
+    """Yield and count the archive's tweets of which more is known than of those that are held.
+
+    Tweets in `gone` were forgotten on request, and stay so.
+    """
     for tweet in read.tweets:
         count.add(tweet)
+        if forgotten.names(gone, tweet):
+            continue
         known = held.get(int(tweet.id))
         if known is None:
             count.new += 1
@@ -185,16 +194,18 @@ def _write(store: Store, account: str, tweets: list[Tweet], held: Kept) -> None:
             store.write(layout.archive_segment(account, digest, new), data, generation=0)
 
 
-def _deleted(read: Archive, held: Kept, newest: int) -> Iterator[int]:
+def _deleted(read: Archive, held: Kept, gone: AbstractSet[str], newest: int) -> Iterator[int]:
     """Yield the ids that are held and that an archive of all tweets up to `newest` has not."""
     deleted = set(read.tweets.deleted())
     for tweet in held:
+        if forgotten.names(gone, tweet):
+            continue
         number = int(tweet.id)
         if number in deleted or (number <= newest and not read.tweets.saw(number)):
             yield number
 
 
-def report(imported: Imported, account: str, *, dry_run: bool) -> Iterator[str]:
+def report(imported: Imported, *, dry_run: bool) -> Iterator[str]:
     """Yield the lines that tell what was imported, or would be."""
     read, owner = imported.archive, imported.archive.owner
     user = f" (user id {owner.user_id})" if owner.user_id else ""
@@ -219,8 +230,7 @@ def report(imported: Imported, account: str, *, dry_run: bool) -> Iterator[str]:
     if imported.deleted:
         ids = " ".join(map(str, imported.deleted[:_SHOWN]))
         more = " …" if len(imported.deleted) > _SHOWN else ""
-        yield f"  held, but deleted on X: {len(imported.deleted)}; to forget them:"
-        yield f"    bots forget {account} {ids}{more}"
+        yield f"  deleted on X since, and so to be forgotten: {len(imported.deleted)} ({ids}{more})"
     if dry_run:
         yield "nothing was stored, as --dry-run asks"
 

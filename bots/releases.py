@@ -56,6 +56,13 @@ def _move(store: Store, account: str, tag: str, by: str, generation: int, at: da
         ) from None
 
 
+def _marks(manifest: Manifest) -> Iterator[str]:
+    if manifest.learnt_forgotten:
+        yield "learnt forgotten tweets"
+    if manifest.pruned:
+        yield "pruned"
+
+
 def rows(
     releases: Iterable[tuple[str, Manifest | Unreadable]], live: str | None
 ) -> Iterator[tuple[str, str, str, str, str, str]]:
@@ -71,5 +78,5 @@ def rows(
                 str(manifest.dataset.tweets),
                 f"{manifest.loss.held_out_int8:.3f}",
                 manifest.gate if manifest.gate == "passed" else f"refused: {manifest.reason}",
-                state or ("pruned" if manifest.pruned else ""),
+                ", ".join(filter(None, (state, *_marks(manifest)))),
             )

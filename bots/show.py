@@ -1,12 +1,17 @@
 """Prints tables for the operator."""
 
+import sys
 from collections.abc import Iterable
+from datetime import datetime
 
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from bots.forget import Found
+from bots.receipt import Place, Receipt, count
 from bots.status import AccountStatus, Status
+from pipeline.errors import UserError
 
 _NEWEST_POSTS = 5
 
@@ -73,6 +78,47 @@ def status(stack: Status) -> None:
     table("next ticks", ("job", "at"), ((tick["job"], tick["at"]) for tick in stack["next"]))
     if stack["resources"] is not None:
         Console().print(f"{stack['resources']} resources")
+
+
+def found(found: Found) -> None:
+    """Print tweets and posts that somebody is about to forget."""
+    table(
+        "found",
+        ("id", "kind", "at", "text"),
+        [
+            *((t.id, "tweet", f"{t.created_at:%Y-%m-%d %H:%M}", t.text) for t in found.tweets),
+            *((name, "post", f"{s.at:%Y-%m-%d %H:%M}", s.text or "") for name, s in found.posts),
+        ],
+    )
+
+
+def confirm(question: str) -> None:
+    """Ask a person; raises UserError unless they agree."""
+    if not sys.stdin.isatty():
+        raise UserError("nobody can confirm this, because this is no terminal: add --yes")
+    if input(f"{question} [y/N] ").strip().lower() not in ("y", "yes"):
+        raise UserError("nothing was changed")
+
+
+def receipt(receipt: Receipt) -> None:
+    """Print what was deleted, what will be, and when."""
+    table(
+        f"forgotten of {receipt.account}: {count(receipt.tweets, 'tweet')}",
+        ("gone for good", "store", "held", "now", "then"),
+        (
+            (_gone(place, receipt.at), place.store, place.held, place.now, place.then)
+            for place in receipt.places
+        ),
+    )
+    if receipt.not_held:
+        listed = ", ".join(receipt.not_held)
+        Console().print(f"not held, and left out if they ever come: {listed}", markup=False)
+
+
+def _gone(place: Place, at: datetime) -> str:
+    if place.gone is None:
+        return "see then"
+    return "now" if place.gone <= at else f"{place.gone:%Y-%m-%d}"
 
 
 def _summary(name: str, account: AccountStatus) -> tuple[str, ...]:

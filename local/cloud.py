@@ -41,6 +41,8 @@ from local.services.secretmanager.secrets import Secrets
 from local.services.serviceusage.resources import require_api
 from local.services.storage import api as cloud_storage
 from local.services.storage.events import finalized
+from local.services.storage.past import Keeping
+from local.services.storage.resources import BUCKET
 from local.services.storage.server import StorageServer
 from local.x import Draft, XServer
 from pipeline.errors import UserError
@@ -73,7 +75,7 @@ class Cloud:
         self.clock = LocalClock(self.home / "clock.json")
         self.resources = ResourceStore(self.home / "resources.json")
         self.problems: collections.deque[str] = collections.deque(maxlen=20)
-        self.storage = StorageServer(self.home / "storage")
+        self.storage = StorageServer(self.home / "storage", self._keeping)
         self._processes = Processes()
         policy = Policy(self.grants, lambda: custom_roles(self.resources))
         self.secrets = Secrets(self.home / "secrets")
@@ -104,9 +106,7 @@ class Cloud:
         self.gateway.serve(
             control.PATH, control.api(self.calls(), self.home, self.used), anonymous=True
         )
-        objects = cloud_storage.CloudStorage(
-            self.storage.upstream, policy, self.clock.now, self._finalized
-        )
+        objects = cloud_storage.CloudStorage(self.storage, policy, self.clock.now, self._finalized)
         self.gateway.serve(cloud_storage.PATH, objects.respond, anonymous=True)
         versions = secret_manager.SecretManager(project, policy, self.secrets)
         self.gateway.serve(secret_manager.PATH, versions.respond)
@@ -179,8 +179,9 @@ class Cloud:
         }
 
     def heal(self) -> None:
-        """Starts the storage server again if it died."""
+        """Starts the storage server again if it died, and lets it delete what is due."""
         self.storage.ensure()
+        self.storage.past.settle(self.clock.now())
 
     def used(self) -> None:
         """Notes that somebody uses the cloud."""
@@ -241,6 +242,10 @@ class Cloud:
             "services": self.services.all(),
             "problems": list(self.problems),
         }
+
+    def _keeping(self, bucket: str) -> Keeping:
+        declared = self.resources.find(BUCKET, bucket)
+        return Keeping.declared(declared.inputs) if declared else Keeping()
 
     def _add_x_user(self, asked: Json) -> Json:
         tweets = [Draft.model_validate(tweet) for tweet in asked["tweets"]]

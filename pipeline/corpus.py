@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from pipeline import index, layout
+from pipeline import forgotten, index, layout
 from pipeline.store import Store
 from pipeline.tweets import Tweet, from_jsonl, together
 
@@ -65,11 +65,12 @@ def collected(store: Store, account: str) -> Collected:
 def read(store: Store, account: str) -> list[Tweet]:
     """Read all tweets that were collected of an account, uncleaned, the oldest first.
 
-    A tweet that several segments hold is one tweet, with all that is known of it.
+    A tweet that several segments hold is one tweet, with all that is known of it. Tweets that were
+    forgotten on request are left out, even if a segment brings one back.
     """
     tweets: list[Tweet] = []
     for name in store.names(layout.segments(account)):
         segment = store.read(name)
         if segment is not None:
             tweets += from_jsonl(segment.data, name)
-    return together(tweets)
+    return forgotten.without(store, account, together(tweets))

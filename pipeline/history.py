@@ -1,11 +1,14 @@
 """Every text that a bot posted or meant to post. None is posted twice, and none is trained on."""
 
-from typing import Any, cast
+import hashlib
+from collections.abc import Callable
+from typing import Annotated, Any, cast
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from pipeline import documents, layout
 from pipeline.documents import Document, Part
+from pipeline.novelty import words
 from pipeline.store import Store
 
 
@@ -19,8 +22,11 @@ class Entry(Part):
 class History(Document):
     """All of an account's texts, the oldest first."""
 
-    version: int = 2
+    version: int = 3
     entries: list[Entry]
+    forgotten: Annotated[
+        list[str], Field(description="digests of texts that were forgotten on request")
+    ] = Field(default_factory=list[str])
 
     @model_validator(mode="before")
     @classmethod
@@ -29,10 +35,23 @@ class History(Document):
         return {"entries": cast("object", stored)} if isinstance(stored, list) else stored
 
 
+def digest(text: str) -> str:
+    """The SHA-256 of a text's words: equal for two texts that a reader would call the same."""
+    return hashlib.sha256(" ".join(words(text)).encode()).hexdigest()
+
+
 def texts(store: Store, account: str) -> list[str]:
     """The texts, the oldest first."""
     history = documents.load(store, layout.history(account), History)
     return [entry.text for entry in history.entries] if history else []
+
+
+def digests(store: Store, account: str) -> frozenset[str]:
+    """The digests of all texts, forgotten ones too, none of which is posted again."""
+    history = documents.load(store, layout.history(account), History)
+    if history is None:
+        return frozenset()
+    return frozenset({*history.forgotten, *(digest(entry.text) for entry in history.entries)})
 
 
 def remember(store: Store, account: str, slot: str, text: str) -> None:
@@ -47,3 +66,24 @@ def remember(store: Store, account: str, slot: str, text: str) -> None:
         return history.model_copy(update={"entries": entries})
 
     documents.update(store, layout.history(account), History, add)
+
+
+def forget(store: Store, account: str, is_forgotten: Callable[[str], bool]) -> int:
+    """Keep nothing but their digests of the texts that are forgotten; returns how many."""
+    gone: list[str] = []
+
+    def without(history: History | None) -> History:
+        history = history or History(entries=[])
+        gone[:] = [entry.text for entry in history.entries if is_forgotten(entry.text)]
+        if not gone:
+            return history
+        return history.model_copy(
+            update={
+                "entries": [entry for entry in history.entries if entry.text not in gone],
+                "forgotten": [*history.forgotten, *map(digest, gone)],
+            }
+        )
+
+    if texts(store, account):  # otherwise the change would create an empty document
+        documents.update(store, layout.history(account), History, without)
+    return len(gone)

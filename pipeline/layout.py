@@ -6,6 +6,7 @@ the objects of the others without asking the engine.
 
 import hashlib
 import re
+from datetime import UTC, datetime
 
 # Patterns that a whole text has to match.
 ACCOUNT = r"[a-z]([a-z0-9-]{0,28}[a-z0-9])?"
@@ -156,6 +157,16 @@ def forgotten(account: str) -> str:
 def collecting(account: str) -> str:
     """The lease of collecting: only one execution buys an account's tweets at a time."""
     return f"{tweets(account)}collecting.json"
+
+
+def receipts(account: str) -> str:
+    """The prefix of the receipts of deletions on request."""
+    return f"forgotten/{account}/"
+
+
+def receipt(account: str, at: datetime, nonce: str) -> str:
+    """The receipt of one deletion on request; `nonce` tells two of one moment apart."""
+    return f"{receipts(account)}{at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{nonce}.json"
 
 
 def stack_reads() -> str:

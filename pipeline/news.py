@@ -23,7 +23,8 @@ class News:
         curated: What is learnt of the tweets, and what is left out.
         learn: What of the account's tweets is learnt, as the stack file has it.
         before: The manifest of the live release; None before the first release.
-        refusal: The reason not to train the account; None if it has enough news.
+        refusal: The reason not to train the account; None if it has enough news, or if the live
+            release is to be replaced because it has learnt a tweet that was forgotten.
     """
 
     curated: Curated
@@ -54,7 +55,7 @@ def assess(
     if reason := too_few(len(ids), held_out, settings):
         return News(curated, learn, None, Outcome(outcome="refused", reason=reason))
     before = live and release.read_manifest(models, account, live.release)
-    if before:
+    if before and before.learnt_forgotten is None:
         new = len({*ids} - _trained_on(models, before))
         same = settings.match(before.settings) and learn.match(before.learn)
         if reason := nothing_new(new, settings, same=same):

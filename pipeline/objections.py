@@ -5,6 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Self
 
+from pipeline import history
 from pipeline import text as rules
 from pipeline.novelty import FILE, NoveltyIndex, words
 
@@ -27,7 +28,7 @@ class Objections:
     def first(self, text: str, posted: Collection[str]) -> str | None:
         """The first objection to `text`, in a word or two; None if it may be posted.
 
-        `posted` holds the account's earlier posts, each as `normalised` gives it.
+        `posted` holds the digests of the account's earlier posts, as `pipeline.history` gives them.
         """
         if not words(text):
             return "empty"
@@ -41,16 +42,11 @@ class Objections:
             return "mention"
         if self._corpus.copies(text):
             return "copy of the corpus"
-        if normalised(text) in posted:
+        if history.digest(text) in posted:
             return "posted before"
         if any(hashlib.sha256(word.encode()).hexdigest() in self._unsafe for word in words(text)):
             return "unsafe"
         return None
-
-
-def normalised(text: str) -> str:
-    """The words of `text` in order: equal for two texts that a reader would call the same."""
-    return " ".join(words(text))
 
 
 def unsafe_words(file: Path = UNSAFE_WORDS) -> frozenset[str]:

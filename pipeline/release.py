@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,6 +17,9 @@ from pipeline.learn import StoredLearn
 from pipeline.settings import StoredSettings
 from pipeline.store import PreconditionFailed, Store
 
+GRACE = timedelta(days=3)
+"""The time from a release's pruning to the deletion of its weights. No machine, build or operator's
+command runs for longer."""
 DATASET = "dataset.json"
 """The file of a release that holds its TweetIds."""
 
@@ -92,10 +95,15 @@ class Manifest(Document):
         default=None,
         description="since when its weights may be gone; such a release never goes live",
     )
+    learnt_forgotten: datetime | None = Field(
+        default=None,
+        description="when a tweet that it was trained on was forgotten on request; such a release"
+        " can never go live, and no training starts from it",
+    )
 
 
-class Pruned(UserError):
-    """The release has been pruned: it cannot go live."""
+class NotAllowed(UserError):
+    """The release exists, and cannot go live."""
 
 
 class LivePointer(Document):
@@ -135,15 +143,21 @@ def read_whole(store: Store, account: str, tag: str) -> Manifest:
     """Read the manifest of a release that may go live.
 
     Raises:
-        Pruned: It has been pruned.
+        NotAllowed: It has been pruned, or has learnt a tweet that was forgotten on request.
         UserError: There is no such release.
     """
-    return _whole(read_manifest(store, account, tag))
+    return _may_go_live(read_manifest(store, account, tag))
 
 
-def _whole(manifest: Manifest) -> Manifest:
+def _may_go_live(manifest: Manifest) -> Manifest:
+    if manifest.learnt_forgotten is not None:
+        raise NotAllowed(
+            f"release {manifest.tag} of {manifest.account} has learnt tweets that were forgotten on"
+            f" {manifest.learnt_forgotten:%Y-%m-%d}: it can never go live; choose another:"
+            f" `bots releases {manifest.account}`, or train"
+        )
     if manifest.pruned is not None:
-        raise Pruned(
+        raise NotAllowed(
             f"release {manifest.tag} of {manifest.account} was pruned on"
             f" {manifest.pruned:%Y-%m-%d}: its weights are gone or soon will be; choose one that"
             f" is not pruned: `bots releases {manifest.account}`"
@@ -160,6 +174,19 @@ def mark(store: Store, account: str, tag: str, pruned: datetime | None) -> None:
     manifest, generation = _read_manifest(store, account, tag)
     marked = manifest.model_copy(update={"pruned": pruned})
     documents.write(store, layout.manifest(account, tag), marked, generation)
+
+
+def mark_learnt(store: Store, account: str, tag: str, at: datetime) -> Manifest:
+    """Mark a release that has learnt a tweet that is forgotten; an earlier mark stays."""
+
+    def change(manifest: Manifest | None) -> Manifest:
+        if manifest is None:
+            raise UserError(f"release {tag} of {account} was deleted meanwhile; run it again")
+        if manifest.learnt_forgotten is not None:
+            return manifest
+        return manifest.model_copy(update={"learnt_forgotten": at})
+
+    return documents.update(store, layout.manifest(account, tag), Manifest, change)
 
 
 def tags(store: Store, account: str) -> list[str]:
@@ -238,7 +265,8 @@ def move_live(
 
     Raises:
         PreconditionFailed: The pointer is no longer at `expected_generation` (0: there was none).
-        Pruned: The release is pruned; the pointer is as it was.
+        NotAllowed: The release is pruned, or has learnt a tweet that was forgotten on request; the
+            pointer is as it was.
         Unreadable: The release's manifest cannot be read; the pointer is as it was.
     """
     live = read_live(store, account)
@@ -247,13 +275,13 @@ def move_live(
     )
     name = layout.live_pointer(account)
     moved = documents.write(store, name, pointer, expected_generation)
-    # Pruning marks the manifest and then reads the pointer. Here the pointer is moved first, and
+    # Whoever marks a manifest reads the pointer afterwards. Here the pointer is moved first, and
     # then the manifest read. So whatever the order, at least one of the two notices the other.
     try:
         manifest = documents.load(store, layout.manifest(account, tag), Manifest)
         if manifest is not None:
-            _whole(manifest)
-    except (Pruned, Unreadable):
+            _may_go_live(manifest)
+    except (NotAllowed, Unreadable):
         with suppress(PreconditionFailed):  # somebody has made another one live
             if live is None:
                 store.delete(name, generation=moved)

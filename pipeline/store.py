@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import requests
 from google.api_core import exceptions as google_errors
@@ -36,6 +36,14 @@ class Object:
     name: str
     data: bytes
     generation: int
+
+
+class Version(NamedTuple):
+    """One version of an object; it is not live once it was replaced or deleted."""
+
+    name: str
+    generation: int
+    live: bool
 
 
 class PreconditionFailed(Exception):
@@ -111,6 +119,27 @@ class Store:
         """Delete a file that is never written again, if it is still there."""
         with _one_line(self.bucket_name, f"delete {name}"), suppress(google_errors.NotFound):
             self._bucket.blob(name).delete(**self._wire)
+
+    def erase(self, name: str, generation: int) -> None:
+        """Delete one version for good, live or not; from then on it is soft-deleted."""
+        blob = self._bucket.blob(name, generation=generation)
+        with _one_line(self.bucket_name, f"delete {name}"), suppress(google_errors.NotFound):
+            blob.delete(**self._wire)
+
+    def versions(self, prefix: str) -> list[Version]:
+        """All versions of the objects under a prefix, the live ones too, sorted by name."""
+        with _one_line(self.bucket_name, f"list the versions of {prefix}"):
+            blobs = self._bucket.list_blobs(
+                prefix=prefix,
+                versions=True,
+                fields="items(name,generation,timeDeleted),nextPageToken",
+                **self._wire,
+            )
+            found = [
+                Version(blob.name, int(blob.generation), blob.time_deleted is None)
+                for blob in blobs
+            ]
+        return sorted(found)
 
     def names(self, prefix: str) -> list[str]:
         """The names of the objects under a prefix, sorted."""

@@ -11,13 +11,14 @@ lists them, and puts them into the index before it buys anything.
 import itertools
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TypeVar
 
-from pipeline import documents, layout, lease, prices, slots
+from pipeline import documents, forgotten, layout, lease, prices, slots
 from pipeline import index as indexes
 from pipeline.documents import Stored, Unreadable
 from pipeline.errors import PipelineError, Unavailable
@@ -91,11 +92,12 @@ class Collector:
             Unavailable: Cloud Storage does not answer, or the execution was told to end.
         """
         with self._alone():
+            gone = forgotten.ids(self.store, self.account)  # before money is spent
             index = self._owned()
             index = self._put_in([*self._stored(index), *self._own_posts(index)])
             asked_for_news = False
             while gap := _next(index, asked_for_news):
-                index = self._put_in(self._fill(index.user_id or "", gap))
+                index = self._put_in(self._fill(index.user_id or "", gap, gone))
                 asked_for_news = True
             return index
 
@@ -214,8 +216,11 @@ class Collector:
 
         return documents.update(self.store, layout.index(self.account), Index, change)
 
-    def _fill(self, user_id: str, gap: Gap) -> list[Cover]:
-        """Buy the newest page of a gap and store it; returns what it covers."""
+    def _fill(self, user_id: str, gap: Gap, gone: AbstractSet[str]) -> list[Cover]:
+        """Buy the newest page of a gap and store it; returns what it covers.
+
+        Of the tweets in `gone` only the ids are stored.
+        """
         size = max(SMALLEST, min(LARGEST, int(self.ledger.left() / self.price)))
         page, reserved = self._paid(size * self.price, size, lambda: self._ask(user_id, gap, size))
         if page.odd:
@@ -231,7 +236,8 @@ class Collector:
             name = layout.page(self.account, cover.oldest, cover.newest, cover.tweets)
             # If another execution was faster, its page stays.
             with suppress(PreconditionFailed):
-                self.store.write(name, to_jsonl(page.tweets), generation=0)
+                tweets = forgotten.blanked(gone, page.tweets)
+                self.store.write(name, to_jsonl(tweets), generation=0)
         unsold = size - len(page.ids)
         if unsold:
             self.ledger.give_back(unsold * self.price, unsold, reserved)

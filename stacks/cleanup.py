@@ -9,9 +9,9 @@ from pulumi_gcp.artifactregistry import RepositoryCleanupPolicyArgs as Policy
 from pulumi_gcp.artifactregistry import RepositoryCleanupPolicyConditionArgs as Condition
 from pulumi_gcp.artifactregistry import RepositoryCleanupPolicyMostRecentVersionsArgs as Newest
 
-from stacks.config import Stack
+from stacks.config import OLD_IMAGE_DAYS, Stack
 
-_OLD = f"{30 * 24 * 3600}s"
+_OLD = f"{OLD_IMAGE_DAYS * 24 * 3600}s"
 
 
 def policies(stack: Stack) -> list[Policy]:

@@ -39,6 +39,8 @@ from stacks.types import (
 _HALF_A_DAY = timedelta(hours=12)
 # A project has at most 100 service accounts, of which about ten are the stack's own.
 MOST_ACCOUNTS = 90
+OLD_IMAGE_DAYS = 30
+"""After how many days an image that nothing keeps is deleted."""
 
 
 class Model(BaseModel):

@@ -123,7 +123,7 @@ def gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudStorage]:
     grant = iam.Grant(iam.ALL_USERS, "roles/storage.admin", "projects/test")
     gateway = Gateway(0, "test")
     cloud_storage = storage_api.CloudStorage(
-        server.upstream,
+        server,
         iam.Policy(lambda: [grant], dict),
         lambda: datetime(2026, 11, 23, 8, tzinfo=UTC),
         lambda attributes, metadata: None,

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline import corpus, documents, layout, news, novelty, release
+from pipeline import corpus, documents, layout, learnt, news, novelty, release
 from pipeline.clock import Clock
 from pipeline.curation import Kept
 from pipeline.documents import Stored
@@ -59,8 +59,13 @@ class Trainer:
         assessed = news.assess(self.data, self.models, account, live and live.document, settings)
         if assessed.refusal:
             return assessed.refusal
+        before = assessed.before
         manifest = self._make_release(account, assessed, lease)
-        return self._go_live(manifest, live)
+        outcome = self._go_live(manifest, live)
+        if outcome.outcome == "live" and before and before.learnt_forgotten:
+            reason = f"it replaces {before.tag}, which has learnt tweets that were forgotten"
+            return outcome.model_copy(update={"reason": reason})
+        return outcome
 
     def _make_release(self, account: str, assessed: News, lease: Lease) -> Manifest:
         """Train, judge and store a release."""
@@ -69,8 +74,10 @@ class Trainer:
         held_out = [tweet for tweet in tweets if corpus.held_out(tweet.id)]
         train = [tweet for tweet in tweets if not corpus.held_out(tweet.id)]
 
+        # A release that has learnt forgotten tweets is replaced whatever the loss of the new one.
+        rival = before if before and before.learnt_forgotten is None else None
         # Training starts from the live release, unless that has another base model.
-        warm = before if before and before.base_model == settings.base_model else None
+        warm = rival if rival and rival.base_model == settings.base_model else None
         folder = self.scratch / account
         folder.mkdir()
         curve: list[tuple[int, float]] = []
@@ -99,7 +106,7 @@ class Trainer:
         samples = sample(model, SAMPLES)
         tokens = model.scored_tokens(texts)
         loss = model.nats(texts) / tokens
-        live_loss = before and self._nats_of(before, texts) / tokens
+        live_loss = rival and self._nats_of(rival, texts) / tokens
         memorised = Memorisation(
             samples=copying([sample.text for sample in samples], training),
             held_out=copying(texts, training),
@@ -213,6 +220,10 @@ class Trainer:
         tag = manifest.tag
         if live and live.document.release == tag:
             return Outcome(outcome="live", release=tag)
+        manifest = learnt.check(self.data, self.models, manifest, self.clock())
+        if manifest.learnt_forgotten is not None:
+            reason = "tweets that it has learnt were forgotten meanwhile: train again"
+            return Outcome(outcome="refused", release=tag, reason=reason)
         if manifest.gate == "refused":
             return Outcome(outcome="refused", release=tag, reason=manifest.reason)
         overtaken = Outcome(
@@ -231,6 +242,8 @@ class Trainer:
             )
         except PreconditionFailed:
             return overtaken
+        except release.NotAllowed as error:  # marked meanwhile
+            return Outcome(outcome="refused", release=tag, reason=str(error))
         return Outcome(outcome="live", release=tag)
 
 

@@ -1,8 +1,9 @@
 """Prunes an account's releases in two steps: one training marks them, a later one deletes files.
 
 Three kinds of releases keep all their files: the live one, the one that was live before it, and the
-newest that passed the gate. A pruned release keeps its manifest and the ids of its tweets. Pruning
-needs the account's lease, so one program at a time prunes an account.
+newest that passed the gate. Of the releases that have learnt forgotten tweets, only the live one
+does. A pruned release keeps its manifest and the ids of its tweets. Pruning needs the account's
+lease, so one program at a time prunes an account.
 
 Other programs hold no lease (the operator's command, a build, the tweet API), and this program may
 die at any point. Three rules make pruning safe:
@@ -16,18 +17,15 @@ die at any point. Three rules make pruning safe:
 
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from pipeline import layout, release
 from pipeline.clock import Clock
 from pipeline.errors import PipelineError
 from pipeline.log import Severity, log
-from pipeline.release import Manifest
+from pipeline.release import GRACE, Manifest
 from pipeline.store import PreconditionFailed, Store
 from trainer_image.lease import Lease
-
-GRACE = timedelta(days=3)
-"""The time from mark to deletion. No machine, build or operator's command runs for longer."""
 
 
 def prune(models: Store, account: str, keep: int, lease: Lease, clock: Clock) -> None:
@@ -81,9 +79,12 @@ class _Pruning:
 
     def _mark(self, releases: list[Manifest], keep: int) -> list[Manifest]:
         """Mark the releases that nothing needs; returns all marked releases."""
-        in_use = self._in_use()
-        passed = [m.tag for m in releases if m.gate == "passed" and m.pruned is None]
-        needed = {*in_use, *passed[-keep:]}
+        passed = [
+            m.tag
+            for m in releases
+            if m.gate == "passed" and m.pruned is None and m.learnt_forgotten is None
+        ]
+        needed = {*self._in_use(releases), *passed[-keep:]}
         marked = [manifest for manifest in releases if manifest.pruned is not None]
         for manifest in releases:
             if manifest.pruned is None and manifest.tag not in needed:
@@ -100,7 +101,7 @@ class _Pruning:
         """
         assert manifest.pruned is not None
         self.lease.renew()
-        if manifest.tag in self._in_use():
+        if manifest.tag in self._in_use([manifest]):
             prefix = layout.release(self.account, manifest.tag)
             if not {prefix + file for file in manifest.files} <= {*names}:
                 self._log("ERROR", manifest.tag, "is in use and lacks files: promote another")
@@ -127,10 +128,22 @@ class _Pruning:
                 self.models.remove(name)
             self._log("NOTICE", tag, "was never completed: its files are deleted")
 
-    def _in_use(self) -> set[str | None]:
-        """The releases that the live pointer names: the live one and the one before it."""
+    def _in_use(self, releases: list[Manifest]) -> set[str]:
+        """Those of the releases that the live pointer names: the live one and the one before it.
+
+        The one before it is in use because a rollback makes it live. That is refused for one that
+        has learnt forgotten tweets.
+        """
         live = release.read_live(self.models, self.account)
-        return {live[0].release, live[0].previous} if live else set()
+        if live is None:
+            return set()
+        pointer = live.document
+        return {
+            manifest.tag
+            for manifest in releases
+            if manifest.tag == pointer.release
+            or (manifest.tag == pointer.previous and manifest.learnt_forgotten is None)
+        }
 
     def _weights(self, tag: str, names: list[str]) -> list[str]:
         prefixes = layout.weights(self.account, tag)

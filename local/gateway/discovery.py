@@ -216,7 +216,8 @@ def _word(value: str, schema: Json) -> str | None:
         return f"is {value!r}, not one of {', '.join(schema['enum'])}"
     if "pattern" in schema and not re.search(schema["pattern"], value):
         return f"is {value!r}, which does not match {schema['pattern']}"
-    if schema.get("type") == "boolean" and value not in ("true", "false"):
+    # Google's own client for Python writes True.
+    if schema.get("type") == "boolean" and value.lower() not in ("true", "false"):
         return f"is {value!r}, not true or false"
     form = schema.get("format", "")
     try:

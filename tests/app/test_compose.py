@@ -6,6 +6,7 @@ from hashlib import sha256
 import pytest
 
 from app.compose import Composer, NothingFit
+from pipeline import history
 from pipeline.generation import Candidate
 from pipeline.novelty import NoveltyIndex
 from pipeline.objections import Objections
@@ -43,7 +44,8 @@ def test_the_most_typical_of_the_usable_texts_is_taken() -> None:
 
 def test_a_text_of_the_history_is_not_chosen_again() -> None:
     batch = [candidate("Fog again!"), candidate("Gale at night", -9.0), candidate("Fog AGAIN")]
-    assert Composer(lambda: batch, OBJECTIONS).compose(["fog again"]) == "Gale at night"
+    posted = [history.digest("fog again")]
+    assert Composer(lambda: batch, OBJECTIONS).compose(posted) == "Gale at night"
 
 
 def test_a_second_batch_is_drawn_if_the_first_has_nothing_usable() -> None:

@@ -161,7 +161,7 @@ def operator(tmp_path: Path, storage_server: StorageServer) -> Iterator[Operator
     gateway = Gateway(0, "local-bots")
     policy = Policy(list, dict)
     api = storage_api.CloudStorage(
-        storage_server.upstream, policy, lambda: NOW, lambda attributes, metadata: None
+        storage_server, policy, lambda: NOW, lambda attributes, metadata: None
     )
     gateway.serve(storage_api.PATH, api.respond, anonymous=True)
     secret_manager = secretmanager_api.SecretManager("local-bots", policy, secrets)

@@ -3,6 +3,7 @@
 # pyright: reportPrivateUsage=false
 
 import argparse
+import contextlib
 import getpass
 import io
 import json
@@ -25,9 +26,11 @@ from pipeline.prices import POST_CREATE, POST_READ
 from pipeline.slots import Slot
 from pipeline.spend import Ledger
 from pipeline.store import Store
+from pipeline.tweets import to_jsonl
 from stacks.config import Stack
 from tests import messages
 from tests.pipeline.archives import entry, manifest, tweets_js, zipped
+from tests.pipeline.test_tweets import tweet
 from tests.trainer.steps import Bucket, Steps
 from tests.trainer.test_release import a_manifest, put
 
@@ -305,6 +308,69 @@ def test_what_is_learnt_is_shown_by_the_stack_files_settings(here: Path, run: Ru
     assert "has no tweets yet" in run("corpus", "keeper", status=1)
 
 
+def test_tweets_are_forgotten_as_reviewed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ["Log 1: fog.", "Log 2: FOG &amp; rain.", "Log 3: gale."]
+    segment = [tweet(id=str(n), text=text) for n, text in enumerate(texts, start=1)]
+    data().write(f"{layout.segments('keeper')}1.jsonl", to_jsonl(segment), generation=0)
+    for tag in (OLD, NEW):
+        models().write(f"{layout.release('keeper', tag)}model/model.bin", b"", generation=0)
+        put(models(), a_manifest(tag))
+    release.move_live(models(), "keeper", NEW, "test", 0, NOW)
+    why = ("--why", "asked by mail")
+    said = {
+        "why is missing": run_refused("forget", "keeper", "1"),
+        "nothing is named": run_refused("forget", "keeper", *why),
+        "both": run_refused("forget", "keeper", "1", "--all", *why),
+        "no id": lines(run("forget", "keeper", "x1", *why, status=1)),
+        "no text": lines(run("forget", "keeper", "--match", " ", *why, status=1)),
+        "in the reason": lines(run("forget", "keeper", "--match", "by mail", *why, status=1)),
+        "no match": lines(run("forget", "keeper", "--match", "snow", *why, status=1)),
+        "nobody confirms": lines(run("forget", "keeper", "--all", *why, status=1)),
+    }
+    assert data().names("") == [f"{layout.segments('keeper')}1.jsonl"]
+    said |= {
+        "an id": lines(run("forget", "keeper", "3", "99", *why)),
+        "match": lines(run("forget", "keeper", "--match", "fog & rain", "--yes", *why)),
+        "all": json.loads(run("forget", "keeper", "--all", "--yes", "--json", *why)),
+        "releases": lines(run("releases", "keeper")),
+        "promote": lines(run("promote", "keeper", OLD, status=1)),
+    }
+    messages.check("bots-forget", said)
+
+
+def test_a_person_may_think_again(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = f"{layout.segments('keeper')}1.jsonl"
+    data().write(name, to_jsonl([tweet(id="1", text="Log 1: fog.")]), generation=0)
+    monkeypatch.setattr(sys, "stdin", Terminal("n\n\nyes\n"))
+    command = ["forget", "keeper", "--match", "fog", "--why", "a mail", "--stack", "test"]
+    for _ in range(2):
+        assert program.main(command) == 1
+        said, error = capsys.readouterr()
+        assert "forget 1 tweet and 0 posts? [y/N]" in said
+        assert "Log 1: fog." in said
+        assert error == "error: nothing was changed\n"
+    assert data().names("") == [name]
+    assert program.main(command) == 0
+    assert data().names("") != [name]
+
+
+class Terminal(io.StringIO):
+    """Standard input at which a person types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def run_refused(*arguments: str) -> str:
+    """What argparse says of arguments that do not fit."""
+    error = io.StringIO()
+    with pytest.raises(SystemExit), contextlib.redirect_stderr(error):
+        program.main([*arguments, "--stack", "test"])
+    return " ".join(error.getvalue().splitlines()[-1].split())
+
+
 def test_a_base_model_goes_to_every_project(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[list[str], str]] = []
 
@@ -342,10 +408,6 @@ def test_what_is_typed_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     def typed(prompt: str) -> str:
         asked.append(prompt)
         return " typed "
-
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
 
     monkeypatch.setattr(sys, "stdin", Terminal("not read"))
     monkeypatch.setattr(credentials, "getpass", typed)

@@ -118,9 +118,9 @@ def test_a_dry_run_stores_nothing_and_says_the_same(tmp_path: Path, bucket: Buck
     path = the_archive(tmp_path, *entries(1, 2))
     dry = bring(Steps(bucket), path, dry_run=True)
     assert bucket.objects == {}
-    said = list(report(dry, "keeper", dry_run=True))
+    said = list(report(dry, dry_run=True))
     assert said.pop() == "nothing was stored, as --dry-run asks"
-    assert said == list(report(bring(Steps(bucket), path), "keeper", dry_run=False))
+    assert said == list(report(bring(Steps(bucket), path), dry_run=False))
     with pytest.raises(UserError, match="is the archive of @keeper, not of @baker"):
         bring(Steps(Bucket()), path, handle="baker", dry_run=True)
 
@@ -263,7 +263,7 @@ def test_what_a_newer_archive_lacks_was_deleted(tmp_path: Path, bucket: Bucket) 
     odd = entry(2, None)
     newer = bring(Steps(bucket), the_archive(tmp_path, odd, *entries(1, 4, 5)))
     assert newer.deleted == [3]
-    assert "    bots forget keeper 3" in report(newer, "keeper", dry_run=False)
+    assert "  deleted on X since, and so to be forgotten: 1 (3)" in report(newer, dry_run=False)
 
 
 def test_an_older_archive_says_nothing_of_later_tweets(tmp_path: Path, bucket: Bucket) -> None:

@@ -90,7 +90,7 @@ class Cloud:
         self.gateway = Gateway(0, "p")
         policy = Policy(lambda: GRANTS, lambda: LISTER)
         api = FaultyStorage(
-            server.upstream,
+            server,
             policy,
             lambda: NOW,
             self._note,
@@ -342,7 +342,7 @@ def test_an_undeclared_bucket_is_a_404_for_everybody(cloud: Cloud) -> None:
         ("POST", "/storage/v1/b?project=p", {"name": "other"}),
         ("DELETE", "/storage/v1/b/bkt", None),
         ("POST", "/storage/v1/b/bkt/o/a/compose", {"sourceObjects": [{"name": "b"}]}),
-        ("GET", "/storage/v1/b/bkt/o?versions=true", None),
+        ("GET", "/storage/v1/b/bkt/o?versions=true&delimiter=/", None),
         ("GET", "/storage/v1/b/bkt/o?matchGlob=a*", None),
         ("GET", "/v1/projects/p/secrets", None),
     ],

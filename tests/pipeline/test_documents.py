@@ -168,12 +168,13 @@ def test_an_older_version_that_is_written_again_is_of_the_current_one(store: Sto
 
 def test_the_history_keeps_unknown_keys(store: Store) -> None:
     entry = {"slot": "s", "text": "one", "mood": "good"}
-    put(store, layout.history("keeper"), {"version": 3, "entries": [entry], "language": "en"})
+    put(store, layout.history("keeper"), {"version": 4, "entries": [entry], "language": "en"})
     history.remember(store, "keeper", "s", "one")
     history.remember(store, "keeper", "t", "two")
     assert get(store, layout.history("keeper")) == {
-        "version": 3,
+        "version": 4,
         "entries": [entry, {"slot": "t", "text": "two"}],
+        "forgotten": [],
         "language": "en",
     }
 

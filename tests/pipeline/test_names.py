@@ -4,6 +4,7 @@
 
 import inspect
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from pipeline import events, layout, novelty, release, slots, tokens
@@ -31,6 +32,8 @@ ARGUMENTS: dict[str, Any] = {
     "oldest": 1000,
     "newest": 1249,
     "tweets": 250,
+    "at": datetime(2026, 11, 23, 9, 30, tzinfo=UTC),
+    "nonce": "0a1b2c3d",
 }
 Name = str | int | list[str] | tuple[str, str] | tuple[int, int, int] | None
 LONG = dict.fromkeys(("account", "project", "run", "stack"), "x" * 80)

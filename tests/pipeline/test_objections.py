@@ -5,8 +5,9 @@ from hashlib import sha256
 
 import pytest
 
+from pipeline import history
 from pipeline.novelty import NoveltyIndex
-from pipeline.objections import UNSAFE_WORDS, Objections, normalised, unsafe_words
+from pipeline.objections import UNSAFE_WORDS, Objections, unsafe_words
 
 CORPUS = "The lamp was lit at dusk and burned until the morning came"
 OBJECTIONS = Objections(NoveltyIndex.build([CORPUS]), frozenset([sha256(b"beastly").hexdigest()]))
@@ -32,7 +33,7 @@ OBJECTIONS = Objections(NoveltyIndex.build([CORPUS]), frozenset([sha256(b"beastl
     ],
 )
 def test_only_texts_without_an_objection_may_be_posted(text: str, objection: str | None) -> None:
-    assert OBJECTIONS.first(text, {normalised("fog  AGAIN...")}) == objection
+    assert OBJECTIONS.first(text, {history.digest("fog  AGAIN...")}) == objection
 
 
 def test_the_list_of_unsafe_words_shows_none_of_them() -> None:

@@ -78,6 +78,17 @@ def test_names_are_those_under_the_prefix_in_order(store: Store) -> None:
     assert store.names("nowhere/") == []
 
 
+def test_a_version_is_erased_by_its_generation_and_no_other_is(store: Store) -> None:
+    old = store.write("b/1", b"one", generation=0)
+    other = store.write("b/2", b"two", generation=0)
+    assert store.versions("b/") == [("b/1", old, True), ("b/2", other, True)]
+    store.erase("b/1", old + 1)
+    assert store.names("b/") == ["b/1", "b/2"]
+    store.erase("b/1", old)
+    store.erase("b/1", old)
+    assert store.versions("b/") == [("b/2", other, True)]
+
+
 def test_a_file_comes_back_byte_by_byte(store: Store, tmp_path: Path) -> None:
     data = bytes(range(256)) * 40_000  # 10 MB: sent in pieces
     (tmp_path / "up").write_bytes(data)

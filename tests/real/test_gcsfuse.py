@@ -120,9 +120,7 @@ def serving(grants: list[Grant], declared: Permissions, folder: Path) -> Generat
     policy._grants = lambda: grants
     now = datetime(2026, 11, 23, tzinfo=UTC)
     gateway = Gateway(0, PROJECT)
-    api = storage_api.CloudStorage(
-        server.upstream, policy, lambda: now, lambda attributes, metadata: None
-    )
+    api = storage_api.CloudStorage(server, policy, lambda: now, lambda attributes, metadata: None)
     gateway.serve(storage_api.PATH, api.respond, anonymous=True)
     gateway.start()
     try:

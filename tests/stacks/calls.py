@@ -24,6 +24,7 @@ _SEGMENT = f"{{data}}/objects/{layout.page(_ONE, 1000, 1249, 250)}"
 _COLLECTING = f"{{data}}/objects/{layout.collecting(_ONE)}"
 _ALL_READS = f"{{data}}/objects/{layout.stack_reads()}"
 _INDEX = f"{{data}}/objects/{layout.index(_ONE)}"
+_FORGOTTEN = f"{{data}}/objects/{layout.forgotten(_ONE)}"
 _READS = f"{{data}}/objects/{layout.reads(_ONE)}"
 _SLOT = f"{{data}}/objects/{layout.slot(_ONE, '2026-11-23T09-00Z')}"
 _DECLARED = f"{{data}}/objects/{layout.declared(_ONE)}"
@@ -59,6 +60,7 @@ _TABLE = [
     ("scraper", "list the pages of tweets and the slots", _LIST, "{data}"),
     ("scraper", "take and end the lease of collecting", _DELETE, _COLLECTING),
     ("scraper", "read a page that an older program stored", _GET, _SEGMENT),
+    ("scraper", "blank tweets that were forgotten on request", _GET, _FORGOTTEN),
     ("scraper", "store a page of tweets", _CREATE, _SEGMENT),
     ("scraper", "read the index", _GET, _INDEX),
     ("scraper", "create the index", _CREATE, _INDEX),
@@ -94,6 +96,7 @@ _TABLE = [
     ("trainer", "write its log", _LOG, "{project}"),
     ("trainer", "list the tweets", _LIST, "{data}"),
     ("trainer", "read the tweets", _GET, _SEGMENT),
+    ("trainer", "leave out what was forgotten on request", _GET, _FORGOTTEN),
     ("trainer", "leave out the bot's own posts", _GET, _HISTORY),
     ("trainer", "read what may be learnt", _GET, _DECLARED),
     ("trainer", "list accounts and releases", _LIST, "{models}"),
@@ -101,7 +104,12 @@ _TABLE = [
     ("trainer", "upload the base model", _CREATE, _BASE_MODEL),
     ("trainer", "read earlier releases", _GET, _MANIFEST),
     ("trainer", "upload a release", _CREATE, _MANIFEST),
-    ("trainer", "mark a release as pruned", _DELETE, _MANIFEST),
+    (
+        "trainer",
+        "mark a release as pruned, or as having learnt what is forgotten",
+        _DELETE,
+        _MANIFEST,
+    ),
     ("trainer", "delete a pruned release's weights", _DELETE, _WEIGHTS),
     ("trainer", "read which release is live", _GET, _LIVE),
     ("trainer", "make a release live", _DELETE, _LIVE),
@@ -114,6 +122,7 @@ _TABLE = [
     ("scheduler", "start the training job", _RUN, "{retrain_job}"),
     ("retrain", "list the tweets", _LIST, "{data}"),
     ("retrain", "read the tweets", _GET, _SEGMENT),
+    ("retrain", "leave out what was forgotten on request", _GET, _FORGOTTEN),
     ("retrain", "leave out the bot's own posts", _GET, _HISTORY),
     ("retrain", "read what may be learnt", _GET, _DECLARED),
     ("retrain", "list accounts, and see that there is no lease or result", _LIST, "{models}"),

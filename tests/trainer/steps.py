@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pipeline.store import Object, PreconditionFailed, Store
+from pipeline.store import Object, PreconditionFailed, Store, Version
 
 
 class Killed(BaseException):
@@ -12,7 +12,8 @@ class Killed(BaseException):
 
 
 class Bucket:
-    """The objects of a bucket; `tests/trainer/test_prune.py` compares it with a real server.
+    """The objects of a bucket without versioning; `tests/trainer/test_prune.py` compares it with a
+    real server.
 
     Its generations count up over all objects, as Google's grow with time.
     """
@@ -63,6 +64,16 @@ class Steps(Store):
     def remove(self, name: str) -> None:
         self._step(name)
         self._kept.objects.pop(name, None)
+
+    def erase(self, name: str, generation: int) -> None:
+        self._step(name)
+        if self._kept.objects.get(name, (b"", 0))[1] == generation:
+            del self._kept.objects[name]
+
+    def versions(self, prefix: str) -> list[Version]:
+        self._step(prefix)
+        found = self._kept.objects.items()
+        return sorted(Version(n, g, True) for n, (_, g) in found if n.startswith(prefix))
 
     def names(self, prefix: str) -> list[str]:
         self._step(prefix)

@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 import pytest
 
-from pipeline import documents, layout, novelty, published, release
+from pipeline import documents, forgotten, layout, novelty, published, release
 from pipeline.errors import Unavailable, UserError
 from pipeline.generation import Candidate
 from pipeline.lease import Busy
@@ -208,6 +208,94 @@ def test_a_release_of_another_base_model_is_compared_and_not_started_from(
     assert training.jobs[0].start == Path("/base/124M")
     assert training.jobs[0].settings.learning_rate == 1e-4
     assert (training.manifest.warm_start, training.manifest.compared_with) == (None, LIVE)
+
+
+def test_a_live_release_that_has_learnt_a_forgotten_tweet_is_replaced_from_the_base_model(
+    training: Training,
+) -> None:
+    """However little is new, and whatever the loss of the new one."""
+    training.go_live(settings=training.config.settings)
+    release.mark_learnt(training.models, "keeper", LIVE, NOON)
+    known = [str(n) for n in range(60)]
+    ids = documents.dump(release.TweetIds(train=known, held_out=[]))
+    name = layout.release("keeper", LIVE) + release.DATASET
+    training.models.remove(name)
+    training.models.write(name, ids, generation=0)
+    training.nats = {"release": 9.0, LIVE: 3.0}
+    outcome = training.train()
+    assert outcome.outcome == "live"
+    assert outcome.reason == f"it replaces {LIVE}, which has learnt tweets that were forgotten"
+    (job,) = training.jobs
+    assert job.start == Path("/base/124M")
+    assert job.settings.learning_rate == 1e-4
+    manifest = training.manifest
+    assert (manifest.warm_start, manifest.compared_with) == (None, LIVE)
+    assert manifest.loss.live_int8 is None
+    assert manifest.learnt_forgotten is None
+
+
+def forget(training: Training, *ids: str) -> None:
+    entry = forgotten.Entry(ids=list(ids), at=NOON, why="asked by mail", by="operator ada")
+    forgotten.remember(training.data, "keeper", entry)
+
+
+def test_a_forgotten_tweet_is_not_trained_on(training: Training) -> None:
+    forget(training, "7")
+    training.train()
+    (job,) = training.jobs
+    assert not [text for text in (*job.train, *job.held_out) if text == "fog number 7"]
+    assert len(job.train) + len(job.held_out) == 59
+
+
+def test_a_release_whose_tweets_are_forgotten_while_it_is_trained_does_not_go_live(
+    training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = account.child.finetune
+
+    def meanwhile(*given: Any, **more: Any) -> Result:
+        (tweet_id,) = (n for n in range(60) if given[0].train[0] == f"fog number {n}")
+        forget(training, str(tweet_id))
+        return real(*given, **more)
+
+    monkeypatch.setattr(account.child, "finetune", meanwhile)
+    outcome = training.train()
+    assert outcome.outcome == "refused"
+    assert outcome.reason == "tweets that it has learnt were forgotten meanwhile: train again"
+    assert training.manifest.learnt_forgotten == NOON
+    assert release.read_live(training.models, "keeper") is None
+    assert training.train() == outcome  # its own release is found, and nothing is trained again
+
+
+def test_a_release_that_started_from_one_that_is_marked_meanwhile_does_not_go_live(
+    training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training.go_live()
+    real = account.child.finetune
+
+    def meanwhile(*given: Any, **more: Any) -> Result:
+        forget(training, "1000")
+        release.mark_learnt(training.models, "keeper", LIVE, NOON)
+        return real(*given, **more)
+
+    monkeypatch.setattr(account.child, "finetune", meanwhile)
+    assert training.train().outcome == "refused"
+    assert training.manifest.learnt_forgotten == NOON
+
+
+def test_a_release_that_is_marked_just_before_it_goes_live_does_not(
+    training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = release.move_live
+
+    def late(store: Store, name: str, tag: str, *given: Any, **more: Any) -> int:
+        release.mark_learnt(store, name, tag, NOON)
+        return real(store, name, tag, *given, **more)
+
+    monkeypatch.setattr(release, "move_live", late)
+    outcome = training.train()
+    assert outcome.outcome == "refused"
+    assert "can never go live" in outcome.reason
+    assert release.read_live(training.models, "keeper") is None
 
 
 @pytest.mark.parametrize("why", ["worse", "memorised", "unusable"])

@@ -136,6 +136,22 @@ def test_the_newest_are_counted_among_those_that_passed(store: Store) -> None:
     assert is_whole(store, BEFORE)
 
 
+def test_of_those_that_have_learnt_forgotten_tweets_the_live_one_alone_stays(store: Store) -> None:
+    """No rollback makes the one before it live, and the newest are no choice either."""
+    for tag in (OLD, BEFORE, LIVE, NEW):
+        publish(store, tag)
+    for tag in (BEFORE, LIVE):
+        move(store, tag)
+    for tag in (BEFORE, LIVE, NEW):
+        release.mark_learnt(store, "keeper", tag, NOW)
+    run_prune(store, NOW)
+    run_prune(store, LATER)
+    assert pruned(store) == [BEFORE, NEW]
+    assert is_whole(store, OLD)
+    assert is_whole(store, LIVE)
+    assert files(store, BEFORE) == files(store, NEW) == {"dataset.json", "manifest.json"}
+
+
 def test_before_the_first_release_goes_live_the_newest_stay(store: Store) -> None:
     publish(store, OLD)
     run_prune(store, NOW)
@@ -329,7 +345,7 @@ def test_a_promotion_that_is_undone_leaves_what_another_chose_meanwhile() -> Non
 
     found = release.read_live(Steps(bucket), "keeper")
     assert found
-    with pytest.raises(release.Pruned):
+    with pytest.raises(release.NotAllowed):
         release.move_live(Slow(bucket), "keeper", OLD, "first", found[1], NOW)
     assert live_tag(Steps(bucket)) == BEFORE
 
@@ -460,9 +476,11 @@ def test_a_pruned_release_is_neither_promoted_nor_rolled_back_to() -> None:
     for tag in (OLD, BEFORE):
         release.mark(store, "keeper", tag, NOW)
     pointer = store.read(layout.live_pointer("keeper"))
-    with pytest.raises(release.Pruned, match=f"{OLD} of keeper was pruned on 2026-12-03.*choose"):
+    with pytest.raises(
+        release.NotAllowed, match=f"{OLD} of keeper was pruned on 2026-12-03.*choose"
+    ):
         releases.promote(store, "keeper", OLD, "operator", NOW)
-    with pytest.raises(release.Pruned, match=f"{BEFORE} of keeper was pruned"):
+    with pytest.raises(release.NotAllowed, match=f"{BEFORE} of keeper was pruned"):
         releases.rollback(store, "keeper", "operator", NOW)
     assert store.read(layout.live_pointer("keeper")) == pointer, "a build was started for nothing"
 
@@ -570,7 +588,7 @@ def end_of(operator: Actor, act: str, bucket: Bucket) -> str:
     if operator.error is None:
         assert live_tag(Steps(bucket)) == {"promote": OLD, "rollback": BEFORE}[act]
         return "moved"
-    assert isinstance(operator.error, release.Pruned), operator.error
+    assert isinstance(operator.error, release.NotAllowed), operator.error
     assert live_tag(Steps(bucket)) == LIVE
     return "refused"
 

@@ -1,16 +1,19 @@
 """Cloud Storage's HTTP API: grants, preconditions, resumable uploads and events.
 
-Stands in for Cloud Storage's JSON API, with fake-gcs-server keeping the objects. It cannot show old
-generations, soft deletion, an object named like another one's folder (`a` beside `a/b`), nor how
-fast or how consistent Cloud Storage is; a resumable upload does not survive a restart.
+Stands in for Cloud Storage's JSON API, with fake-gcs-server keeping the live objects. It cannot
+show an object named like another one's folder (`a` beside `a/b`), the pages of a listing of
+versions, nor how fast or how consistent Cloud Storage is; a resumable upload does not survive a
+restart.
 """
 
 import json
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import urllib3
 
@@ -18,7 +21,8 @@ from local.gateway.errors import HttpError
 from local.gateway.iam import ALL_USERS, Denied, Policy
 from local.gateway.server import Request, Response
 from local.services.storage.calls import Call, classify
-from local.services.storage.server import ALIAS
+from local.services.storage.past import Version
+from local.services.storage.server import ALIAS, StorageServer
 from local.services.storage.upstream import BLOCK, Upstream
 from pipeline.clock import Clock
 
@@ -50,6 +54,13 @@ class _Upload:
     result: Response | None = None
 
 
+@dataclass
+class _Kept:
+    """Whether the version that a call may replace or delete has gone."""
+
+    gone: bool = False
+
+
 class CloudStorage:
     """Responds to the calls of Cloud Storage.
 
@@ -57,8 +68,11 @@ class CloudStorage:
     before the response: it must be quick and must not raise.
     """
 
-    def __init__(self, upstream: str, policy: Policy, clock: Clock, on_finalize: Finalized) -> None:
-        self._upstream = Upstream(upstream)
+    def __init__(
+        self, server: StorageServer, policy: Policy, clock: Clock, on_finalize: Finalized
+    ) -> None:
+        self._upstream = Upstream(server.upstream)
+        self._past = server.past
         self._policy = policy
         self._clock = clock
         self._on_finalize = on_finalize
@@ -78,15 +92,19 @@ class CloudStorage:
     def make(self, call: Call, request: Request, member: str) -> Response:
         """Make a call that is known here; raises HttpError."""
         self._permit(call, member)
+        if version := self._noncurrent(call):
+            return self._on_noncurrent(call, version)
         if not call.changes:
             self._check_conditions(call, member, request.method)
-            return self._forward(call, member, request)
+            return self._versions(call) or self._forward(call, member, request)
         with self._locks[hash(call.resource) % len(self._locks)]:
             upload = self._uploads.get(call.upload)
             if upload and (upload.result or _asks_for_progress(request)):
                 return upload.result or Response(308, b"", upload.received)
             self._check_conditions(call, member, request.method)
-            response = self._forward(call, member, request)
+            with self._kept(call) as kept:
+                response = self._forward(call, member, request)
+                kept.gone = response.status in (200, 204)
         if call.writes and response.status == 200 and call.operation != "start-upload":
             self._announce(json.loads(_whole(response)))
         return response
@@ -139,6 +157,85 @@ class CloudStorage:
             upload.result = response if response.status == 200 else None
         return response
 
+    @contextmanager
+    def _kept(self, call: Call) -> Generator["_Kept"]:
+        """Keep the version that a call replaces or deletes, if it does."""
+        kept = _Kept()
+        goes = call.operation in ("insert", "continue-upload", "delete")
+        held = goes and self._past.keeps(call.bucket) and self._metadata(call)
+        if not held:
+            yield kept
+            return
+        media = self._upstream.call("GET", f"{_path(call)}?alt=media", None, {})
+        copy = self._past.copy(held, media.stream(BLOCK))
+        try:
+            yield kept
+        finally:
+            if kept.gone:
+                for_good = call.operation == "delete" and "generation" in call.query
+                self._past.keep(held, copy, self._clock(), for_good=for_good)
+            else:
+                copy.unlink()
+
+    def _metadata(self, call: Call) -> dict[str, Any] | None:
+        return self._upstream.metadata(call.bucket, call.name)
+
+    def _noncurrent(self, call: Call) -> Version | None:
+        """The noncurrent version that a call names by its generation."""
+        generation = call.query.get("generation")
+        if not generation or call.operation not in ("get", "delete"):
+            return None
+        return self._past.find(call.bucket, call.name, generation, self._clock())
+
+    def _on_noncurrent(self, call: Call, version: Version) -> Response:
+        if any(key.startswith("if") for key in call.query):
+            raise HttpError(
+                501, "notImplemented", "the local cloud does not know conditions on old versions"
+            )
+        if call.operation == "delete":
+            self._past.delete(version, self._clock())
+            return Response(204)
+        if call.query.get("alt") != "media":
+            return Response.json(200, version.metadata)
+        headers = [
+            ("Content-Type", version.metadata.get("contentType", "application/octet-stream")),
+            ("X-Goog-Generation", version.generation),
+        ]
+        return Response(200, version.file.read_bytes(), headers)
+
+    def _versions(self, call: Call) -> Response | None:
+        """All versions, on one page, if the call asks for more than the live ones."""
+        soft, versions = (
+            call.query.get(key, "").lower() == "true" for key in ("softDeleted", "versions")
+        )
+        if call.operation != "list" or not (soft or versions):
+            return None
+        if "delimiter" in call.query:
+            raise HttpError(
+                501, "notImplemented", "the local cloud does not know a delimiter of versions"
+            )
+        prefix = call.query.get("prefix", "")
+        items = [
+            version.metadata
+            for version in self._past.versions(call.bucket, self._clock())
+            if version.soft_deleted == soft and version.name.startswith(prefix)
+        ]
+        if versions:
+            items += self._live(call.bucket, prefix)
+        items.sort(key=lambda item: (item["name"], int(item["generation"])))
+        return Response.json(200, {"kind": "storage#objects", "items": items})
+
+    def _live(self, bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
+        page = ""
+        while True:
+            query = urlencode({"prefix": prefix, "pageToken": page})
+            target = f"/storage/v1/b/{quote(bucket)}/o?{query}"
+            listed = json.loads(self._upstream.call("GET", target, None, {}).read())
+            yield from listed.get("items", [])
+            page = listed.get("nextPageToken", "")
+            if not page:
+                return
+
     def _announce(self, made: dict[str, Any]) -> None:
         # Source: https://cloud.google.com/storage/docs/pubsub-notifications#attributes
         attributes = {
@@ -156,6 +253,10 @@ class CloudStorage:
             self._policy.require(member, permission, resource)
         except Denied as denied:
             raise _forbidden(f"{denied}{remark}", member) from denied
+
+
+def _path(call: Call) -> str:
+    return f"/storage/v1/b/{quote(call.bucket, safe='')}/o/{quote(call.name, safe='')}"
 
 
 def _forbidden(reason: object, member: str) -> HttpError:

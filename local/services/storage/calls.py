@@ -51,7 +51,7 @@ _UPLOAD = {"name", "uploadType", *_CONDITIONS}
 _QUERY: dict[Operation, set[str]] = {
     "get-bucket": set(),
     "list": {"delimiter", "includeFoldersAsPrefixes", "includeTrailingDelimiter", "maxResults",
-             "pageToken", "prefix", "startOffset", "endOffset"},
+             "pageToken", "prefix", "softDeleted", "startOffset", "endOffset", "versions"},
     "get": {"generation", *_CONDITIONS},
     "insert": _UPLOAD,
     "start-upload": _UPLOAD,
@@ -115,7 +115,8 @@ class Call:
             case "get-bucket":
                 return "GET", bucket, b"", {}
             case "list":
-                given = {name: self.query[name] for name in _QUERY["list"] & self.query.keys()}
+                passed = _QUERY["list"] - {"softDeleted", "versions"}
+                given = {name: self.query[name] for name in passed & self.query.keys()}
                 query = {"maxResults": "1000", **given}
                 return "GET", f"{bucket}/o?{urlencode(query)}", b"", {}
             case "insert":

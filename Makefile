@@ -60,10 +60,11 @@ docs: setup  ## regenerate pages: configuration, permissions, alerts, curation, 
 site: setup  ## build the documentation site in site/, and check its links
 	@$(BIN)/python tools/site.py
 
-bench: setup  ## measure the program and its flat twins, and judging: an hour on an idle machine
+bench: setup  ## measure the program and its flat twins, judging and collecting: an hour on an idle machine
 	@$(BIN)/python -m benchmarks.program
 	@$(BIN)/python -m benchmarks.pace
 	@$(BIN)/python -m benchmarks.judging
+	@$(BIN)/python -m benchmarks.collect
 
 bench-images: setup  ## measure size, start and memory of the images: minutes, as root, with Docker
 	@$(BIN)/python -m benchmarks.images

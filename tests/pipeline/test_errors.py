@@ -38,6 +38,7 @@ def test_an_outage_ends_a_program_with_one_line(
     for name in (
         "ACCOUNT", "DATA_BUCKET", "MODELS_BUCKET", "REPOSITORY", "TOPIC", "SETTINGS",
         "MAX_RUN_SECONDS", "KEEP_RELEASES", "HANDLE", "X_BEARER_SECRET", "READS_USD_PER_MONTH",
+        "TASK_TIMEOUT",
     ):  # fmt: skip
         monkeypatch.setenv(name, {"SETTINGS": "{}"}.get(name, "1"))
     monkeypatch.setattr("pipeline.store.Store.open", Mock())

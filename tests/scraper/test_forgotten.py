@@ -42,7 +42,7 @@ def test_a_page_whose_oldest_tweet_is_forgotten_in_mid_backfill_is_not_bought_ag
     double.post(*range(1000, 1250))
     forget(store, 1150)
     answers = iter(range(100))
-    double.before_answer = lambda: double.fail(503, {}) if next(answers) == 1 else None
+    double.before_answer = lambda: double.fail(401, {}) if next(answers) == 1 else None
     with pytest.raises(XError):
         collector().collect()
     assert len(double.sold) == 100

@@ -4,10 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from pipeline import patterns
-
 
 def _compiles(pattern: str) -> str:
+    # RE2 is in the images that curate. The others only read what is stored.
+    from pipeline import patterns
+
     patterns.compiled(pattern)
     return pattern
 

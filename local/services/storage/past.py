@@ -150,9 +150,10 @@ class Past:
                 for version in self._all(folder.name):
                     self._settle(version, now)
 
-    def holds_noncurrent(self, bucket: str) -> bool:
+    def holds_noncurrent(self, bucket: str, now: datetime) -> bool:
         """Whether a bucket has noncurrent versions, and so is not empty."""
         with self._lock:
+            self.settle(now)
             return any(not version.soft_deleted for version in self._all(bucket))
 
     def drop(self, bucket: str) -> None:

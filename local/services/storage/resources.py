@@ -75,7 +75,7 @@ class Bucket(_BucketHandler):
         storage = self._server
         if not storage.exists(id_):
             return
-        if not storage.bucket_empty(id_):
+        if not storage.bucket_empty(id_, self._context.clock.now()):
             if not outputs.get("forceDestroy"):
                 raise GoogleError(
                     f"the bucket {id_} is not empty: delete its objects, "

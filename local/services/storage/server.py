@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -102,9 +103,9 @@ class StorageServer:
         if not self.exists(bucket):
             self._must("POST", "/storage/v1/b", {"name": bucket})
 
-    def bucket_empty(self, bucket: str) -> bool:
+    def bucket_empty(self, bucket: str, now: datetime) -> bool:
         """Tells whether the bucket has no object, and no noncurrent version of one."""
-        return not self._names(bucket) and not self.past.holds_noncurrent(bucket)
+        return not self._names(bucket) and not self.past.holds_noncurrent(bucket, now)
 
     def holds(self, bucket: str, prefix: str) -> bool:
         """Tells whether the bucket has objects whose names begin with `prefix`."""

@@ -9,7 +9,6 @@ import secrets
 import unicodedata
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -87,7 +86,7 @@ def find(part: Cloud, account: str, text: str) -> Found:
         [tweet for tweet in corpus.read(part.data, account) if _holds(tweet.text, text)],
         [
             (name, slot)
-            for name, slot in _slots(part.data, account)
+            for name, slot in slots.read_each(part.data, account, slots.names(part.data, account))
             if slot.text and _holds(slot.text, text)
         ],
     )
@@ -126,7 +125,7 @@ def forget(part: Cloud, account: str, request: Request) -> Receipt:
 
 def _forget(part: Cloud, account: str, request: Request) -> Receipt:
     data, at = part.data, part.now()
-    segments = _segments(data, layout.segments(account))
+    segments = dict(corpus.segments(data, account))
     every = [tweet for tweets in segments.values() for tweet in tweets]
     ids = _all_versions(
         {tweet.id for tweet in every} if request.chosen == "all" else request.ids, every
@@ -171,11 +170,6 @@ def _plain(text: str) -> str:
 
 def _holds(text: str, part: str) -> bool:
     return _plain(part) in _plain(text)
-
-
-def _segments(store: Store, prefix: str) -> Mapping[str, list[Tweet]]:
-    read = ((name, store.read(name)) for name in store.names(prefix))
-    return {name: from_jsonl(segment.data, name) for name, segment in read if segment}
 
 
 def _all_versions(ids: Iterable[str], tweets: Collection[Tweet]) -> frozenset[str]:
@@ -254,13 +248,6 @@ def _erase_old_versions(store: Store, account: str) -> None:
                 store.erase(name, generation)
 
 
-def _slots(store: Store, account: str) -> list[tuple[str, Slot]]:
-    names = slots.names(store, account)
-    with ThreadPoolExecutor(8) as pool:  # the client keeps ten connections
-        records = pool.map(partial(slots.read, store, account), names)
-        return [(name, stored[0]) for name, stored in zip(names, records, strict=True) if stored]
-
-
 def _forget_posts(
     store: Store, account: str, is_forgotten: Callable[[str], bool], at: datetime
 ) -> list[Slot]:
@@ -268,7 +255,7 @@ def _forget_posts(
     history.forget(store, account, is_forgotten)
     found = [
         (name, slot)
-        for name, slot in _slots(store, account)
+        for name, slot in slots.read_each(store, account, slots.names(store, account))
         if slot.text and is_forgotten(slot.text)
     ]
     for name, _ in found:

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from pipeline import documents, forgotten, index, layout
+from bots.receipt import count
+from pipeline import corpus, documents, forgotten, index, layout
 from pipeline.archive import Archive
 from pipeline.archive.kept import Kept
 from pipeline.errors import UserError
 from pipeline.index import Index, Owner
 from pipeline.store import PreconditionFailed, Store
-from pipeline.tweets import Kind, Tweet, from_jsonl, to_jsonl, together
+from pipeline.tweets import Kind, Tweet, to_jsonl, together
 
 _SEGMENT = 20_000  # tweets; about 5 MB
 _SHOWN = 20
@@ -87,8 +88,8 @@ def import_archive(
         )
     _claim(store, account, handle, read, dry_run=dry_run)
     held, gone = _held(store, account), forgotten.ids(store, account)
-    count = _Count()
-    news = _news(read, held, gone, count)
+    counted = _Count()
+    news = _news(read, held, gone, counted)
     while segment := list(islice(news, _SEGMENT)):
         if not dry_run:
             _write(store, account, segment, held)
@@ -96,11 +97,11 @@ def import_archive(
         _cover(store, account, read, read.newest)
     return Imported(
         archive=read,
-        kinds=count.kinds,
-        times=(min(count.times), max(count.times)),
+        kinds=counted.kinds,
+        times=(min(counted.times), max(counted.times)),
         held=len(held),
-        new=count.new,
-        improved=count.improved,
+        new=counted.new,
+        improved=counted.improved,
         deleted=[] if read.newest is None else [*_deleted(read, held, gone, read.newest)],
     )
 
@@ -121,8 +122,7 @@ def _claim(store: Store, account: str, handle: str, read: Archive, *, dry_run: b
                 f"{read.label} is the archive of @{read.owner.handle}, not of @{handle}; import it"
                 f" for the account whose handle that is{earlier if read.owner.user_id else ''}"
             )
-        owned = index.of(read.owner, known, account)
-        return owned if known is None or known != owned else known
+        return index.of(read.owner, known, account)
 
     if dry_run:
         claimed(documents.load(store, layout.index(account), Index))
@@ -134,9 +134,7 @@ def _cover(store: Store, account: str, read: Archive, newest: int) -> None:
     """Note that all tweets up to the newest one of the archive are held."""
 
     def covered(known: Index | None) -> Index:
-        owned = index.of(read.owner, known, account)
-        after = owned.covering(0, newest)
-        return after if known is None or known != after else known
+        return index.of(read.owner, known, account).covering(0, newest)
 
     documents.update(store, layout.index(account), Index, covered)
 
@@ -144,9 +142,8 @@ def _cover(store: Store, account: str, read: Archive, newest: int) -> None:
 def _held(store: Store, account: str) -> Kept:
     """All tweets of an account that are held, on disk."""
     held = Kept()
-    for name in store.names(layout.segments(account)):
-        segment = store.read(name)
-        for tweet in from_jsonl(segment.data, name) if segment else ():
+    for _, tweets in corpus.segments(store, account):
+        for tweet in tweets:
             held.add(tweet)
     return held
 
@@ -166,21 +163,21 @@ class _Count:
         self.times = [min(times), max(times)]
 
 
-def _news(read: Archive, held: Kept, gone: AbstractSet[str], count: _Count) -> Iterator[Tweet]:
+def _news(read: Archive, held: Kept, gone: AbstractSet[str], counted: _Count) -> Iterator[Tweet]:
     """Yield and count the archive's tweets of which more is known than of those that are held.
 
     Tweets in `gone` were forgotten on request, and stay so.
     """
     for tweet in read.tweets:
-        count.add(tweet)
+        counted.add(tweet)
         if forgotten.names(gone, tweet):
             continue
         known = held.get(int(tweet.id))
         if known is None:
-            count.new += 1
+            counted.new += 1
             yield tweet
         elif together([known, tweet]) != [known]:
-            count.improved += 1
+            counted.improved += 1
             yield tweet
 
 
@@ -210,12 +207,12 @@ def report(imported: Imported, *, dry_run: bool) -> Iterator[str]:
     read, owner = imported.archive, imported.archive.owner
     user = f" (user id {owner.user_id})" if owner.user_id else ""
     span = " to ".join(f"{at:%Y-%m-%d}" for at in imported.times)
-    yield f"{read.label}: {_count(len(read.tweets), 'tweet')} of @{owner.handle}{user}, from {span}"
+    yield f"{read.label}: {count(len(read.tweets), 'tweet')} of @{owner.handle}{user}, from {span}"
     kinds = [f"{name} {imported.kinds[kind]}" for kind, name in _KINDS if imported.kinds[kind]]
     yield f"  by kind: {', '.join(kinds)}"
     yield f"  new: {imported.new}; better known than before: {imported.improved}"
     if read.retweets:
-        yield f"  left out, the words of others: {_count(read.retweets, 'retweet')}"
+        yield f"  left out, the words of others: {count(read.retweets, 'retweet')}"
     for reason, left_out in sorted(read.left_out.items()):
         more = "; …" if left_out.count > len(left_out.places) else ""
         yield f"  left out, {reason}: {left_out.count} ({'; '.join(left_out.places)}{more})"
@@ -233,7 +230,3 @@ def report(imported: Imported, *, dry_run: bool) -> Iterator[str]:
         yield f"  deleted on X since, and so to be forgotten: {len(imported.deleted)} ({ids}{more})"
     if dry_run:
         yield "nothing was stored, as --dry-run asks"
-
-
-def _count(number: int, name: str) -> str:
-    return f"{number} {name}{'' if number == 1 else 's'}"

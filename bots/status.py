@@ -5,9 +5,7 @@ ledgers and the timeline's index. Only the newest releases and slots are read.
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from functools import partial
 from typing import TypedDict
 
 from bots.cloud import Cloud
@@ -186,10 +184,7 @@ def _api(stack: config.Stack, account: str) -> str:
 
 def _newest_records(cloud: Cloud, account: str) -> list[tuple[str, Slot]]:
     names = slots.names(cloud.data, account)[-NEWEST_SLOTS:]
-    # The client keeps ten connections.
-    with ThreadPoolExecutor(8) as pool:
-        records = pool.map(partial(slots.read, cloud.data, account), names)
-        return [(name, stored[0]) for name, stored in zip(names, records, strict=True) if stored]
+    return slots.read_each(cloud.data, account, names)
 
 
 def _next_ticks(stack: config.Stack, now: datetime) -> list[Tick]:

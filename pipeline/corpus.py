@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -44,7 +44,7 @@ class Collected:
     Attributes:
         tweets: The number of tweets. A tweet that came from an archive and later from the timeline
             counts twice: to notice it, all tweets would have to be read.
-        newest_id: The newest tweet that came from the timeline; None if none did.
+        newest_id: The newest id that is held, from the timeline or an archive; None if none is.
     """
 
     tweets: int
@@ -68,9 +68,13 @@ def read(store: Store, account: str) -> list[Tweet]:
     A tweet that several segments hold is one tweet, with all that is known of it. Tweets that were
     forgotten on request are left out, even if a segment brings one back.
     """
-    tweets: list[Tweet] = []
+    tweets = (tweet for _, segment in segments(store, account) for tweet in segment)
+    return forgotten.without(store, account, together(tweets))
+
+
+def segments(store: Store, account: str) -> Iterator[tuple[str, list[Tweet]]]:
+    """Yield the name and the tweets of each segment of an account, as they are stored."""
     for name in store.names(layout.segments(account)):
         segment = store.read(name)
         if segment is not None:
-            tweets += from_jsonl(segment.data, name)
-    return forgotten.without(store, account, together(tweets))
+            yield name, from_jsonl(segment.data, name)

@@ -106,14 +106,13 @@ def update(store: Store, name: str, model: type[D], change: Callable[[D | None],
     """Change a document, and return the changed one.
 
     `change` takes the stored document, None if there is none, and returns the new one. If somebody
-    else has written meanwhile, it is called again. If it returns the same object, nothing is
-    written.
+    else has written meanwhile, it is called again. If it changes nothing, nothing is written.
     """
     while True:
         stored = read(store, name, model)
         before = stored and stored.document
         after = change(before)
-        if after is before:
+        if after == before:
             return after
         with suppress(PreconditionFailed):
             write(store, name, after, stored.generation if stored else 0)

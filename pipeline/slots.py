@@ -4,8 +4,10 @@ When clocks change, cronsim follows Debian's cron: a fixed time in the skipped h
 after that hour, a fixed time in the doubled hour comes once, and a wildcard follows the clock.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import takewhile
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -74,6 +76,13 @@ class Slot(Document):
 def read(store: Store, account: str, slot: str) -> Stored[Slot] | None:
     """A slot's record and its generation; None if nobody has claimed the slot."""
     return documents.read(store, layout.slot(account, slot), Slot)
+
+
+def read_each(store: Store, account: str, slots: Sequence[str]) -> list[tuple[str, Slot]]:
+    """Read the records of these slots, several at a time; unclaimed slots are left out."""
+    with ThreadPoolExecutor(8) as pool:  # the client keeps ten connections
+        records = pool.map(partial(read, store, account), slots)
+        return [(slot, stored[0]) for slot, stored in zip(slots, records, strict=True) if stored]
 
 
 def write(store: Store, account: str, slot: str, record: Slot, *, generation: int) -> int:
